@@ -1,0 +1,35 @@
+# Everything runs from .venv, made from the pinned constraints. PYTHON chooses the interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help up check test demo clean
+help:
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing pinned dependencies into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[portal,dev]'
+	@touch $@
+
+up: $(VENV)/installed ## start everything on https://127.0.0.1:8080 (Ctrl-C stops it)
+	@$(BIN)/python -m portal.up
+
+check: $(VENV)/installed ## ruff, mypy, import-linter
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: $(VENV)/installed ## unit, property and integration tests
+	@$(BIN)/python -m pytest
+
+KEEP ?= 1
+ROUNDS ?= 10
+demo: $(VENV)/installed ## four hospitals train one model (KEEP=0 stops at the end, ROUNDS=3 shortens it)
+	@KEEP=$(KEEP) ROUNDS=$(ROUNDS) $(BIN)/python -m portal.demo
+
+clean: ## remove the virtual environment and all state
+	rm -rf $(VENV) var
