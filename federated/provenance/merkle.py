@@ -1,0 +1,231 @@
+"""Append-only Merkle trees: RFC 9162, section 2.1.
+
+A log's tree is kept as a flat map ``(level, index) -> hash`` of its *complete* subtrees: the entry
+``(l, i)`` covers the leaves ``[i * 2**l, (i + 1) * 2**l)``. Entries are written once and never change,
+so the map fits an append-only table; every root and proof of every earlier size follows from it.
+
+The functions take any mapping. A caller whose map is a database first asks `keys_needed`
+for the entries that a computation reads, and loads them in one query.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import TypeVar
+
+from federated.errors import InvalidInput, ProofInvalid
+
+Key = tuple[int, int]
+Nodes = Mapping[Key, bytes]
+T = TypeVar("T")
+
+HASH_SIZE = 32
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """MTH({d}) = SHA-256(0x00 || d), RFC 9162 section 2.1.1."""
+    return hashlib.sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """SHA-256(0x01 || left || right), RFC 9162 section 2.1.1."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def append(nodes: MutableMapping[Key, bytes], size: int, leaf: bytes) -> list[Key]:
+    """Add a leaf hash as leaf number `size`; return the keys written.
+
+    Reads only the entries of `frontier_keys(size)` and those that earlier appends wrote.
+    """
+    level, index, current = 0, size, leaf
+    written = [(level, index)]
+    nodes[level, index] = current
+    while index & 1:
+        current = node_hash(nodes[level, index - 1], current)
+        level, index = level + 1, index >> 1
+        nodes[level, index] = current
+        written.append((level, index))
+    return written
+
+
+def frontier_keys(size: int) -> list[Key]:
+    """The complete subtrees that a tree of `size` leaves consists of, largest first."""
+    keys, start = [], 0
+    for level in reversed(range(size.bit_length())):
+        if size >> level & 1:
+            keys.append((level, start >> level))
+            start += 1 << level
+    return keys
+
+
+def root(nodes: Nodes, size: int) -> bytes:
+    """The root of the first `size` leaves, RFC 9162 section 2.1.1."""
+    return _range_hash(nodes, 0, size) if size else EMPTY_ROOT
+
+
+def root_of(leaves: Iterable[bytes]) -> bytes:
+    """The root over leaf *data* in order; for small trees that nobody stores."""
+    nodes: dict[Key, bytes] = {}
+    size = 0
+    for data in leaves:
+        append(nodes, size, leaf_hash(data))
+        size += 1
+    return root(nodes, size)
+
+
+def inclusion_proof(nodes: Nodes, index: int, size: int) -> list[bytes]:
+    """PATH(index, D[0:size]) from the leaf upwards, RFC 9162 section 2.1.3.1.
+
+    Raises `InvalidInput` unless 0 <= index < size.
+    """
+    if not 0 <= index < size:
+        raise InvalidInput(f"leaf {index} is not in a tree of {size} leaves")
+    path, start, end = [], 0, size
+    while end - start > 1:
+        middle = start + _split(end - start)
+        if index < middle:
+            path.append(_range_hash(nodes, middle, end))
+            end = middle
+        else:
+            path.append(_range_hash(nodes, start, middle))
+            start = middle
+    return path[::-1]
+
+
+def consistency_proof(nodes: Nodes, old: int, new: int) -> list[bytes]:
+    """PROOF(old, D[0:new]), RFC 9162 section 2.1.4.1; empty when old is 0 or equals new.
+
+    Raises `InvalidInput` unless 0 <= old <= new.
+    """
+    if not 0 <= old <= new:
+        raise InvalidInput(f"no consistency proof from size {old} to size {new}")
+    if old in (0, new):
+        return []
+    path, start, end, known = [], 0, new, True
+    while old != end:
+        middle = start + _split(end - start)
+        if old <= middle:
+            path.append(_range_hash(nodes, middle, end))
+            end = middle
+        else:
+            path.append(_range_hash(nodes, start, middle))
+            start, known = middle, False
+    if not known:
+        path.append(_range_hash(nodes, start, end))
+    return path[::-1]
+
+
+def verify_inclusion(
+    leaf: bytes, index: int, size: int, proof: Sequence[bytes], expected_root: bytes
+) -> None:
+    """Check that leaf hash `leaf` is leaf `index` of the tree; RFC 9162 section 2.1.3.2.
+
+    Raises `ProofInvalid` if it is not.
+    """
+    if not 0 <= index < size:
+        raise ProofInvalid(f"leaf {index} is not in a tree of {size} leaves")
+    position, last, current = index, size - 1, leaf
+    for sibling in _hashes(proof):
+        if last == 0:
+            raise ProofInvalid("the inclusion proof is too long")
+        if position & 1 or position == last:
+            current = node_hash(sibling, current)
+            while position and not position & 1:
+                position, last = position >> 1, last >> 1
+        else:
+            current = node_hash(current, sibling)
+        position, last = position >> 1, last >> 1
+    if last != 0:
+        raise ProofInvalid("the inclusion proof is too short")
+    if current != expected_root:
+        raise ProofInvalid("the inclusion proof leads to another root")
+
+
+def verify_consistency(
+    old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
+) -> None:
+    """Check that the tree of `new` leaves extends the tree of `old`; RFC 9162 section 2.1.4.2.
+
+    Raises `ProofInvalid` if it does not.
+    """
+    if not 0 <= old <= new:
+        raise ProofInvalid(f"a log cannot go from size {old} to size {new}")
+    if old in (0, new):
+        if proof:
+            raise ProofInvalid("the consistency proof should be empty")
+        if old == new and old_root != new_root:
+            raise ProofInvalid(f"two roots for the same size {old}")
+        if old == 0 and old_root != EMPTY_ROOT:
+            raise ProofInvalid("an empty log has another root")
+        return
+    path = list(_hashes(proof))
+    if old & (old - 1) == 0:
+        path.insert(0, old_root)
+    if not path:
+        raise ProofInvalid("the consistency proof is too short")
+    position, last = old - 1, new - 1
+    while position & 1:
+        position, last = position >> 1, last >> 1
+    first = second = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            raise ProofInvalid("the consistency proof is too long")
+        if position & 1 or position == last:
+            first, second = node_hash(sibling, first), node_hash(sibling, second)
+            while position and not position & 1:
+                position, last = position >> 1, last >> 1
+        else:
+            second = node_hash(second, sibling)
+        position, last = position >> 1, last >> 1
+    if last != 0:
+        raise ProofInvalid("the consistency proof is too short")
+    if first != old_root:
+        raise ProofInvalid(f"the proof leads to another root for size {old}")
+    if second != new_root:
+        raise ProofInvalid(f"the proof leads to another root for size {new}")
+
+
+def keys_needed(computation: Callable[[Nodes], T]) -> set[Key]:
+    """The keys that `computation` reads; which ones never depends on the hashes."""
+    recorder = _Recorder()
+    computation(recorder)
+    return recorder.asked
+
+
+class _Recorder(Mapping[Key, bytes]):
+    def __init__(self) -> None:
+        self.asked: set[Key] = set()
+
+    def __getitem__(self, key: Key) -> bytes:
+        self.asked.add(key)
+        return bytes(HASH_SIZE)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self.asked)
+
+    def __len__(self) -> int:
+        return len(self.asked)
+
+
+def _range_hash(nodes: Nodes, start: int, end: int) -> bytes:
+    """MTH(D[start:end]) for ranges that a tree's recursion reaches (start is aligned)."""
+    width = end - start
+    level = width.bit_length() - 1
+    if width == 1 << level:
+        return nodes[level, start >> level]
+    middle = start + _split(width)
+    return node_hash(_range_hash(nodes, start, middle), _range_hash(nodes, middle, end))
+
+
+def _split(width: int) -> int:
+    """The largest power of two smaller than `width` (width > 1)."""
+    return 1 << ((width - 1).bit_length() - 1)
+
+
+def _hashes(proof: Sequence[bytes]) -> Iterator[bytes]:
+    for item in proof:
+        if len(item) != HASH_SIZE:
+            raise ProofInvalid(f"a proof's hash has {len(item)} bytes, not {HASH_SIZE}")
+        yield item
