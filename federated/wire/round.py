@@ -1,0 +1,168 @@
+"""What is exchanged in one attempt at one round."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field, model_validator
+
+from federated.wire.base import Bytes, Digest, Identifier, Message, Signed, Slug
+from federated.wire.job import Approval, Cost, JobSpec
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class RoundContext(Message):
+    """What everything signed, proven or masked in an attempt is bound to.
+
+    ``checkpoint`` is the digest of the consortium log's last checkpoint when the attempt opened,
+    so that a transcript cannot predate the log it claims to follow.
+    """
+
+    TAG: ClassVar[str] = "round-context"
+
+    job_id: Identifier
+    spec: Digest
+    round: Count
+    attempt: Count
+    model: Digest
+    key_epoch: Digest
+    checkpoint: Digest
+
+
+class Contribution(Message):
+    """One organization's encrypted, bounded integer vector and its proof of plaintext knowledge."""
+
+    TAG: ClassVar[str] = "contribution"
+
+    context: Digest
+    organization: Slug
+    ciphertexts: Annotated[tuple[Bytes, ...], Field(min_length=1, max_length=65_536)]
+    proof: Bytes
+
+
+class Cohort(Message):
+    """The contributions that a closed attempt sums: envelope digests by organization."""
+
+    TAG: ClassVar[str] = "cohort"
+
+    context: Digest
+    members: Annotated[dict[Slug, Digest], Field(min_length=1)]
+
+
+class ChargeReceipt(Message):
+    """A site's word that its own ledger committed this attempt's charge, before any decryption."""
+
+    TAG: ClassVar[str] = "charge-receipt"
+
+    context: Digest
+    cohort: Digest
+    organization: Slug
+    cost: Cost
+
+
+class DecryptionShare(Message):
+    """A trustee's partial decryptions of the cohort's product and their equality proof."""
+
+    TAG: ClassVar[str] = "decryption-share"
+
+    context: Digest
+    cohort: Digest
+    organization: Slug
+    index: Count
+    partials: Annotated[tuple[Bytes, ...], Field(min_length=1, max_length=65_536)]
+    proof: Bytes
+
+
+class Reason(StrEnum):
+    """Why a site refuses to charge or a trustee refuses to decrypt."""
+
+    SPEC_CHANGED = "spec_changed"
+    APPROVAL_MISSING = "approval_missing"
+    KEY_UNKNOWN = "key_unknown"
+    CONTEXT_MIXED = "context_mixed"
+    COHORT_BELOW_MINIMUM = "cohort_below_minimum"
+    COHORT_ALREADY_SERVED = "cohort_already_served"
+    ATTEMPT_SUPERSEDED = "attempt_superseded"
+    MEMBER_UNKNOWN = "member_unknown"
+    MEMBER_REPEATED = "member_repeated"
+    SIGNATURE_INVALID = "signature_invalid"
+    PROOF_INVALID = "proof_invalid"
+    OWN_CONTRIBUTION_CHANGED = "own_contribution_changed"
+    CHARGE_MISSING = "charge_missing"
+    CHARGE_MISMATCH = "charge_mismatch"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    JOB_UNKNOWN = "job_unknown"
+
+
+class Refusal(Message):
+    """A signed no to one decryption request, kept as evidence."""
+
+    TAG: ClassVar[str] = "refusal"
+
+    context: Digest
+    cohort: Digest
+    organization: Slug
+    reason: Reason
+    detail: Annotated[str, Field(max_length=500)]
+
+
+class Release(Message):
+    """The decoded sum of a cohort (grid units) and the server state that follows from it."""
+
+    TAG: ClassVar[str] = "release"
+
+    context: Digest
+    cohort: Digest
+    values: tuple[int, ...]
+    state: Digest
+
+
+class Verdict(Message):
+    """A site's answer after it recombined the shares and recomputed the server step."""
+
+    TAG: ClassVar[str] = "verdict"
+
+    context: Digest
+    cohort: Digest
+    release: Digest
+    organization: Slug
+    agrees: bool
+    detail: Annotated[str, Field(max_length=500)] = ""
+
+
+class Transcript(Message):
+    """What a closed attempt gives its participants to check: nothing in it is secret."""
+
+    TAG: ClassVar[str] = "transcript"
+
+    spec: Signed[JobSpec]
+    approvals: tuple[Signed[Approval], ...]
+    context: RoundContext
+    contributions: tuple[Signed[Contribution], ...]
+    receipts: tuple[Signed[ChargeReceipt], ...] = ()
+    shares: tuple[Signed[DecryptionShare], ...] = ()
+    release: Release | None = None
+
+    @model_validator(mode="after")
+    def _present(self) -> Transcript:
+        if not self.contributions:
+            raise ValueError("contributions: none")
+        return self
+
+    def cohort(self) -> Cohort:
+        """The cohort that these contributions make.
+
+        A second contribution of one organization makes a cohort of its own (its digest covers
+        both), so that a repetition never hides behind an honest cohort's digest.
+        """
+        members: dict[str, str] = {}
+        for signed in self.contributions:
+            name = signed.body.organization
+            digest = signed.digest()
+            if name in members:
+                digest = hashlib.sha256(f"{members[name]}{digest}".encode()).hexdigest()
+            members[name] = digest
+        return Cohort(context=self.context.digest(), members=members)
