@@ -1,0 +1,398 @@
+"""The one typed configuration.
+
+Precedence: arguments over environment (`FEDERATED__COORDINATOR__BIND_ADDRESS`) over the YAML file
+(`--config`, or FSC_CONFIG). The state directory (`--state`, or FSC_STATE, default ./var) holds
+everything that the embedded services keep.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    AnyUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    UrlConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from federated.errors import InvalidInput
+from portal.up import state as kept
+
+ROOT = "federated"
+PREFIX = "FEDERATED__"
+BASE = Path(__file__).resolve().parent.parent
+DATABASE = "fsc"
+ROLES = {"owner": "fsc_owner", "app": "fsc_app"}
+
+
+class ConfigInvalid(InvalidInput):
+    """A key or value of the configuration that is not allowed; the message names each path."""
+
+    code = "config_invalid"
+    title = "The configuration is not valid"
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port`, or `[v6]:port`, as a pair. Raises ValueError saying what is allowed."""
+    host, separator, port = address.rpartition(":")
+    if not separator or not host or not port.isdigit() or not 1 <= int(port) <= 65535:
+        raise ValueError('must be "host:port" with a port from 1 to 65535, like "127.0.0.1:8080"')
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _address(value: str) -> str:
+    split_address(value)
+    return value
+
+
+Epsilon = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
+Delta = Annotated[float, Field(gt=0, lt=0.5, allow_inf_nan=False)]
+PostgresUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["postgresql", "postgres"])]
+BrokerUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "amqp", "amqps"])]
+HttpUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https"])]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Coordinator(Section):
+    bind_address: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8080"
+    # Absent: the consortium's own authority issues the server's certificate.
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    # Host names that people and sites reach the coordinator by, beside localhost and bind_address.
+    hosts: tuple[str, ...] = ()
+    consortium: str = Field("consortium", pattern=r"^[a-z][a-z0-9._-]{0,62}$")
+    max_body_bytes: int = Field(64 * 2**20, ge=2**16, le=2**34)
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Coordinator:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: give both, or neither")
+        return self
+
+
+class Privacy(Section):
+    default_epsilon: Epsilon = 1.0
+    default_delta: Delta = 1e-5
+    default_mechanism: Literal["gaussian", "laplace", "none"] = "gaussian"
+    max_queries_per_tenant: int = Field(100, ge=1)
+    allotment_epsilon: Epsilon = 8.0
+    allotment_delta: Delta = 1e-4
+    # Only for synthetic data: a release without noise is epsilon = infinity on the same rows.
+    allow_no_noise: bool = False
+
+
+class Blockchain(Section):
+    enabled: bool = True
+    network: str = Field("quasim_provenance", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    consensus: Literal["proof_of_authority"] = "proof_of_authority"
+    # A chain of the consortium's own; absent, an embedded one is started.
+    rpc_url: HttpUrl | None = None
+
+
+class Jobs(Section):
+    concurrency: int = Field(2, ge=1, le=1000)
+    round_seconds: int = Field(120, ge=1, le=7 * 86400)
+
+
+class Database(Section):
+    # A managed PostgreSQL; absent, an embedded one is started. Migrations use owner_url.
+    url: PostgresUrl | None = None
+    owner_url: PostgresUrl | None = None
+
+
+class Broker(Section):
+    # A managed Redis, Valkey or RabbitMQ; absent, an embedded Valkey is started.
+    url: BrokerUrl | None = None
+
+
+class Config(BaseSettings):
+    """The sections of the file, and what follows from the state directory."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    coordinator: Coordinator = Coordinator()
+    privacy: Privacy = Privacy()
+    blockchain: Blockchain = Blockchain()
+    jobs: Jobs = Jobs()
+    database: Database = Database()
+    broker: Broker = Broker()
+    # Not keys of the file: where the file and the state are.
+    state: Path = Field(Path("var"), exclude=True)
+    file: Path | None = Field(None, exclude=True)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        state: str | os.PathLike[str] | None = None,
+        **sections: dict[str, Any],
+    ) -> Config:
+        """Read the configuration.
+
+        `path` is the YAML file (else FSC_CONFIG, else none), `state` the state directory (else
+        FSC_STATE, else ./var); `sections` are arguments, like `coordinator={"bind_address": ...}`.
+        Raises ConfigInvalid naming every wrong key or value and what is allowed there.
+        """
+        chosen = path or os.environ.get("FSC_CONFIG") or None
+        file = Path(chosen).resolve() if chosen else None
+        directory = Path(state or os.environ.get("FSC_STATE") or "var").resolve()
+        content = _read_file(file) if file else {}
+        _refuse_unknown_environment()
+        arguments = {**sections, "state": directory, "file": file}
+        try:
+            return _from_file(content)(**arguments)
+        except ValidationError as error:
+            raise ConfigInvalid(_explain(error, content, sections, file)) from None
+        except SettingsError as error:
+            raise ConfigInvalid(f"the environment's {PREFIX} variables: {error}") from None
+
+    # The parts that one host keeps.
+
+    def secret(self, name: str) -> str:
+        """A secret of this installation (256 bits, base64url), made on first use, mode 0600."""
+        return kept.secret_of(self.state, name)
+
+    def secret_path(self, name: str) -> Path:
+        """Where a secret lies, for what makes its own (keys, certificates)."""
+        return kept.secret_path(self.state, name)
+
+    def port(self, service: str) -> int:
+        """The loopback port of an embedded service: postgres, valkey or chain."""
+        return kept.port_of(self.state, service)
+
+    @property
+    def embeds(self) -> tuple[str, ...]:
+        """The services that run from here, because no address of an outside one is given."""
+        wanted = {
+            "postgres": self.database.url is None,
+            "valkey": self.broker.url is None,
+            "chain": self.blockchain.enabled and self.blockchain.rpc_url is None,
+        }
+        return tuple(name for name, embedded in wanted.items() if embedded)
+
+    # Addresses.
+
+    def database_url(self, role: str = "app") -> str:
+        """`owner` migrates and makes tenants; `app` owns nothing and is what requests use."""
+        if role not in ROLES:
+            raise ConfigInvalid(f"FSC_DB_ROLE: {role!r} is not allowed; use one of {list(ROLES)}")
+        if self.database.url is not None:
+            owner = self.database.owner_url if role == "owner" else None
+            return str(owner or self.database.url)
+        user, password = ROLES[role], self.secret(f"postgres_{role}")
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port('postgres')}/{DATABASE}"
+
+    @property
+    def broker_url(self) -> str:
+        if self.broker.url is not None:
+            return str(self.broker.url)
+        return f"redis://:{self.secret('valkey')}@127.0.0.1:{self.port('valkey')}/0"
+
+    @property
+    def chain_rpc_url(self) -> str | None:
+        """None when nothing is anchored."""
+        if not self.blockchain.enabled:
+            return None
+        if self.blockchain.rpc_url is not None:
+            return str(self.blockchain.rpc_url)
+        return f"http://127.0.0.1:{self.port('chain')}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return split_address(self.coordinator.bind_address)
+
+    @property
+    def url(self) -> str:
+        """Where a person on this machine opens the portal."""
+        host, port = self.address
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host)  # noqa: S104
+        return f"https://{shown or (f'[{host}]' if ':' in host else host)}:{port}"
+
+    # Files of TLS.
+
+    @property
+    def tls_cert(self) -> Path:
+        return self.coordinator.tls_cert or self.state / "tls" / "server.crt"
+
+    @property
+    def tls_key(self) -> Path:
+        return self.coordinator.tls_key or self.secret_path("server.key")
+
+    @property
+    def ca_cert(self) -> Path:
+        """The consortium's authority, which site certificates are checked against."""
+        return self.state / "tls" / "ca.crt"
+
+    @property
+    def ca_key(self) -> Path:
+        return self.secret_path("ca.key")
+
+    @property
+    def crl(self) -> Path:
+        """The revocation list that the web server loads, if it is there."""
+        return self.state / "tls" / "ca.crl"
+
+    @property
+    def chain_dir(self) -> Path:
+        return self.state / "chain"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.state / "log"
+
+    def environment(self, role: str = "app") -> dict[str, str]:
+        """What a child process needs to load this same configuration."""
+        given = self.model_dump(mode="json", exclude_unset=True)
+        variables = {
+            f"{PREFIX}{section}__{key}".upper(): value if isinstance(value, str) else _text(value)
+            for section, values in given.items()
+            for key, value in values.items()
+            if value is not None
+        }
+        return {
+            **variables,
+            "FSC_STATE": str(self.state),
+            "FSC_CONFIG": str(self.file or ""),
+            "FSC_DB_ROLE": role,
+            "DJANGO_SETTINGS_MODULE": "portal.settings",
+        }
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings)
+
+
+SECTIONS = tuple(name for name in Config.model_fields if name not in {"state", "file"})
+
+
+def _from_file(content: dict[str, Any]) -> type[Config]:
+    """Config with the file's content as its last source."""
+
+    class Loaded(Config):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *args: Any, **kwargs: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            first = Config.settings_customise_sources(settings_cls, *args, **kwargs)
+            return (*first, InitSettingsSource(settings_cls, content))
+
+    Loaded.__name__ = Config.__name__
+    return Loaded
+
+
+def _text(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text())
+    except OSError as error:
+        raise ConfigInvalid(f"{file}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(f"{file}: is not YAML ({error})") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or set(content) - {ROOT}:
+        raise ConfigInvalid(f'{file}: the only key at the top is "{ROOT}"')
+    sections = content.get(ROOT) or {}
+    if not isinstance(sections, dict):
+        raise ConfigInvalid(f"{file}: {ROOT}: must hold sections: {', '.join(SECTIONS)}")
+    for name in ("state", "file"):
+        if name in sections:
+            raise ConfigInvalid(
+                f"{file}: {ROOT}.{name}: unknown key; allowed: {', '.join(SECTIONS)}"
+                " (the state directory is given by --state or FSC_STATE)"
+            )
+    # An empty section in YAML is null; it means the defaults.
+    return {name: {} if value is None else value for name, value in sections.items()}
+
+
+def _refuse_unknown_environment() -> None:
+    for name in os.environ:
+        if name.startswith(PREFIX):
+            section, _, key = name.removeprefix(PREFIX).partition("__")
+            if section.lower() not in SECTIONS or not key:
+                raise ConfigInvalid(
+                    f"{name}: must be {PREFIX}<SECTION>__<KEY>; sections: {', '.join(SECTIONS)}"
+                )
+
+
+def _allowed_keys(location: tuple[str | int, ...]) -> list[str]:
+    """The keys that the section at `location` may hold."""
+    if not location:
+        return list(SECTIONS)
+    section = Config.model_fields[str(location[0])].annotation
+    fields = getattr(section, "model_fields", None) or {}
+    return sorted(fields)
+
+
+def _source(
+    location: tuple[str | int, ...], content: dict[str, Any], sections: Any, file: Path | None
+) -> str:
+    """Which of the three sources a wrong value came from."""
+
+    def holds(tree: Any) -> bool:
+        for part in location:
+            if not isinstance(tree, dict) or part not in tree:
+                return False
+            tree = tree[part]
+        return True
+
+    variable = PREFIX + "__".join(str(part) for part in location).upper()
+    if holds(sections):
+        return "an argument"
+    if variable in os.environ:
+        return variable
+    return str(file) if file and holds(content) else "the configuration"
+
+
+def _explain(
+    error: ValidationError, content: dict[str, Any], sections: Any, file: Path | None
+) -> str:
+    lines = []
+    for item in error.errors(include_url=False):
+        # Past section and key come the branches of unions, which a reader does not know.
+        location = item["loc"][:2]
+        path = ".".join([ROOT, *(str(part) for part in location)])
+        where = _source(location, content, sections, file)
+        if item["type"] == "extra_forbidden":
+            allowed = ", ".join(_allowed_keys(location[:-1]))
+            lines.append(f"{path}: unknown key; allowed: {allowed} (from {where})")
+        else:
+            reason = item["msg"].removeprefix("Value error, ")
+            # A URL holds a password.
+            hidden = isinstance(item["input"], dict) or location[-1:] in {("url",), ("owner_url",)}
+            given = "" if hidden else f"{item['input']!r}: "
+            lines.append(f"{path}: {given}{reason} (from {where})")
+    return "; ".join(lines)
+
+
+__all__ = ["DATABASE", "ROLES", "Config", "ConfigInvalid", "split_address"]
