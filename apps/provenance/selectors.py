@@ -1,0 +1,206 @@
+"""Reads of the current schema's log, and of the anchors that cover it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+from django_tenants.utils import get_public_schema_name, schema_context
+
+from apps.provenance import keys
+from apps.provenance.models import Anchor, Checkpoint, Event, Leaf
+from apps.provenance.nodes import compute, load_nodes
+from apps.provenance.services import current_origin
+from federated.errors import Conflict, NotFound
+from federated.provenance import events as wire
+from federated.provenance import merkle
+from federated.provenance.bundle import Anchor as BundleAnchor
+from federated.provenance.bundle import BundleEvent, BundleLog, Row
+from federated.provenance.merkle import Nodes
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """An event for a page: what its canonical bytes say, and how far its proof has come."""
+
+    id: str
+    body: wire.Event
+    log_index: int | None
+    checkpoint_size: int | None
+    anchor: Anchor | None
+
+
+@dataclass(frozen=True, slots=True)
+class InclusionProof:
+    log_index: int
+    size: int
+    leaf_hash: bytes
+    path: list[bytes]
+    note: str
+
+
+def events(*, tag: str = "", subject: tuple[str, Any] | None = None) -> QuerySet[Event]:
+    """The log's events, newest first, with their leaves; for `keyset_page` too."""
+    found = Event.objects.select_related("leaf").order_by("-created_at", "-id")
+    if tag:
+        found = found.filter(tag=tag)
+    if subject is not None:
+        found = found.filter(subject_kind=subject[0], subject_id=str(subject[1]))
+    return found
+
+
+def events_logged(found: Sequence[Event]) -> list[LoggedEvent]:
+    """Events with leaf number, first covering checkpoint and first covering anchor."""
+    places = [event.leaf.log_index for event in found if _has_leaf(event)]
+    if not places:
+        return [LoggedEvent(str(e.pk), wire.Event.parse(bytes(e.canonical)), *(None,) * 3)
+                for e in found]
+    sizes = list(
+        Checkpoint.objects.filter(size__gt=min(places)).order_by("size").values_list(
+            "size", flat=True
+        )
+    )
+    anchored = anchors_of(current_origin(), above=min(places))
+    logged = []
+    for event in found:
+        index = event.leaf.log_index if _has_leaf(event) else None
+        size = None if index is None else next((s for s in sizes if s > index), None)
+        anchor = None if index is None else next((a for s, a in anchored if s > index), None)
+        body = wire.Event.parse(bytes(event.canonical))
+        logged.append(LoggedEvent(str(event.pk), body, index, size, anchor))
+    return logged
+
+
+def anchors_of(origin: str, *, above: int = 0) -> list[tuple[int, Anchor]]:
+    """Confirmed anchors that cover log `origin`: (the log's size under it, anchor), ascending."""
+    covering: list[tuple[int, Anchor]] = []
+    with schema_context(get_public_schema_name()):
+        rows = list(Anchor.objects.filter(state=Anchor.State.CONFIRMED).order_by("size"))
+    for anchor in rows:
+        size = anchor.size_of(origin)
+        if size is not None and size > above:
+            covering.append((size, anchor))
+    return covering
+
+
+def checkpoint_latest() -> Checkpoint | None:
+    return Checkpoint.objects.order_by("-size").first()
+
+
+def log_verifier_key() -> str:
+    """The verifier key of the current schema's log (C2SP ``name+id+key``)."""
+    return str(keys.verifier_key(current_origin()))
+
+
+def inclusion_proof(*, event_id: Any, size: int | None = None) -> InclusionProof:
+    """Proof that an event is in the checkpoint of `size` (default: the newest).
+
+    Raises `NotFound` for no such event or checkpoint, `Conflict` while none covers the event.
+    """
+    leaf = Leaf.objects.filter(event_id=event_id).first()
+    if leaf is None:
+        if Event.objects.filter(pk=event_id).exists():
+            raise Conflict("the event has no place in the log yet; try again in a second")
+        raise NotFound("there is no such event")
+    checkpoint = _checkpoint(size)
+    if checkpoint.size <= leaf.log_index:
+        raise Conflict(f"no checkpoint of size {checkpoint.size} covers leaf {leaf.log_index}")
+    path = compute(lambda n: merkle.inclusion_proof(n, leaf.log_index, checkpoint.size))
+    return InclusionProof(leaf.log_index, checkpoint.size, bytes(leaf.hash), path, checkpoint.note)
+
+
+def consistency_proof(*, old: int, new: int | None = None) -> tuple[Checkpoint, list[bytes]]:
+    """The checkpoint of size `new` (default: the newest) and the proof that it extends `old`."""
+    checkpoint = _checkpoint(new)
+    return checkpoint, compute(lambda n: merkle.consistency_proof(n, old, checkpoint.size))
+
+
+def bundle_log(
+    *, event_ids: Sequence[Any] | None = None, max_checkpoints: int = 200
+) -> BundleLog:
+    """The current schema's log for a bundle, up to its newest checkpoint.
+
+    `event_ids` limits the events (default: all); checkpoints are the newest `max_checkpoints`
+    and all those that an anchor covers. Raises `NotFound` while the log has no checkpoint.
+    """
+    newest = _checkpoint(None)
+    leaves = Leaf.objects.filter(log_index__lt=newest.size).select_related("event")
+    if event_ids is not None:
+        leaves = leaves.filter(event_id__in=event_ids)
+    chosen = list(leaves.order_by("log_index"))
+    origin = current_origin()
+    heads = list(Checkpoint.objects.filter(size__lte=newest.size).order_by("size"))
+    anchored = {size for size, _ in anchors_of(origin)}
+    recent = {head.size for head in heads[-max_checkpoints:]}
+    kept = [head for head in heads if head.size in recent | anchored]
+    steps = list(zip(kept, kept[1:], strict=False))
+
+    def proofs(nodes: Nodes) -> tuple[list[list[bytes]], list[list[bytes]]]:
+        return (
+            [merkle.inclusion_proof(nodes, leaf.log_index, newest.size) for leaf in chosen],
+            [merkle.consistency_proof(nodes, a.size, b.size) for a, b in steps],
+        )
+
+    nodes = load_nodes(merkle.keys_needed(proofs))
+    paths, consistency = proofs(nodes)
+    return BundleLog(
+        origin=origin,
+        verifier_key=log_verifier_key(),
+        checkpoints=[head.note for head in kept],
+        consistency=[_hex(path) for path in consistency],
+        events=[_bundle_event(leaf, path) for leaf, path in zip(chosen, paths, strict=True)],
+    )
+
+
+def bundle_anchors(origins: Sequence[str]) -> list[BundleAnchor]:
+    """The confirmed anchors that cover any of the logs `origins`, oldest first."""
+    with schema_context(get_public_schema_name()):
+        rows = list(Anchor.objects.filter(state=Anchor.State.CONFIRMED).order_by("size"))
+    return [
+        BundleAnchor(
+            origin=row.origin,
+            size=row.size,
+            root=bytes(row.root).hex(),
+            notes=row.notes,
+            chain_id=row.chain_id,
+            contract=row.contract,
+            tx_hash=row.tx_hash,
+            block_number=row.block_number,
+            block_hash=row.block_hash,
+        )
+        for row in rows
+        if any(row.size_of(origin) is not None for origin in origins)
+    ]
+
+
+def _bundle_event(leaf: Leaf, path: list[bytes]) -> BundleEvent:
+    event = leaf.event
+    return BundleEvent(
+        index=leaf.log_index,
+        id=str(event.pk),
+        canonical=bytes(event.canonical).decode("utf-8", "backslashreplace"),
+        leaf_hash=bytes(leaf.hash).hex(),
+        proof=_hex(path),
+        row=Row(
+            tag=event.tag,
+            actor=event.actor,
+            subject_kind=event.subject_kind,
+            subject_id=event.subject_id,
+            at=event.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        ),
+    )
+
+
+def _checkpoint(size: int | None) -> Checkpoint:
+    found = checkpoint_latest() if size is None else Checkpoint.objects.filter(size=size).first()
+    if found is None:
+        raise NotFound("the log has no such checkpoint" if size else "the log has no checkpoint")
+    return found
+
+
+def _has_leaf(event: Event) -> bool:
+    return getattr(event, "leaf", None) is not None
+
+
+def _hex(path: Sequence[bytes]) -> list[str]:
+    return [item.hex() for item in path]

@@ -1,0 +1,49 @@
+"""Every kind of event that a log can hold: ``area:object:verb``.
+
+A tag is part of signed history, so a value is never changed or used again for something else.
+"""
+
+from enum import StrEnum
+
+
+class Tag(StrEnum):
+    CONSORTIUM_STARTED = "organizations:consortium:started"
+    ORGANIZATION_CREATED = "organizations:organization:created"
+    JOIN_TOKEN_ISSUED = "organizations:token:issued"
+    SITE_JOINED = "organizations:site:joined"
+    CERTIFICATE_ISSUED = "organizations:certificate:issued"
+    CERTIFICATE_REVOKED = "organizations:certificate:revoked"
+
+    USER_CREATED = "accounts:user:created"
+    USER_SIGNED_IN = "accounts:user:signed_in"
+    MEMBER_ADDED = "accounts:member:added"
+    MEMBER_REMOVED = "accounts:member:removed"
+
+    DATASET_REGISTERED = "budgets:dataset:registered"
+    ALLOTMENT_GRANTED = "budgets:allotment:granted"
+    CHARGE_RESERVED = "budgets:charge:reserved"
+    CHARGE_COMMITTED = "budgets:charge:committed"
+    CHARGE_RELEASED = "budgets:charge:released"
+
+    KEY_REGISTERED = "aggregation:key:registered"
+    KEY_ACTIVATED = "aggregation:key:activated"
+
+    JOB_PROPOSED = "federation:job:proposed"
+    JOB_APPROVED = "federation:job:approved"
+    JOB_REFUSED = "federation:job:refused"
+    JOB_QUEUED = "federation:job:queued"
+    JOB_STARTED = "federation:job:started"
+    JOB_CANCELLED = "federation:job:cancelled"
+    JOB_FINISHED = "federation:job:finished"
+    JOB_FAILED = "federation:job:failed"
+
+    ROUND_OPENED = "federation:round:opened"
+    CONTRIBUTION_ACCEPTED = "federation:contribution:accepted"
+    ROUND_CLOSED = "federation:round:closed"
+    SHARE_ACCEPTED = "federation:share:accepted"
+    SHARE_REFUSED = "federation:share:refused"
+    ROUND_RELEASED = "federation:round:released"
+    ROUND_ABANDONED = "federation:round:abandoned"
+    MODEL_STORED = "federation:model:stored"
+
+    BUNDLE_EXPORTED = "audit:bundle:exported"
