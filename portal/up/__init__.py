@@ -1,1 +1,1 @@
-"""The embedded services: PostgreSQL, Valkey, the chain, gunicorn, Celery, and what keeps them up."""
+"""The embedded services: databases, chain, web server, workers, and what keeps them up."""
