@@ -1,0 +1,77 @@
+"""What a job costs, recomputed from its spec by every site (nobody trusts the claim)."""
+
+from __future__ import annotations
+
+import math
+
+from federated.errors import InvalidInput
+from federated.privacy import accountant
+from federated.wire.job import Cost, JobSpec
+
+
+def round_rho(spec: JobSpec, *, honest: int) -> float:
+    """zCDP of one attempt when ``honest`` sites' noise shares count (arXiv 2102.06387, Thm 1)."""
+    if spec.privacy.mechanism == "none":
+        return math.inf
+    return accountant.round_rho(
+        noise_sigma=spec.privacy.noise_sigma,
+        sensitivity=spec.privacy.units,
+        honest=honest,
+        dimension=spec.model.parameters,
+    )
+
+
+def round_cost(spec: JobSpec) -> Cost:
+    """The charge of one attempt, against the coordinator with ``colluding`` sites.
+
+    Raises InvalidInput for a job without noise: it has no finite cost to charge.
+    """
+    rho = round_rho(spec, honest=spec.honest)
+    if math.isinf(rho):
+        raise InvalidInput(
+            'privacy.mechanism "none" has no finite cost; it is allowed for synthetic data only'
+        )
+    return Cost(dataset=spec.data.dataset, unit=spec.privacy.unit, rho=rho)
+
+
+def job_cost(spec: JobSpec) -> Cost:
+    """The cost of all rounds, one attempt each: what a site reserves on approval."""
+    once = round_cost(spec)
+    return once.model_copy(update={"rho": once.rho * spec.strategy.rounds})
+
+
+def epsilon_of(spec: JobSpec, *, rounds: int, honest: int) -> float:
+    """Epsilon at the spec's delta after ``rounds`` attempts with ``honest`` sites' noise."""
+    if spec.privacy.mechanism == "none" or spec.privacy.delta is None:
+        return math.inf
+    rho = rounds * round_rho(spec, honest=honest)
+    return accountant.rho_to_epsilon(rho, spec.privacy.delta)
+
+
+def job_epsilons(spec: JobSpec, *, rounds: int | None = None) -> dict[str, float]:
+    """Epsilon against the coordinator with ``colluding`` sites, and against all other insiders.
+
+    ``insiders`` counts one honest site's noise alone (all others of the smallest cohort collude).
+    """
+    done = spec.strategy.rounds if rounds is None else rounds
+    if done == 0:
+        return {"coordinator": 0.0, "insiders": 0.0}
+    return {
+        "coordinator": epsilon_of(spec, rounds=done, honest=spec.honest),
+        "insiders": epsilon_of(spec, rounds=done, honest=1),
+    }
+
+
+def check_spec_privacy(spec: JobSpec) -> None:
+    """Refuse a spec whose noise does not reach the epsilon it claims.
+
+    Raises InvalidInput that gives both numbers.
+    """
+    if spec.privacy.epsilon is None:
+        return
+    actual = job_epsilons(spec)["coordinator"]
+    if actual > spec.privacy.epsilon:
+        raise InvalidInput(
+            f"privacy.noise_sigma {spec.privacy.noise_sigma} gives epsilon {actual:.4f} "
+            f"over {spec.strategy.rounds} rounds, the spec claims {spec.privacy.epsilon}"
+        )

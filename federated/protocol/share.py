@@ -1,0 +1,98 @@
+"""A trustee's decryption share of a cohort's product, and its check."""
+
+from __future__ import annotations
+
+from federated.crypto.share_proofs import prove_shares, verify_shares
+from federated.crypto.threshold import KeyShare, partial_decrypt
+from federated.errors import InvalidInput
+from federated.protocol.identity import SiteIdentity, verify_signed
+from federated.protocol.keys import public_key_of, verification_of
+from federated.protocol.layout import aggregator_of
+from federated.wire.base import Signed, decode_bytes, encode_bytes
+from federated.wire.job import JobSpec
+from federated.wire.key import KeyEpoch
+from federated.wire.round import Cohort, DecryptionShare, Transcript
+
+
+def product_of(transcript: Transcript, *, spec: JobSpec, epoch: KeyEpoch) -> list[int]:
+    """The ciphertexts of the cohort's sum, recomputed from its contributions."""
+    combined = aggregator_of(spec, epoch).combine(
+        [
+            [decode_bytes(ciphertext) for ciphertext in signed.body.ciphertexts]
+            for signed in transcript.contributions
+        ]
+    )
+    return [int.from_bytes(ciphertext, "big") for ciphertext in combined]
+
+
+def share_make(
+    transcript: Transcript,
+    *,
+    spec: JobSpec,
+    epoch: KeyEpoch,
+    share: KeyShare,
+    identity: SiteIdentity,
+) -> Signed[DecryptionShare]:
+    """The signed, proven share. Check the transcript and its receipts first, and remember the
+    cohort on disk: two shares for two cohorts of one attempt give their difference away."""
+    cohort = transcript.cohort()
+    product = product_of(transcript, spec=spec, epoch=epoch)
+    partials = partial_decrypt(share, product)
+    proof = prove_shares(
+        share,
+        verification_of(epoch),
+        product,
+        partials,
+        context=bytes.fromhex(cohort.digest()),
+    )
+    key = public_key_of(epoch)
+    return identity.sign(
+        DecryptionShare(
+            context=cohort.context,
+            cohort=cohort.digest(),
+            organization=identity.organization,
+            index=share.index,
+            partials=tuple(encode_bytes(key.encode_ciphertext(value)) for value in partials),
+            proof=encode_bytes(proof),
+        )
+    )
+
+
+def share_signature_check(
+    signed: Signed[DecryptionShare], *, epoch: KeyEpoch, cohort: Cohort
+) -> None:
+    """Check that a trustee of the epoch signed a share for exactly this cohort.
+
+    Raises InvalidInput or SignatureInvalid. The values themselves are not checked here.
+    """
+    body = signed.body
+    trustee = epoch.trustee(body.organization)
+    if trustee is None or trustee.index != body.index:
+        raise InvalidInput(f"organization: {body.organization} is not trustee {body.index}")
+    verify_signed(signed, trustee.public_key)
+    if body.context != cohort.context or body.cohort != cohort.digest():
+        raise InvalidInput(f"share of {body.organization} is for another attempt or cohort")
+
+
+def share_check(
+    signed: Signed[DecryptionShare],
+    *,
+    epoch: KeyEpoch,
+    cohort: Cohort,
+    product: list[int],
+) -> None:
+    """Check one share whole: trustee, signature, cohort and equality proof.
+
+    ``product`` is product_of the same transcript. Raises InvalidInput, SignatureInvalid or
+    ProofInvalid.
+    """
+    share_signature_check(signed, epoch=epoch, cohort=cohort)
+    key = public_key_of(epoch)
+    verify_shares(
+        verification_of(epoch),
+        signed.body.index,
+        product,
+        [key.decode_ciphertext(decode_bytes(value)) for value in signed.body.partials],
+        decode_bytes(signed.body.proof),
+        context=bytes.fromhex(cohort.digest()),
+    )
