@@ -1,0 +1,22 @@
+"""The way in: everybody lands where they belong."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
+
+from apps.accounts.selectors import memberships_of
+
+
+@require_safe
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    """A member's organization; a choice for members of several; the admin for an operator."""
+    memberships = list(memberships_of(user=request.user))
+    if len(memberships) == 1:
+        return redirect(f"/o/{memberships[0].organization.slug}/")
+    if not memberships and request.user.is_operator:
+        return redirect("admin:index")
+    return render(request, "accounts/home.html", {"memberships": memberships})

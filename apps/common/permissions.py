@@ -1,0 +1,91 @@
+"""Who may call a view. The tenancy middleware has already found out who calls; these only look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from federated.errors import Forbidden, NotAuthenticated, NotFound
+
+
+class SitePrincipal:
+    """What DRF calls ``request.user`` when a site calls."""
+
+    is_authenticated = True
+    is_active = True
+    is_anonymous = False
+    is_operator = False
+
+    def __init__(self, site: Any) -> None:
+        self.site = site
+        self.pk = site.pk
+
+    def get_username(self) -> str:
+        return str(self.site.name)
+
+
+class SiteAuthentication(BaseAuthentication):
+    """Takes the site that the middleware found for the client certificate."""
+
+    def authenticate(self, request: Request) -> tuple[SitePrincipal, Any] | None:
+        site = getattr(request._request, "site", None)
+        return None if site is None else (SitePrincipal(site), request._request.certificate)
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Certificate"
+
+
+class Closed(BasePermission):
+    """The default: a view that names nobody lets nobody in."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        raise NotFound("There is nothing at this address.")
+
+
+def _refuse(request: Any) -> None:
+    """Answer with what was wrong with a presented certificate, before trying anything else."""
+    refusal = getattr(request, "refusal", None)
+    if refusal is not None:
+        raise refusal
+
+
+class SitePermission(BasePermission):
+    def has_permission(self, request: Request, view: Any) -> bool:
+        _refuse(request._request)
+        if getattr(request._request, "site", None) is None:
+            raise NotAuthenticated("A site's certificate, issued by this consortium, is needed.")
+        return True
+
+
+class MemberPermission(BasePermission):
+    def has_permission(self, request: Request, view: Any) -> bool:
+        inner = request._request
+        _refuse(inner)
+        if getattr(inner, "site", None) is not None:
+            if not view.site_allowed:
+                raise Forbidden("Only a person may do this, not a site.")
+            return True
+        membership = getattr(inner, "membership", None)
+        if membership is None:
+            raise NotAuthenticated(
+                "Sign in and use the organization's address (/o/<organization>/...), "
+                "or present its site's certificate."
+            )
+        roles = view.allowed_roles(request.method)
+        if membership.role not in roles:
+            raise Forbidden(
+                f"Your role here is {membership.role}; this needs {' or '.join(sorted(roles))}."
+            )
+        return True
+
+
+class OperatorPermission(BasePermission):
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not request.user.is_authenticated:
+            raise NotAuthenticated("Sign in as a consortium operator.")
+        if not getattr(request.user, "is_operator", False):
+            raise NotFound("There is nothing at this address.")
+        return True

@@ -1,0 +1,14 @@
+"""What a person may be in an organization."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Role(models.TextChoices):
+    ADMIN = "admin", "Admin"  # members, sites, policy, budget
+    SCIENTIST = "scientist", "Scientist"  # jobs and models
+    AUDITOR = "auditor", "Auditor"  # reads everything, changes nothing
+
+
+ALL_ROLES = frozenset(Role)

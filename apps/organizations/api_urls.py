@@ -1,0 +1,3 @@
+"""Addresses of joining and of a site's own record."""
+
+urlpatterns: list[object] = []

@@ -1,0 +1,53 @@
+"""Look-ups of organizations, sites and certificates."""
+
+from __future__ import annotations
+
+import hashlib
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from apps.common.selectors import get_for
+from apps.organizations.models import Organization, Site, SiteCertificate
+from federated.errors import NotAuthenticated
+
+
+def organization_get(*, slug: str) -> Organization:
+    """Raises NotFound."""
+    return get_for(Organization.objects.all(), slug=slug)
+
+
+def organizations_active() -> QuerySet[Organization]:
+    return Organization.objects.filter(state=Organization.State.ACTIVE)
+
+
+def sites_active() -> QuerySet[Site]:
+    """Sites that may take part: not revoked, of active organizations."""
+    return Site.objects.select_related("organization").filter(
+        state=Site.State.ACTIVE, organization__state=Organization.State.ACTIVE
+    )
+
+
+def certificate_accept(*, der: bytes) -> SiteCertificate:
+    """The certificate's row, if its bearer may act now.
+
+    The TLS handshake has checked the chain; the database has the last word on revocation. Raises
+    NotAuthenticated with the reason.
+    """
+    fingerprint = hashlib.sha256(der).hexdigest()
+    certificate = (
+        SiteCertificate.objects.select_related("site__organization")
+        .filter(fingerprint=fingerprint)
+        .first()
+    )
+    if certificate is None:
+        raise NotAuthenticated("This certificate was not issued by this consortium.")
+    if certificate.revoked_at is not None:
+        raise NotAuthenticated("This certificate is revoked; join again with a new token.")
+    if certificate.not_after <= timezone.now():
+        raise NotAuthenticated("This certificate has expired; join again with a new token.")
+    if certificate.site.state != Site.State.ACTIVE:
+        raise NotAuthenticated("This site is revoked.")
+    if certificate.site.organization.state != Organization.State.ACTIVE:
+        raise NotAuthenticated("This site's organization is not active.")
+    return certificate

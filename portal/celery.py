@@ -1,0 +1,96 @@
+"""The Celery application: queues, schedule, and tasks that know their tenant.
+
+A message carries the schema it was published from. The worker runs the task in that schema, as
+that organization's role, or not at all: Celery swallows what its signals raise, so the tenant is
+entered in ``__call__``, where a failure is the task's failure.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery, Task
+from celery.signals import before_task_publish
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+HEADER = "tenant_schema"
+PUBLIC = "public"
+QUEUES = ("rounds", "aggregation", "benchmarks", "provenance")
+
+
+class TenantMismatch(RuntimeError):
+    """A task whose tenant is gone, not active, or was never stamped."""
+
+
+class TenantTask(Task):  # type: ignore[misc]
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from django.db import connection
+        from django_tenants.utils import schema_context
+
+        if self.request.called_directly or self.request.is_eager:
+            return super().__call__(*args, **kwargs)
+        schema = self.request.get(HEADER)
+        # Whatever the process did before, it starts from the public schema.
+        connection.set_schema_to_public()
+        if schema != PUBLIC and not _is_active(schema):
+            raise TenantMismatch(f"{self.name}: there is no active tenant {schema!r}")
+        with schema_context(schema):
+            return super().__call__(*args, **kwargs)
+
+
+def _is_active(schema: str | None) -> bool:
+    from apps.organizations.selectors import organizations_active
+
+    return schema is not None and organizations_active().filter(schema_name=schema).exists()
+
+
+@before_task_publish.connect
+def stamp_tenant(headers: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    from django.db import connection
+
+    if headers is not None:
+        headers.setdefault(HEADER, connection.schema_name)
+
+
+app = Celery("portal", task_cls=TenantTask)
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+def _every(task: str, seconds: float, queue: str) -> dict[str, Any]:
+    # A tick that waited longer than a few periods has been overtaken by the next ones.
+    options = {"queue": queue, "expires": max(5.0, 3 * seconds)}
+    return {"task": task, "schedule": seconds, "options": options}
+
+
+app.conf.update(
+    task_default_queue="rounds",
+    task_routes={
+        "federation.*": {"queue": "rounds"},
+        "aggregation.*": {"queue": "aggregation"},
+        "benchmarks.*": {"queue": "benchmarks"},
+        "provenance.*": {"queue": "provenance"},
+        "organizations.*": {"queue": "provenance"},
+    },
+    # A task is done when it is done: a killed worker's tasks go to another.
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    broker_transport_options={"visibility_timeout": 600},
+    broker_connection_retry_on_startup=True,
+    worker_cancel_long_running_tasks_on_connection_loss=True,
+    # States are in the database; nobody reads results from the broker.
+    task_ignore_result=True,
+    task_serializer="json",
+    accept_content=["json"],
+    worker_hijack_root_logger=False,
+    beat_schedule={
+        "sequence": _every("provenance.sequence", 1, "provenance"),
+        "checkpoint": _every("provenance.checkpoint", 2, "provenance"),
+        "anchor": _every("provenance.anchor", 3, "provenance"),
+        "federation": _every("federation.tick", 1, "rounds"),
+        "revocation list": _every("organizations.crl_refresh", 3600, "provenance"),
+    },
+)

@@ -1,0 +1,109 @@
+"""Finds out for which organization a request works, and works as its role until the answer.
+
+1. Under ``/api/``, a site's client certificate names the organization.
+2. Else a path ``/o/<slug>/...`` does, for its members; ``/o/<slug>`` becomes SCRIPT_NAME.
+3. Else the request is the consortium's own and stays in the public schema.
+
+An organization is "not found" for everybody else. Nothing is cached between requests: fingerprint,
+revocation, role and state are read from the database each time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.db import DatabaseError, InterfaceError, connection
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import set_script_prefix
+
+from apps.accounts.selectors import membership_find
+from apps.common.errors import domain_error, error_response
+from apps.common.urls import ORGANIZATION_URLCONF, root_url
+from apps.organizations.selectors import certificate_accept
+from federated.errors import DomainError, NotAuthenticated, NotFound
+
+ORGANIZATION_PATH = re.compile(r"^/o/(?P<slug>[^/]+)(?P<rest>/.*)?$")
+
+
+def peer_certificate(request: HttpRequest) -> bytes | None:
+    """The DER of the client certificate that the TLS handshake accepted, if there is one."""
+    socket = request.META.get("gunicorn.socket")
+    read = getattr(socket, "getpeercert", None)
+    return read(binary_form=True) if read is not None else None
+
+
+class TenantMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> HttpResponse:
+        request.organization = request.site = request.certificate = request.membership = None
+        request.refusal = None
+        connection.set_schema_to_public()
+        try:
+            early = self._enter(request)
+            return early if early is not None else self.get_response(request)
+        except (DomainError, DatabaseError, InterfaceError) as error:
+            known = domain_error(error)
+            if known is None:
+                raise
+            return error_response(request, known)
+        finally:
+            connection.set_schema_to_public()
+            set_script_prefix(request.META.get("SCRIPT_NAME", "") or "/")
+
+    def _enter(self, request: Any) -> HttpResponse | None:
+        """Choose the organization. An answer returned here ends the request."""
+        found = ORGANIZATION_PATH.match(request.path_info)
+        slug = found["slug"] if found else None
+        rest = found["rest"] if found else request.path_info
+        if rest is not None and rest.startswith("/api/"):
+            self._enter_by_certificate(request, slug)
+        if found:
+            if rest is None:
+                return HttpResponseRedirect(f"{request.path}/")
+            if request.site is None:
+                early = self._enter_by_membership(request, found["slug"], rest)
+                if early is not None:
+                    return early
+            request.path_info = rest
+            request.urlconf = ORGANIZATION_URLCONF
+            set_script_prefix(f"/o/{slug}/")
+        if request.organization is not None:
+            connection.set_tenant(request.organization)
+        return None
+
+    def _enter_by_certificate(self, request: Any, slug: str | None) -> None:
+        der = peer_certificate(request)
+        if der is None:
+            return
+        try:
+            certificate = certificate_accept(der=der)
+        except NotAuthenticated as refusal:
+            # Views for everybody, such as joining, stay open; the others answer with it.
+            request.refusal = refusal
+            return
+        organization = certificate.site.organization
+        if slug is not None and slug != organization.slug:
+            raise NotFound("There is nothing at this address.")
+        request.certificate, request.site = certificate, certificate.site
+        request.organization = organization
+
+    def _enter_by_membership(self, request: Any, slug: str, rest: str) -> HttpResponse | None:
+        # Evaluated here, while the session tables can still be read.
+        user = request.user
+        if not user.is_authenticated:
+            if rest.startswith("/api/"):
+                request.path_info = rest
+                raise request.refusal or NotAuthenticated("Sign in, or present a certificate.")
+            return redirect_to_login(request.get_full_path(), root_url("account_login"))
+        membership = membership_find(user=user, slug=slug)
+        if membership is None:
+            if rest.startswith("/api/"):
+                request.path_info = rest
+            raise NotFound("There is nothing at this address.")
+        request.membership, request.organization = membership, membership.organization
+        return None
