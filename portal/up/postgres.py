@@ -105,6 +105,7 @@ class Postgres(Service):
     stop_signal = signal.SIGINT  # fast shutdown: open transactions are rolled back
     orphan_signal = signal.SIGQUIT  # immediate: backends go with the postmaster
     ready_seconds = 60
+    start_attempts = 6  # after a kill -9 the kernel may hold its memory for a moment
 
     def __init__(self, config: Config, settings: dict[str, str] | None = None) -> None:
         super().__init__(config)

@@ -54,6 +54,7 @@ class Service(ABC):
     # What the kernel sends when the supervisor itself is killed.
     orphan_signal: signal.Signals = signal.SIGKILL
     ready_seconds: float = 30
+    start_attempts: int = 1
     stop_seconds: float = 15
 
     def __init__(self, config: Config) -> None:
@@ -70,6 +71,11 @@ class Service(ABC):
 
     def prepare(self) -> None:  # noqa: B027
         """What must be done before every start."""
+
+    @property
+    def detail(self) -> str:
+        """What a person is told of it."""
+        return f"127.0.0.1:{self.config.port(self.name)}" if self.has_port else ""
 
     def prefix(self) -> list[str]:
         """A program that sets the credentials of the command, before the tether."""
@@ -123,28 +129,31 @@ class Service(ABC):
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def start(self) -> None:
-        """Spawn, and return when it is ready. Raises ServiceFailed with the end of its log.
+    @property
+    def is_up(self) -> bool:
+        return self.is_alive and self.is_ready()
 
-        A start that fails at once is tried again while time lasts: after a kill -9 the kernel
-        may hold a predecessor's resources for a moment.
+    def start(self, interrupted: Callable[[], bool] = lambda: False) -> None:
+        """Spawn, and return when it is ready, or when interrupted.
+
+        Raises ServiceFailed with the end of its log.
         """
         deadline = time.monotonic() + self.ready_seconds
-        attempts = 0
-        while time.monotonic() < deadline and attempts < 5:
+        for attempt in range(1, self.start_attempts + 1):
             self.spawn()
-            attempts += 1
-            wait_until(lambda: not self.is_alive or self.is_ready(), deadline - time.monotonic())
-            if self.is_alive and self.is_ready():
+            wait_until(
+                lambda: interrupted() or not self.is_alive or self.is_ready(),
+                deadline - time.monotonic(),
+            )
+            if interrupted() or self.is_up:
                 return
-            if self.is_alive:
+            if self.is_alive or time.monotonic() > deadline:
                 break
-            time.sleep(0.2 * attempts)
+            time.sleep(0.2 * attempt)
+        ended = self.process is not None and self.process.poll() is not None
+        how = "ended" if ended else f"did not become ready in {self.ready_seconds:.0f} s"
         self.kill()
-        raise ServiceFailed(
-            f"{self.name} did not become ready in {self.ready_seconds:.0f} s. "
-            f"Its log {self.log_path} ends:\n{self.log_end()}"
-        )
+        raise ServiceFailed(f"{self.name} {how}. {self.log_path} ends:\n{self.log_end()}")
 
     def stop(self) -> None:
         """Ask it to end; kill what is left of it after `stop_seconds`. Idempotent."""

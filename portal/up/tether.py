@@ -1,7 +1,8 @@
-"""Run a command that dies when its parent dies: `python -I -S tether.py PARENT SIGNAL USER COMMAND...`
+"""Run a command that dies with its parent: `tether.py PARENT SIGNAL USER COMMAND...`
 
-USER is a user and group id to change to, or "-". Linux forgets the setting when credentials change, so the request comes last, after
-any `unshare`. A program of its own, so that no Python code runs between fork and exec in the supervisor.
+USER is a user and group id to change to, or "-". Linux forgets the request when credentials
+change, so it comes last, after any `unshare`. A program of its own, so that no Python code runs
+between fork and exec in the supervisor.
 """
 
 import ctypes
@@ -10,12 +11,22 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
     """Ask the kernel to signal this process when its parent ends (Linux; nothing elsewhere)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
+    _prctl(PR_SET_PDEATHSIG, int(signal_number))
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose parent ends, so that they can be ended and reaped."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def main() -> None:

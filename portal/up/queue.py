@@ -1,0 +1,35 @@
+"""The project's Celery application, with what the supervisor needs of its processes:
+a file that says when they are ready, and pool processes that do not outlive their parent."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery.signals import beat_init, worker_process_init, worker_ready
+
+from portal.celery import app
+from portal.config import Config
+from portal.up.state import write_atomically
+from portal.up.tether import die_with_parent
+
+__all__ = ["app"]
+
+
+def _announce(name: str) -> None:
+    write_atomically(Config.load().state / "run" / f"{name}.ready", str(os.getpid()))
+
+
+@worker_ready.connect
+def _worker_ready(**_: Any) -> None:
+    _announce("worker")
+
+
+@beat_init.connect
+def _beat_ready(**_: Any) -> None:
+    _announce("beat")
+
+
+@worker_process_init.connect
+def _tether_pool_process(**_: Any) -> None:
+    die_with_parent()
