@@ -61,7 +61,7 @@ def _address(value: str) -> str:
 
 
 Epsilon = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
-Delta = Annotated[float, Field(gt=0, lt=0.5, allow_inf_nan=False)]
+Delta = Annotated[float, Field(ge=0, lt=0.5, allow_inf_nan=False)]
 PostgresUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["postgresql", "postgres"])]
 BrokerUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "amqp", "amqps"])]
 HttpUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https"])]
