@@ -1,0 +1,183 @@
+"""One small consortium, all in process: the key is short so that tests are quick, and only here."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from federated.crypto import envelope, signatures
+from federated.crypto.threshold import KeyShare
+from federated.privacy.config import PrivacyConfig
+from federated.protocol.contribute import contribution_make
+from federated.protocol.cost import job_cost, round_cost
+from federated.protocol.identity import SiteIdentity
+from federated.protocol.keys import ceremony, open_share
+from federated.protocol.propose import spec_make
+from federated.protocol.share import share_make
+from federated.training.server import ServerState
+from federated.wire.base import Signed, encode_bytes
+from federated.wire.job import (
+    Approval,
+    DataDictionary,
+    JobSpec,
+    LinearLayer,
+    ModelSpec,
+    NumericFeature,
+    Participant,
+    Target,
+)
+from federated.wire.key import KeyEpoch, Roster, RosterSite
+from federated.wire.round import ChargeReceipt, Contribution, RoundContext, Transcript
+
+CAST = ("lakeside", "northwind", "summit", "westbrook")
+OUTSIDER = "harbor"
+TEST_KEY_BITS = 768
+
+
+@dataclass
+class Consortium:
+    """Four sites with a dealt 3-of-4 key and one approved job."""
+
+    identities: dict[str, SiteIdentity]
+    encryption: dict[str, bytes]
+    epoch: KeyEpoch
+    shares: dict[str, KeyShare]
+    spec: JobSpec
+    signed_spec: Signed[JobSpec]
+    approvals: tuple[Signed[Approval], ...]
+    state: ServerState
+    gradients: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def context(self, *, round: int = 1, attempt: int = 1, **changes: object) -> RoundContext:
+        body = {
+            "job_id": self.spec.job_id,
+            "spec": self.spec.digest(),
+            "round": round,
+            "attempt": attempt,
+            "model": self.state.digest(),
+            "key_epoch": self.epoch.digest(),
+            "checkpoint": "0" * 64,
+            **changes,
+        }
+        return RoundContext.parse(body)
+
+    def contribute(self, name: str, context: RoundContext) -> Signed[Contribution]:
+        return contribution_make(
+            spec=self.spec,
+            epoch=self.epoch,
+            context=context,
+            identity=self.identities[name],
+            gradient=self.gradients[name],
+        )
+
+    def transcript(
+        self, context: RoundContext | None = None, members: tuple[str, ...] = CAST
+    ) -> Transcript:
+        context = context or self.context()
+        return Transcript(
+            spec=self.signed_spec,
+            approvals=self.approvals,
+            context=context,
+            contributions=tuple(self.contribute(name, context) for name in members),
+        )
+
+    def receipt(self, name: str, transcript: Transcript) -> Signed[ChargeReceipt]:
+        cohort = transcript.cohort()
+        return self.identities[name].sign(
+            ChargeReceipt(
+                context=cohort.context,
+                cohort=cohort.digest(),
+                organization=name,
+                cost=round_cost(self.spec),
+            )
+        )
+
+    def share(self, name: str, transcript: Transcript):
+        return share_make(
+            transcript,
+            spec=self.spec,
+            epoch=self.epoch,
+            share=self.shares[name],
+            identity=self.identities[name],
+        )
+
+
+def with_(message, **changes):
+    """A copy of a frozen message with some fields replaced."""
+    return message.model_copy(update=changes)
+
+
+def make_consortium(names: tuple[str, ...] = CAST, **options) -> Consortium:
+    identities = {name: SiteIdentity(name, signatures.generate_private_key()) for name in names}
+    pairs = {name: envelope.generate() for name in names}
+    roster = Roster(
+        consortium="test",
+        sites=tuple(
+            RosterSite(
+                organization=name,
+                public_key=identities[name].public_key,
+                encryption_key=encode_bytes(pairs[name][1]),
+            )
+            for name in names
+        ),
+    )
+    epoch, sealed = ceremony(roster, number=1, threshold_of=3, max_colluding=1, bits=TEST_KEY_BITS)
+    shares = {s.organization: open_share(s, epoch, pairs[s.organization][0]) for s in sealed}
+    model = ModelSpec(layers=(LinearLayer(in_features=3, out_features=1),))
+    state = ServerState.initial(np.zeros(model.parameters))
+    spec = spec_make(
+        job_id=str(uuid.uuid4()),
+        consortium="test",
+        proposer="northwind",
+        proposed_at="2026-01-01T00:00:00Z",
+        data=DataDictionary(
+            dataset="ward",
+            features=tuple(NumericFeature(name=f"x{i}", lower=-1.0, upper=1.0) for i in range(3)),
+            target=Target(name="y"),
+            nominal_records=100,
+            max_records=200,
+        ),
+        model=model,
+        initial_state=state.digest(),
+        rounds=options.pop("rounds", 3),
+        participants=[
+            Participant(organization=name, public_key=identities[name].public_key) for name in names
+        ],
+        privacy=PrivacyConfig(),
+        key_epoch=epoch.digest(),
+        **options,
+    )
+    approvals = tuple(
+        identities[name].sign(
+            Approval(
+                job_id=spec.job_id,
+                spec=spec.digest(),
+                organization=name,
+                cost=job_cost(spec),
+                rounds=spec.strategy.rounds,
+            )
+        )
+        for name in names
+    )
+    rng = np.random.default_rng(7)
+    return Consortium(
+        identities=identities,
+        encryption={name: pair[0] for name, pair in pairs.items()},
+        epoch=epoch,
+        shares=shares,
+        spec=spec,
+        signed_spec=identities["northwind"].sign(spec),
+        approvals=approvals,
+        state=state,
+        gradients={
+            name: rng.integers(-20_000, 20_000, model.parameters, dtype=np.int64) for name in names
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def consortium() -> Consortium:
+    return make_consortium()
