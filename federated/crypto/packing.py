@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,17 +126,6 @@ class SlotLayout:
             signed -= modulus
         signed += _offset(half, self.slot_bits, count)
         return [((signed >> (self.slot_bits * j)) & mask) - half for j in range(count)]
-
-    def describe(self) -> dict[str, Any]:
-        """The layout's public numbers, for a spec or a page."""
-        return {
-            "contributors": self.contributors,
-            "clamp": self.clamp,
-            "sigma": self.sigma,
-            "bound": self.bound,
-            "slot_bits": self.slot_bits,
-            "slots": self.slots,
-        }
 
 
 def _offset(half: int, slot_bits: int, count: int) -> int:

@@ -15,7 +15,6 @@ import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import gmpy2
 
@@ -24,7 +23,7 @@ from federated.crypto.safe_primes import Progress, is_safe_prime, safe_prime
 from federated.crypto.transcript import PROTOCOL
 from federated.errors import InvalidInput, ProofInvalid
 
-MAX_TRUSTEES = 64
+MAX_TRUSTEES = 255
 
 
 @dataclass(frozen=True)
@@ -62,32 +61,6 @@ class VerificationKeys:
         if not 1 <= index <= self.trustees:
             raise InvalidInput(f"trustee {index} does not exist: 1 to {self.trustees} are allowed")
         return self.v_i[index - 1]
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON types only; large integers as lowercase hex without a prefix."""
-        return {
-            "n": f"{self.n:x}",
-            "v": f"{self.v:x}",
-            "v_i": [f"{value:x}" for value in self.v_i],
-            "threshold": self.threshold,
-            "trustees": self.trustees,
-            "max_colluding": self.max_colluding,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> VerificationKeys:
-        """The inverse of as_dict; InvalidInput for anything else."""
-        try:
-            return cls(
-                n=int(data["n"], 16),
-                v=int(data["v"], 16),
-                v_i=tuple(int(value, 16) for value in data["v_i"]),
-                threshold=int(data["threshold"]),
-                trustees=int(data["trustees"]),
-                max_colluding=int(data["max_colluding"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidInput("verification keys are not well formed") from error
 
     def fingerprint(self) -> str:
         """Hex SHA-256 over the key, the quorum and every v_i; a job's spec pins it."""

@@ -1,0 +1,114 @@
+import secrets
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from phe import paillier as phe_paillier
+
+from federated.crypto.fixed_base import FixedBase
+from federated.crypto.paillier import PublicKey
+from federated.errors import InvalidInput
+from tests.federated.crypto.small_key import small_key
+
+KEY = small_key().dealt.public_key
+
+
+@pytest.fixture(scope="module")
+def phe_private():
+    return phe_paillier.PaillierPrivateKey(KEY.to_phe(), small_key().p, small_key().q)
+
+
+@given(st.integers())
+@settings(max_examples=25)
+def test_phe_decrypts_our_ciphertexts(phe_private, m):
+    assert phe_private.raw_decrypt(KEY.encrypt(m).ciphertext) == m % KEY.n
+
+
+def test_a_sum_of_phe_and_our_ciphertexts_decrypts(phe_private):
+    theirs = KEY.to_phe().encrypt(-5).ciphertext(be_secure=False)
+    product = KEY.multiply([theirs, KEY.encrypt(12).ciphertext])
+    encrypted = phe_paillier.EncryptedNumber(KEY.to_phe(), product, 0)
+    assert phe_private.decrypt(encrypted) == 7
+
+
+def test_the_key_survives_phe_and_its_encoding():
+    assert PublicKey.from_phe(KEY.to_phe()) == KEY
+    assert PublicKey.decode(KEY.encode()) == KEY
+    with pytest.raises(InvalidInput):
+        PublicKey.decode(b"\0" + KEY.encode())
+
+
+def test_h0_is_an_nth_residue_of_the_key():
+    # An n-th residue has order dividing (p - 1)(q - 1); only who knows the factors can see it.
+    totient = (small_key().p - 1) * (small_key().q - 1)
+    assert KEY.h0 != 1
+    assert pow(KEY.h0, totient, KEY.n_squared) == 1
+
+
+def test_encryptions_differ_and_hide_their_exponent():
+    one, other = KEY.encrypt(3), KEY.encrypt(3)
+    assert one.ciphertext != other.ciphertext
+    assert str(one.exponent) not in repr(one)
+
+
+@pytest.mark.parametrize("bits_over", [0, 1])
+def test_an_exponent_of_more_than_half_the_modulus_is_refused(bits_over):
+    exponent = (1 << (KEY.exponent_bits + bits_over)) - 1
+    if bits_over:
+        with pytest.raises(InvalidInput):
+            KEY.encrypt(1, exponent=exponent)
+    else:
+        assert KEY.encrypt(1, exponent=exponent).exponent == exponent
+
+
+@pytest.mark.parametrize(
+    "c",
+    [0, -1, KEY.n_squared, KEY.n_squared + 1, KEY.n, small_key().p, small_key().q * 3],
+    ids=["zero", "negative", "n^2", "over", "n", "p", "3q"],
+)
+def test_a_ciphertext_out_of_range_or_not_coprime_is_refused(c):
+    with pytest.raises(InvalidInput):
+        KEY.check_ciphertext(c)
+    if c >= 0:
+        with pytest.raises(InvalidInput):
+            KEY.decode_ciphertext(c.to_bytes(KEY.ciphertext_bytes + 1, "big")[1:])
+
+
+def test_ciphertexts_have_one_length():
+    encoded = KEY.encode_ciphertext(1)
+    assert len(encoded) == KEY.ciphertext_bytes == 2 * 1024 // 8
+    assert KEY.decode_ciphertext(encoded) == 1
+    for wrong in (encoded[1:], encoded + b"\0", b""):
+        with pytest.raises(InvalidInput):
+            KEY.decode_ciphertext(wrong)
+
+
+def test_nothing_to_add_is_refused():
+    with pytest.raises(InvalidInput):
+        KEY.multiply([])
+
+
+@pytest.mark.parametrize("n", [0, 15, (1 << 510) + 1, 1 << 1024])
+def test_an_impossible_modulus_is_refused(n):
+    with pytest.raises(InvalidInput):
+        PublicKey(n)
+
+
+def test_to_signed_is_the_nearest_representative():
+    assert [KEY.to_signed(m) for m in (0, 5, KEY.n - 5, KEY.n // 2)] == [0, 5, -5, KEY.n // 2]
+    assert KEY.to_signed(KEY.n // 2 + 1) == -(KEY.n // 2)
+
+
+@given(st.integers(1, 700), st.data())
+@settings(max_examples=50)
+def test_the_comb_is_a_power(bits, data):
+    modulus = secrets.randbits(200) | 1 << 200 | 1
+    base = secrets.randbelow(modulus)
+    exponent = data.draw(st.integers(0, (1 << bits) - 1))
+    assert FixedBase(base, modulus, bits).power(exponent) == pow(base, exponent, modulus)
+
+
+@pytest.mark.parametrize("exponent", [-1, 1 << 64])
+def test_the_comb_refuses_exponents_it_was_not_made_for(exponent):
+    with pytest.raises(InvalidInput):
+        FixedBase(3, 1009, 64).power(exponent)
