@@ -6,14 +6,12 @@ import math
 from collections.abc import Iterable
 
 from federated.errors import InvalidInput
-from federated.privacy import accountant
 from federated.privacy.config import PrivacyConfig
 from federated.wire.job import (
     DataDictionary,
     JobSpec,
     ModelSpec,
     Participant,
-    PrivacySpec,
 )
 
 
@@ -23,47 +21,6 @@ def default_minimum_cohort(participants: int, colluding: int) -> int:
     One dropout in four is survived; the noise that is not counted on stays small.
     """
     return min(participants, max(3, colluding + 2, math.ceil(0.75 * participants)))
-
-
-def privacy_spec(
-    config: PrivacyConfig, *, rounds: int, dimension: int, minimum_cohort: int
-) -> PrivacySpec:
-    """The grid and noise share that reach the config's target over ``rounds`` attempts.
-
-    Raises InvalidInput where fewer than two honest sites would be left.
-    """
-    honest = minimum_cohort - config.colluding
-    if honest < 2:
-        raise InvalidInput(
-            f"minimum cohort {minimum_cohort} with colluding={config.colluding} leaves {honest} "
-            "honest sites; at least 2 are needed"
-        )
-    if config.mechanism == "none":
-        return PrivacySpec(
-            mechanism="none",
-            epsilon=None,
-            delta=None,
-            clipping_norm=config.clipping_norm,
-            units=config.units,
-            colluding=config.colluding,
-            noise_sigma=0.0,
-        )
-    sigma = accountant.solve_noise_sigma(
-        epsilon=config.epsilon,
-        delta=config.delta,
-        rounds=rounds,
-        sensitivity=config.units,
-        honest=honest,
-        dimension=dimension,
-    )
-    return PrivacySpec(
-        epsilon=config.epsilon,
-        delta=config.delta,
-        clipping_norm=config.clipping_norm,
-        units=config.units,
-        colluding=config.colluding,
-        noise_sigma=sigma,
-    )
 
 
 def spec_make(
@@ -115,11 +72,8 @@ def spec_make(
             "momentum": momentum,
             "average_from": rounds // 2,
         },
-        "privacy": privacy_spec(
-            privacy,
-            rounds=rounds,
-            dimension=model.parameters,
-            minimum_cohort=minimum,
+        "privacy": privacy.spec(
+            rounds=rounds, minimum_cohort=minimum, dimension=model.parameters
         ).dump(),
         "participants": [participant.dump() for participant in ordered],
         "minimum_cohort": minimum,
