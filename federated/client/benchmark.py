@@ -1,0 +1,200 @@
+"""Private statistics over organizations' measurements, in one process.
+
+Whoever runs this is a trusted curator: it sees the submissions in clear, and only the summary is
+differentially private. Among organizations that do not trust a curator, use a campaign.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from federated.errors import Conflict, InvalidInput
+from federated.privacy.config import LARGEST_EPSILON
+
+FAMILIES: dict[str, tuple[str, tuple[float, float]]] = {
+    "latency": ("latency_ms", (0.0, 1_000.0)),
+    "throughput": ("throughput_ops", (0.0, 100_000.0)),
+    "energy": ("energy_j", (0.0, 10_000.0)),
+}
+"""Metric families: the key of their results, with its unit, and default public bounds."""
+STATISTICS = ("mean", "median", "std")
+
+_TENANT = re.compile(r"[a-z][a-z0-9_]{1,40}")
+_METRIC = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,79}")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured quantity and its public bounds, in the unit that its key names."""
+
+    key: str
+    lower: float
+    upper: float
+
+
+class BenchmarkAggregator:
+    """Collects one submission a tenant and releases one differentially private summary.
+
+    ``metrics`` are families (``latency``, ``throughput``, ``energy``) or keys of your own, which
+    need ``bounds={key: (lower, upper)}``; ``bounds`` also replaces a family's. Bounds are public
+    facts: taken from the data they would reveal it.
+
+    ``privacy_epsilon`` covers the summary as a whole and is split evenly over all metrics and
+    statistics. Neighbours differ in one tenant's values; who takes part is public, so counts are
+    exact. Means and standard deviations take Laplace noise, medians the exponential mechanism
+    (diffprivlib). Pure epsilon, delta 0.
+
+    Until the first ``get_summary()`` a tenant that submits again replaces its values; after it
+    submissions are refused (Conflict), since a second summary would cost a second epsilon.
+    """
+
+    def __init__(
+        self,
+        metrics: Sequence[str],
+        privacy_epsilon: float,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
+        statistics: Sequence[str] = ("mean", "median"),
+    ) -> None:
+        epsilon = _finite(privacy_epsilon, "privacy_epsilon")
+        if not 0 < epsilon <= LARGEST_EPSILON:
+            raise InvalidInput(
+                f"privacy_epsilon: {epsilon:g} is not above 0 and at most {LARGEST_EPSILON:g}"
+            )
+        unknown = [name for name in statistics if name not in STATISTICS]
+        if unknown or not statistics or len(set(statistics)) != len(statistics):
+            raise InvalidInput(
+                f"statistics: {list(statistics)}; allowed, each once: {', '.join(STATISTICS)}"
+            )
+        self.privacy_epsilon = epsilon
+        self.statistics = tuple(statistics)
+        self.metrics = _metrics(metrics, dict(bounds or {}))
+        self._submissions: dict[str, dict[str, float]] = {}
+        self._summary: dict[str, dict[str, float]] | None = None
+        self._lock = threading.Lock()
+
+    def submit(self, tenant_id: str, benchmark_results: Mapping[str, float]) -> None:
+        """Take one tenant's values, one number for every metric, in the key's unit.
+
+        Values out of the public bounds are clamped, with a warning. Raises InvalidInput for an
+        unknown or missing metric or a value that is not a finite number (and stores nothing),
+        Conflict once the summary is out.
+        """
+        if not isinstance(tenant_id, str) or not _TENANT.fullmatch(tenant_id):
+            raise InvalidInput(
+                f"tenant_id: {tenant_id!r} is not of lower-case letters, digits and _ "
+                "(2 to 41, a letter first)"
+            )
+        if not isinstance(benchmark_results, Mapping):
+            raise InvalidInput("benchmark_results: not a mapping of metric to number")
+        keys = [metric.key for metric in self.metrics]
+        unknown = [str(key) for key in benchmark_results if key not in keys]
+        missing = [key for key in keys if key not in benchmark_results]
+        if unknown or missing:
+            fault = f"unknown {', '.join(unknown)}" if unknown else f"missing {', '.join(missing)}"
+            raise InvalidInput(f"benchmark_results: {fault}; allowed: {', '.join(keys)}, all")
+        values = {}
+        for metric in self.metrics:
+            value = _finite(benchmark_results[metric.key], f"benchmark_results.{metric.key}")
+            values[metric.key] = min(max(value, metric.lower), metric.upper)
+            if values[metric.key] != value:
+                warnings.warn(
+                    f"{metric.key} of {tenant_id} is out of the public bounds "
+                    f"{metric.lower:g} to {metric.upper:g} and was clamped",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        with self._lock:
+            if self._summary is not None:
+                raise Conflict("the summary is out and its epsilon spent; start a new aggregator")
+            self._submissions[tenant_id] = values
+
+    def get_summary(self) -> dict[str, dict[str, float]]:
+        """``{metric: {"mean", "median", ..., "count"}}``, values in the metric's unit.
+
+        ``mean_margin``: with probability 0.95 the noise moved the mean by no more. Computed once
+        and kept, so that asking again spends nothing. Raises Conflict without submissions.
+        """
+        with self._lock:
+            if self._summary is None:
+                if not self._submissions:
+                    raise Conflict("no tenant has submitted; call submit() first")
+                if len(self._submissions) == 1:
+                    warnings.warn(
+                        "one tenant alone: the summary is its own values under noise as wide as "
+                        "the bounds, it compares nobody",
+                        UserWarning,
+                        stacklevel=2,
+                    )
+                self._summary = {metric.key: self._release(metric) for metric in self.metrics}
+            return {key: dict(values) for key, values in self._summary.items()}
+
+    def _release(self, metric: Metric) -> dict[str, float]:
+        import numpy as np
+        from diffprivlib import BudgetAccountant, tools
+
+        parts = len(self.metrics) * len(self.statistics)
+        epsilon = self.privacy_epsilon / parts
+        values = np.array([row[metric.key] for row in self._submissions.values()])
+        options: dict[str, Any] = {
+            "epsilon": epsilon,
+            "bounds": (metric.lower, metric.upper),
+            "accountant": BudgetAccountant(),  # not the library's global one
+        }
+        mechanisms = {"mean": tools.mean, "median": tools.median, "std": tools.std}
+        out = {name: float(mechanisms[name](values, **options)) for name in self.statistics}
+        if "mean" in out:
+            scale = (metric.upper - metric.lower) / (len(values) * epsilon)
+            out["mean_margin"] = min(scale * math.log(20), metric.upper - metric.lower)
+        return out | {"count": len(values)}
+
+
+def _metrics(names: Sequence[str], bounds: dict[str, tuple[float, float]]) -> tuple[Metric, ...]:
+    if isinstance(names, str) or not names:
+        raise InvalidInput("metrics: not a list of at least one metric")
+    out = []
+    used = set()
+    for name in names:
+        if not isinstance(name, str) or not _METRIC.fullmatch(name):
+            raise InvalidInput(f"metrics: {name!r} is not a metric's name")
+        key, default = FAMILIES.get(name, (name, None))
+        if default is None:
+            default = next((limits for own, limits in FAMILIES.values() if own == name), None)
+        given = [label for label in {name, key} if label in bounds]
+        limits = bounds[given[0]] if given else default
+        if limits is None:
+            raise InvalidInput(
+                f"metrics: {name} is not one of {', '.join(FAMILIES)}; give its public bounds, "
+                f'bounds={{"{name}": (lower, upper)}}'
+            )
+        used.update(given)
+        out.append(_metric(key, limits))
+    if len({metric.key for metric in out}) != len(out):
+        raise InvalidInput("metrics: one is listed twice")
+    if set(bounds) - used:
+        raise InvalidInput(f"bounds: no such metric: {', '.join(sorted(set(bounds) - used))}")
+    return tuple(out)
+
+
+def _metric(key: str, limits: tuple[float, float]) -> Metric:
+    if not isinstance(limits, tuple | list) or len(limits) != 2:
+        raise InvalidInput(f"bounds.{key}: not a pair (lower, upper)")
+    lower, upper = (_finite(limit, f"bounds.{key}") for limit in limits)
+    if not lower < upper:
+        raise InvalidInput(f"bounds.{key}: lower {lower:g} is not below upper {upper:g}")
+    return Metric(key, lower, upper)
+
+
+def _finite(value: object, name: str) -> float:
+    # Numpy's scalars are numbers too; a bool is not a measurement.
+    number = getattr(value, "item", lambda: value)() if type(value).__module__ == "numpy" else value
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise InvalidInput(f"{name}: {type(value).__name__} is not a number")
+    if not math.isfinite(number):
+        raise InvalidInput(f"{name}: {number} is not a finite number")
+    return float(number)

@@ -1,0 +1,1 @@
+"""Mechanisms, noise shares and the accountant: numpy and math, no torch."""

@@ -1,0 +1,138 @@
+"""What a person asks of a job's privacy, checked before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from federated.errors import InvalidInput
+from federated.privacy.accountant import solve_noise_sigma
+from federated.wire.job import PrivacySpec
+
+LARGEST_EPSILON = 10.0
+"""Above it a guarantee says next to nothing: e^10 is a likelihood ratio of 22,000."""
+LARGEST_DELTA = 0.01
+"""A mechanism that publishes one record in a hundred whole meets delta 0.01."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivacyConfig:
+    """The privacy target of one job.
+
+    ``epsilon`` and ``delta`` are the target of the whole job (all its rounds) against the
+    coordinator together with ``colluding`` sites. A record's gradient is clipped to
+    ``clipping_norm`` (L2) and rounded to ``units`` grid steps a clipping norm. Neighbouring
+    datasets differ in one record, present or blanked out.
+
+    ``mechanism="none"`` adds no noise, that is epsilon = infinity on the same rows; it needs
+    ``allow_no_noise=True`` and is for synthetic data alone.
+
+    Raises InvalidInput that names the field and what is allowed.
+    """
+
+    epsilon: float = 1.0
+    delta: float = 1e-5
+    mechanism: str = "gaussian"
+    unit: str = "record"
+    clipping_norm: float = 1.0
+    colluding: int = 1
+    units: int = 256
+    allow_no_noise: bool = False
+
+    def __post_init__(self) -> None:
+        self._check_mechanism()
+        epsilon = _number("epsilon", self.epsilon)
+        if epsilon <= 0:
+            raise InvalidInput(
+                f"epsilon: {epsilon:g} is not above 0; "
+                f"allowed: above 0, at most {LARGEST_EPSILON:g}"
+            )
+        if epsilon > LARGEST_EPSILON:
+            raise InvalidInput(
+                f"epsilon: {epsilon:g} protects next to nothing; "
+                f"allowed: above 0, at most {LARGEST_EPSILON:g}"
+            )
+        delta = _number("delta", self.delta)
+        if delta == 0:
+            raise InvalidInput(
+                "delta: a gaussian mechanism cannot give delta 0; "
+                f"allowed: above 0, at most {LARGEST_DELTA:g}, and well below 1 / records"
+            )
+        if not 0 < delta < 1:
+            raise InvalidInput(f"delta: {delta:g} is not a probability between 0 and 1")
+        if delta > LARGEST_DELTA:
+            raise InvalidInput(
+                f"delta: {delta:g} allows that records are published whole; "
+                f"allowed: above 0, at most {LARGEST_DELTA:g}"
+            )
+        if _number("clipping_norm", self.clipping_norm) <= 0:
+            raise InvalidInput(f"clipping_norm: {self.clipping_norm:g} is not above 0")
+        _whole("colluding", self.colluding, 1, 999)
+        _whole("units", self.units, 1, 2**20)
+
+    def _check_mechanism(self) -> None:
+        if self.unit == "organization":
+            raise InvalidInput("unit: organization comes with FedAvg, later; allowed: record")
+        if self.unit != "record":
+            raise InvalidInput(f"unit: {self.unit!r} is not known; allowed: record")
+        if self.mechanism == "laplace":
+            raise InvalidInput(
+                "mechanism: laplace serves benchmarks, its noise grows with the number of "
+                "parameters; allowed for training: gaussian"
+            )
+        if self.mechanism not in ("gaussian", "none"):
+            raise InvalidInput(
+                f"mechanism: {self.mechanism!r} is not known; allowed for training: gaussian"
+            )
+        if self.mechanism == "none" and not self.allow_no_noise:
+            raise InvalidInput(
+                "mechanism: none is epsilon = infinity and is refused on private data; "
+                "allowed: gaussian (or allow_no_noise, for synthetic data)"
+            )
+
+    def spec(self, *, rounds: int, minimum_cohort: int, dimension: int) -> PrivacySpec:
+        """The job's privacy on the wire, with the noise that meets the target.
+
+        ``dimension`` is the model's number of parameters. The noise of one site is a standard
+        deviation in grid units. Raises InvalidInput where fewer than two honest sites are left.
+        """
+        if self.mechanism == "none":
+            sigma, epsilon, delta = 0.0, None, None
+        else:
+            epsilon, delta = float(self.epsilon), float(self.delta)
+            honest = minimum_cohort - self.colluding
+            if honest < 2:
+                raise InvalidInput(
+                    f"colluding: {self.colluding} of {minimum_cohort} sites leaves {honest} "
+                    "honest; at least 2 must be left"
+                )
+            sigma = solve_noise_sigma(
+                epsilon=epsilon,
+                delta=delta,
+                rounds=rounds,
+                sensitivity=float(self.units),
+                honest=honest,
+                dimension=dimension,
+            )
+        return PrivacySpec(
+            unit="record",
+            mechanism=cast(Literal["gaussian", "none"], self.mechanism),
+            epsilon=epsilon,
+            delta=delta,
+            clipping_norm=float(self.clipping_norm),
+            units=self.units,
+            colluding=self.colluding,
+            noise_sigma=sigma,
+        )
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidInput(f"{name}: {value!r} is not a finite number")
+    return float(value)
+
+
+def _whole(name: str, value: object, lowest: int, highest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+        raise InvalidInput(f"{name}: {value!r} is not a whole number of {lowest} to {highest}")

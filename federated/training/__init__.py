@@ -1,0 +1,1 @@
+"""Model specs, data, bounded local training, the server's step and metrics."""

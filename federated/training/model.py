@@ -1,0 +1,219 @@
+"""Models as people bring them, made into a ModelSpec and a flat vector; torch only on demand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federated.errors import InvalidInput
+from federated.training.network import Floats, flatten, initial_parameters, unflatten
+from federated.training.server import encode_tensors
+from federated.wire.job import LinearLayer, ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ALLOWED_LAYERS = "Linear (with bias), ReLU, Tanh, Sigmoid, in Sequential"
+_CHECKPOINT = '{"spec": {...}, "architecture": {"layers": [...]}, "state_dict": ...}'
+
+
+class LoadedModel(NamedTuple):
+    """A model ready to propose: its spec, initial parameters float64 [d], and the file's ``spec``.
+
+    The file's ``spec`` may hold the fields of a DataDictionary and training options; it is
+    empty for a model that came without one.
+    """
+
+    model: ModelSpec
+    parameters: Floats
+    spec: dict[str, Any]
+
+
+def load_model(model: nn.Module | ModelSpec | str | Path) -> LoadedModel:
+    """The ModelSpec and initial parameters of a module, a spec or a ``.pt`` file.
+
+    A ``.pt`` file holds a dict of ``architecture`` (a ModelSpec's dict, or its list of layers),
+    ``state_dict`` and optionally ``spec``; it is read with ``weights_only``, so that no pickle
+    runs. Raises InvalidInput that says what is wrong and what is allowed.
+    """
+    if isinstance(model, ModelSpec):
+        return LoadedModel(model, initial_parameters(model), {})
+    if isinstance(model, str | Path):
+        return _load_checkpoint(Path(model))
+    spec = spec_from_module(model)
+    return LoadedModel(spec, _parameters(spec, model.state_dict(), "the module"), {})
+
+
+def spec_from_module(module: nn.Module) -> ModelSpec:
+    """The ModelSpec of a Sequential (nested ones too) of whitelisted layers, or of one Linear.
+
+    Raises InvalidInput that names the layer at fault.
+    """
+    from torch import nn
+
+    if not isinstance(module, nn.Module):
+        raise InvalidInput(
+            f"model: {type(module).__name__} is not an nn.Module, a ModelSpec or a .pt file"
+        )
+    names = {nn.ReLU: "relu", nn.Tanh: "tanh", nn.Sigmoid: "sigmoid"}
+    layers: list[dict[str, Any]] = []
+    for name, layer in _walk(module, ""):
+        # Exact types: a subclass may compute something else under the same name.
+        if type(layer) is nn.Linear:
+            if layer.bias is None:
+                raise InvalidInput(f"layer {name}: Linear without bias; use bias=True")
+            layers.append(
+                {"kind": "linear", "in_features": layer.in_features}
+                | {"out_features": layer.out_features}
+            )
+        elif type(layer) in names:
+            layers.append({"kind": names[type(layer)]})
+        else:
+            raise InvalidInput(
+                f"layer {name}: {type(layer).__name__} is not allowed; allowed: {ALLOWED_LAYERS}"
+            )
+    return _spec(layers, "the module")
+
+
+def module_from(spec: ModelSpec, parameters: NDArray[np.floating] | None = None) -> nn.Sequential:
+    """The spec as a float32 torch module in eval mode, with these parameters [d]."""
+    import torch
+    from torch import nn
+
+    kinds = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+    module = nn.Sequential(
+        *(
+            nn.Linear(layer.in_features, layer.out_features)
+            if isinstance(layer, LinearLayer)
+            else kinds[layer.kind]()
+            for layer in spec.layers
+        )
+    )
+    flat = initial_parameters(spec) if parameters is None else parameters
+    named = named_tensors(spec, flat)
+    module.load_state_dict({name: torch.tensor(value) for name, value in named.items()})
+    return module.eval()
+
+
+def named_tensors(
+    spec: ModelSpec, parameters: NDArray[np.floating]
+) -> dict[str, NDArray[np.generic]]:
+    """The flat vector by the names of the Sequential's state dict: ``0.weight``, ``0.bias``, ..."""
+    at = [place for place, layer in enumerate(spec.layers) if isinstance(layer, LinearLayer)]
+    out: dict[str, NDArray[np.generic]] = {}
+    for place, (weight, bias) in zip(at, unflatten(spec, parameters), strict=True):
+        out |= {f"{place}.weight": weight, f"{place}.bias": bias}
+    return out
+
+
+def save_model(path: str | Path, spec: ModelSpec, parameters: NDArray[np.floating]) -> Path:
+    """Write ``path`` as safetensors (float64), the architecture as JSON in its metadata.
+
+    The suffix becomes ``.safetensors``. Equal models are equal bytes. Returns the path written.
+    """
+    out = Path(path).with_suffix(".safetensors")
+    out.write_bytes(encode_tensors(named_tensors(spec, parameters), spec.canonical().decode()))
+    return out
+
+
+def read_model(path: str | Path) -> tuple[ModelSpec, Floats]:
+    """The model that ``save_model`` wrote. Raises InvalidInput on another or a broken file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            architecture = (file.metadata() or {}).get("architecture")
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InvalidInput(f"{Path(path).name}: not a readable safetensors file") from error
+    if architecture is None:
+        raise InvalidInput(f"{Path(path).name}: no architecture in its metadata")
+    spec = ModelSpec.parse(architecture)
+    if set(state) != set(named_tensors(spec, np.zeros(spec.parameters))):
+        raise InvalidInput(f"{Path(path).name}: its tensors are not those of its architecture")
+    ordered = {name: state[name] for name in named_tensors(spec, np.zeros(spec.parameters))}
+    return spec, _parameters(spec, ordered, Path(path).name)
+
+
+def _load_checkpoint(path: Path) -> LoadedModel:
+    import torch
+
+    if not path.is_file():
+        raise InvalidInput(f"{path}: no such file")
+    if path.suffix not in (".pt", ".pth"):
+        raise InvalidInput(f"{path.name}: a model is a .pt file that holds {_CHECKPOINT}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a hostile file
+        raise InvalidInput(
+            f"{path.name}: holds a pickled module, TorchScript or nothing that torch reads "
+            f"safely; save a dict {_CHECKPOINT} instead"
+        ) from error
+    if not isinstance(content, Mapping) or not {"architecture", "state_dict"} <= set(content):
+        raise InvalidInput(f"{path.name}: not a dict {_CHECKPOINT}")
+    architecture, spec = content["architecture"], content.get("spec")
+    if spec is not None and not isinstance(spec, Mapping):
+        raise InvalidInput(f"{path.name}: spec is not a dict")
+    layers = architecture.get("layers") if isinstance(architecture, Mapping) else architecture
+    if not isinstance(layers, list | tuple):
+        raise InvalidInput(f'{path.name}: architecture is not {{"layers": [...]}} or a list')
+    model = _spec(list(layers), path.name)
+    if not isinstance(content["state_dict"], Mapping):
+        raise InvalidInput(f"{path.name}: state_dict is not a dict of tensors")
+    return LoadedModel(
+        model, _parameters(model, content["state_dict"], path.name), dict(spec or {})
+    )
+
+
+def _spec(layers: list[Any], origin: str) -> ModelSpec:
+    try:
+        return ModelSpec.parse({"layers": layers})
+    except InvalidInput as error:
+        raise InvalidInput(f"{origin}: {error.message}; allowed: {ALLOWED_LAYERS}") from error
+
+
+def _walk(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    from torch import nn
+
+    if type(module) is nn.Sequential:
+        for child_name, child in module.named_children():
+            yield from _walk(child, f"{name}.{child_name}" if name else child_name)
+    else:
+        yield name or "(model)", module
+
+
+def _parameters(spec: ModelSpec, state: Mapping[str, Any], origin: str) -> Floats:
+    """The flat vector of a state dict whose entries come layer by layer, weight before bias."""
+    linear = [layer for layer in spec.layers if isinstance(layer, LinearLayer)]
+    names = list(state)
+    if len(names) != 2 * len(linear):
+        raise InvalidInput(
+            f"{origin}: state_dict holds {len(names)} tensors, the architecture "
+            f"takes {2 * len(linear)}"
+        )
+    tensors = []
+    for layer, weight, bias in zip(linear, names[::2], names[1::2], strict=True):
+        shapes = {weight: (layer.out_features, layer.in_features), bias: (layer.out_features,)}
+        if not (weight.endswith("weight") and bias == weight[: -len("weight")] + "bias"):
+            raise InvalidInput(f"{origin}: state_dict: {weight}, {bias} is no weight with its bias")
+        for name, shape in shapes.items():
+            if tuple(getattr(state[name], "shape", ())) != shape:
+                raise InvalidInput(
+                    f"{origin}: state_dict: {name} has shape "
+                    f"{list(getattr(state[name], 'shape', ()))}, allowed: {list(shape)}"
+                )
+        tensors.append((_array(state[weight]), _array(state[bias])))
+    flat = flatten(tensors)
+    if not all(math.isfinite(value) for value in flat):
+        raise InvalidInput(f"{origin}: state_dict holds a value that is not finite")
+    return flat
+
+
+def _array(tensor: Any) -> Floats:
+    values = tensor.detach().double().numpy() if hasattr(tensor, "detach") else tensor
+    return np.asarray(values, dtype=np.float64)
