@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from django.db.models import QuerySet
@@ -53,12 +54,14 @@ def events_logged(found: Sequence[Event]) -> list[LoggedEvent]:
     """Events with leaf number, first covering checkpoint and first covering anchor."""
     places = [event.leaf.log_index for event in found if _has_leaf(event)]
     if not places:
-        return [LoggedEvent(str(e.pk), wire.Event.parse(bytes(e.canonical)), *(None,) * 3)
-                for e in found]
+        return [
+            LoggedEvent(str(e.pk), wire.Event.parse(bytes(e.canonical)), *(None,) * 3)
+            for e in found
+        ]
     sizes = list(
-        Checkpoint.objects.filter(size__gt=min(places)).order_by("size").values_list(
-            "size", flat=True
-        )
+        Checkpoint.objects.filter(size__gt=min(places))
+        .order_by("size")
+        .values_list("size", flat=True)
     )
     anchored = anchors_of(current_origin(), above=min(places))
     logged = []
@@ -115,9 +118,7 @@ def consistency_proof(*, old: int, new: int | None = None) -> tuple[Checkpoint, 
     return checkpoint, compute(lambda n: merkle.consistency_proof(n, old, checkpoint.size))
 
 
-def bundle_log(
-    *, event_ids: Sequence[Any] | None = None, max_checkpoints: int = 200
-) -> BundleLog:
+def bundle_log(*, event_ids: Sequence[Any] | None = None, max_checkpoints: int = 200) -> BundleLog:
     """The current schema's log for a bundle, up to its newest checkpoint.
 
     `event_ids` limits the events (default: all); checkpoints are the newest `max_checkpoints`
@@ -133,7 +134,7 @@ def bundle_log(
     anchored = {size for size, _ in anchors_of(origin)}
     recent = {head.size for head in heads[-max_checkpoints:]}
     kept = [head for head in heads if head.size in recent | anchored]
-    steps = list(zip(kept, kept[1:], strict=False))
+    steps = list(pairwise(kept))
 
     def proofs(nodes: Nodes) -> tuple[list[list[bytes]], list[list[bytes]]]:
         return (

@@ -9,7 +9,7 @@ from enum import StrEnum
 class Tag(StrEnum):
     CONSORTIUM_STARTED = "organizations:consortium:started"
     ORGANIZATION_CREATED = "organizations:organization:created"
-    JOIN_TOKEN_ISSUED = "organizations:token:issued"
+    JOIN_TOKEN_ISSUED = "organizations:token:issued"  # noqa: S105
     SITE_JOINED = "organizations:site:joined"
     CERTIFICATE_ISSUED = "organizations:certificate:issued"
     CERTIFICATE_REVOKED = "organizations:certificate:revoked"
@@ -24,11 +24,16 @@ class Tag(StrEnum):
     CHARGE_RESERVED = "budgets:charge:reserved"
     CHARGE_COMMITTED = "budgets:charge:committed"
     CHARGE_RELEASED = "budgets:charge:released"
+    LEDGER_MIRRORED = "budgets:ledger:mirrored"
 
     KEY_REGISTERED = "aggregation:key:registered"
+    KEY_CONFIRMED = "aggregation:key:confirmed"
     KEY_ACTIVATED = "aggregation:key:activated"
 
+    DICTIONARY_REGISTERED = "federation:dictionary:registered"
+
     JOB_PROPOSED = "federation:job:proposed"
+    JOB_ENDORSED = "federation:job:endorsed"
     JOB_APPROVED = "federation:job:approved"
     JOB_REFUSED = "federation:job:refused"
     JOB_QUEUED = "federation:job:queued"
@@ -40,10 +45,13 @@ class Tag(StrEnum):
     ROUND_OPENED = "federation:round:opened"
     CONTRIBUTION_ACCEPTED = "federation:contribution:accepted"
     ROUND_CLOSED = "federation:round:closed"
+    RECEIPT_ACCEPTED = "federation:receipt:accepted"
+    ROUND_CHARGED = "federation:round:charged"
     SHARE_ACCEPTED = "federation:share:accepted"
     SHARE_REFUSED = "federation:share:refused"
     ROUND_RELEASED = "federation:round:released"
     ROUND_ABANDONED = "federation:round:abandoned"
+    VERDICT_ACCEPTED = "federation:verdict:accepted"
     MODEL_STORED = "federation:model:stored"
 
     BUNDLE_EXPORTED = "audit:bundle:exported"

@@ -1,12 +1,12 @@
 """Checkpoints: signed tree heads in the C2SP formats.
 
-- `tlog-checkpoint <https://c2sp.org/tlog-checkpoint>`_: the text ``origin\\nsize\\nbase64(root)\\n``
-  and optional extension lines.
-- `signed-note <https://c2sp.org/signed-note>`_: a text, an empty line, then lines
+- tlog-checkpoint (https://c2sp.org/tlog-checkpoint): the lines origin, size and base64(root), then
+  optional extension lines.
+- signed-note (https://c2sp.org/signed-note): a text, an empty line, then lines
   ``— name base64(key id || signature)``; Ed25519 signs the text with its last newline.
 
-A signature by a key that the reader does not know is ignored, as the format asks; one by a known key
-that does not verify refuses the whole note.
+A signature by a key that the reader does not know is ignored, as the format asks; one by a known
+key that does not verify refuses the whole note.
 """
 
 from __future__ import annotations

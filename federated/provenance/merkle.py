@@ -1,8 +1,8 @@
 """Append-only Merkle trees: RFC 9162, section 2.1.
 
 A log's tree is kept as a flat map ``(level, index) -> hash`` of its *complete* subtrees: the entry
-``(l, i)`` covers the leaves ``[i * 2**l, (i + 1) * 2**l)``. Entries are written once and never change,
-so the map fits an append-only table; every root and proof of every earlier size follows from it.
+``(l, i)`` covers the leaves ``[i * 2**l, (i + 1) * 2**l)``. Entries are written once and never
+change, so the map fits an append-only table; every root and proof of every earlier size follows.
 
 The functions take any mapping. A caller whose map is a database first asks `keys_needed`
 for the entries that a computation reads, and loads them in one query.

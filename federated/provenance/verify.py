@@ -1,0 +1,256 @@
+"""The offline verifier: recompute what a bundle claims, trust nothing but a pinned key.
+
+`verify_bundle` runs the checks of this module (logs and anchors) and then those that the caller
+gives: functions from a bundle to results. A check that fails says which event, log or anchor is
+wrong and how; only a file that is no bundle at all raises (`BundleInvalid`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+from federated.errors import DomainError, InvalidInput
+from federated.provenance import merkle
+from federated.provenance.bundle import Anchor, Bundle, BundleEvent, BundleLog, load_bundle
+from federated.provenance.checkpoint import (
+    Checkpoint,
+    VerifierKey,
+    parse_checkpoint,
+    verify_checkpoint,
+)
+from federated.provenance.events import Event
+
+Status = Literal["ok", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was verified, or could not be."""
+
+    name: str
+    status: Status
+    detail: str
+
+
+@dataclass(frozen=True)
+class Report:
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if check.status == "failed")
+
+
+BundleCheck = Callable[[Bundle], Iterable[Check]]
+
+
+def verify_bundle(
+    source: Bundle | dict[str, Any] | str | os.PathLike[str],
+    *,
+    checks: Sequence[BundleCheck] = (),
+    log_keys: Sequence[str] = (),
+) -> Report:
+    """Verify a bundle, given as an object, a dictionary or a file's path.
+
+    `checks` run after the checks of logs and anchors. `log_keys` are verifier keys
+    (``name+id+key``) obtained elsewhere; a log without one is checked against the key in the bundle,
+    and the report says so. Raises `BundleInvalid` if the source is no bundle.
+    """
+    bundle = load_bundle(source)
+    pinned = {key.name: key for key in map(VerifierKey.parse, log_keys)}
+    results: list[Check] = []
+    for log in bundle.logs:
+        results += _log_checks(log, pinned)
+    results += _anchor_checks(bundle)
+    for check in checks:
+        results += _guarded(check, bundle)
+    return Report(tuple(results))
+
+
+def _guarded(check: BundleCheck, bundle: Bundle) -> list[Check]:
+    """A check's results; malformed content that it stumbles over is a failure, not a traceback."""
+    results: list[Check] = []
+    try:
+        results.extend(check(bundle))
+    except (
+        ArithmeticError,
+        AttributeError,
+        DomainError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as exc:
+        name = getattr(check, "__name__", "check").strip("_").replace("_", " ")
+        what = exc.message if isinstance(exc, DomainError) else f"{type(exc).__name__}: {exc}"
+        results.append(Check(name, "failed", f"stopped at malformed content: {what}"))
+    return results
+
+
+def _log_checks(log: BundleLog, pinned: dict[str, VerifierKey]) -> Iterator[Check]:
+    name = f"log {log.origin}"
+    try:
+        claimed = VerifierKey.parse(log.verifier_key)
+        key = pinned.get(log.origin, claimed)
+        if log.origin in pinned and claimed != key:
+            yield Check(f"{name}: key", "failed", "the bundle's key is not the pinned key")
+        elif log.origin in pinned:
+            yield Check(f"{name}: key", "ok", "the pinned key")
+        else:
+            yield Check(f"{name}: key", "skipped", f"not pinned; the bundle says {claimed}")
+        heads = [verify_checkpoint(note, key) for note in log.checkpoints]
+        if any(head.origin != log.origin for head in heads):
+            raise InvalidInput("a checkpoint belongs to another log")
+    except InvalidInput as exc:
+        yield Check(f"{name}: checkpoints", "failed", exc.message)
+        return
+    yield Check(f"{name}: checkpoints", "ok", f"{len(heads)} signed, up to size {heads[-1].size}")
+    yield _consistency_check(name, log, heads)
+    yield from _event_checks(name, log, heads[-1])
+
+
+def _consistency_check(name: str, log: BundleLog, heads: list[Checkpoint]) -> Check:
+    name = f"{name}: consistency"
+    if len(log.consistency) != len(heads) - 1:
+        return Check(name, "failed", "there must be one proof between two checkpoints")
+    for (old, new), proof in zip(pairwise(heads), log.consistency, strict=True):
+        try:
+            path = [bytes.fromhex(item) for item in proof]
+            merkle.verify_consistency(old.size, new.size, old.root, new.root, path)
+        except InvalidInput as exc:
+            detail = f"size {new.size} does not extend size {old.size}: {exc.message}"
+            return Check(name, "failed", detail)
+    return Check(name, "ok", f"sizes {heads[0].size} to {heads[-1].size} extend one another")
+
+
+def _event_checks(name: str, log: BundleLog, head: Checkpoint) -> Iterator[Check]:
+    seen: set[int] = set()
+    identifiers: set[str] = set()
+    failed = 0
+    for item in log.events:
+        problem = _event_problem(item, log, head)
+        if problem is None and (item.index in seen or item.id in identifiers):
+            problem = "given twice"
+        seen.add(item.index)
+        identifiers.add(item.id)
+        if problem is not None:
+            failed += 1
+            yield Check(f"{name}: event", "failed", f"{_named(item, log)}: {problem}")
+    if not failed:
+        whole = "all" if seen == set(range(head.size)) else f"{len(seen)} of {head.size}"
+        yield Check(f"{name}: events", "ok", f"{whole} events are in the tree of size {head.size}")
+
+
+def _event_problem(item: BundleEvent, log: BundleLog, head: Checkpoint) -> str | None:
+    """What is wrong with an event, if anything."""
+    proof = [bytes.fromhex(part) for part in item.proof]
+    try:
+        merkle.verify_inclusion(
+            merkle.leaf_hash(item.data), item.index, head.size, proof, head.root
+        )
+    except InvalidInput as exc:
+        try:
+            recorded = bytes.fromhex(item.leaf_hash)
+            merkle.verify_inclusion(recorded, item.index, head.size, proof, head.root)
+        except InvalidInput:
+            return f"not in the signed tree ({exc.message})"
+        return "edited after it was logged: its content no longer has the hash in the signed tree"
+    try:
+        event = Event.parse(item.data)
+    except InvalidInput as exc:
+        return exc.message
+    if event.origin != log.origin:
+        return f"belongs to the log {event.origin}"
+    if event.id != item.id:
+        return f"logged under another id, {event.id}"
+    return _row_problem(item, event)
+
+
+def _row_problem(item: BundleEvent, event: Event) -> str | None:
+    """The coordinator's columns must say what the logged bytes say: pages are made from rows."""
+    if item.row is None:
+        return None
+    logged = {
+        "tag": event.tag,
+        "at": event.time,
+        "actor": event.actor.model_dump(mode="json"),
+        "subject_kind": event.subject.kind,
+        "subject_id": event.subject.id,
+    }
+    try:
+        shown = item.row.model_dump() | {"at": item.row.time}
+    except ValueError:
+        return "edited after it was logged: the row's time is no time"
+    wrong = [field for field, value in logged.items() if shown[field] != value]
+    if wrong:
+        return f"edited after it was logged: the row's {', '.join(wrong)} differ from the log"
+    return None
+
+
+def _named(item: BundleEvent, log: BundleLog) -> str:
+    """Log, index, id and tag: the tag from the content, or from the row if the content is broken."""
+    try:
+        tag = Event.parse(item.data).tag
+    except InvalidInput:
+        tag = item.row.tag if item.row else "unknown tag"
+    return f"{log.origin} #{item.index} {item.id} ({tag})"
+
+
+def _anchor_checks(bundle: Bundle) -> Iterator[Check]:
+    if not bundle.anchors:
+        yield Check("anchors", "skipped", "nothing of this bundle is anchored on a chain")
+        return
+    logs = {log.origin: log for log in bundle.logs}
+    for anchor in bundle.anchors:
+        name = f"anchor {anchor.size} of {anchor.origin}"
+        try:
+            covered = _anchor_covers(anchor, logs)
+        except InvalidInput as exc:
+            yield Check(name, "failed", exc.message)
+            continue
+        place = f"block {anchor.block_number} of chain {anchor.chain_id}, {anchor.tx_hash}"
+        yield Check(name, "ok", f"covers {covered}; claimed in {place}")
+    yield Check(
+        "chain",
+        "skipped",
+        "offline: ask a node of the chain for root_at(sha256(origin), size) to confirm the anchors",
+    )
+
+
+def _anchor_covers(anchor: Anchor, logs: dict[str, BundleLog]) -> str:
+    """What an anchor's root covers of the bundle's logs. Raises `InvalidInput`."""
+    heads = [parse_checkpoint(note) for note in anchor.notes]
+    origins = [head.origin for head in heads]
+    if origins != sorted(set(origins)):
+        raise InvalidInput("the notes under the root are not ordered by origin")
+    if sum(head.size for head in heads) != anchor.size:
+        raise InvalidInput("the sizes under the root do not add up to the anchor's size")
+    if merkle.root_of(note.encode() for note in anchor.notes).hex() != anchor.root:
+        raise InvalidInput("the notes do not lead to the anchored root")
+    covered = []
+    for head, note in zip(heads, anchor.notes, strict=True):
+        log = logs.get(head.origin)
+        if log is None:
+            continue
+        if note not in log.checkpoints:
+            raise InvalidInput(
+                f"the anchored checkpoint {head.size} of {head.origin} is not one of the log's"
+            )
+        covered.append(f"{head.origin} up to {head.size}")
+    if not covered:
+        raise InvalidInput("the anchor covers none of the bundle's logs")
+    return ", ".join(covered)
+
+
+def origin_hash(origin: str) -> bytes:
+    """The key of an origin in the AnchorRegistry contract: SHA-256 of its UTF-8 bytes."""
+    return hashlib.sha256(origin.encode()).digest()
