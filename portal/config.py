@@ -7,11 +7,11 @@ everything that the embedded services keep.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     AnyUrl,
@@ -30,21 +30,19 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from federated.errors import InvalidInput
+from portal.config_sources import (
+    PREFIX,
+    ConfigInvalid,
+    Keys,
+    explain,
+    read_file,
+    refuse_unknown_environment,
+)
 from portal.up import state as kept
 
-ROOT = "federated"
-PREFIX = "FEDERATED__"
 BASE = Path(__file__).resolve().parent.parent
 DATABASE = "fsc"
 ROLES = {"owner": "fsc_owner", "app": "fsc_app"}
-
-
-class ConfigInvalid(InvalidInput):
-    """A key or value of the configuration that is not allowed; the message names each path."""
-
-    code = "config_invalid"
-    title = "The configuration is not valid"
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -60,8 +58,7 @@ def _address(value: str) -> str:
     return value
 
 
-Epsilon = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
-Delta = Annotated[float, Field(ge=0, lt=0.5, allow_inf_nan=False)]
+Delta = Annotated[float, Field(gt=0, le=0.01, allow_inf_nan=False)]
 PostgresUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["postgresql", "postgres"])]
 BrokerUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "amqp", "amqps"])]
 HttpUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https"])]
@@ -89,14 +86,21 @@ class Coordinator(Section):
 
 
 class Privacy(Section):
-    default_epsilon: Epsilon = 1.0
+    # More than 10 protects next to nothing (federated.privacy says the same).
+    default_epsilon: float = Field(1.0, gt=0, le=10, allow_inf_nan=False)
     default_delta: Delta = 1e-5
-    default_mechanism: Literal["gaussian", "laplace", "none"] = "gaussian"
+    default_mechanism: Literal["gaussian", "none"] = "gaussian"
     max_queries_per_tenant: int = Field(100, ge=1)
-    allotment_epsilon: Epsilon = 8.0
+    allotment_epsilon: float = Field(8.0, gt=0, le=1000, allow_inf_nan=False)
     allotment_delta: Delta = 1e-4
     # Only for synthetic data: a release without noise is epsilon = infinity on the same rows.
     allow_no_noise: bool = False
+
+    @model_validator(mode="after")
+    def _noise(self) -> Privacy:
+        if self.default_mechanism == "none" and not self.allow_no_noise:
+            raise ValueError('default_mechanism "none" needs allow_no_noise: true')
+        return self
 
 
 class Blockchain(Section):
@@ -156,13 +160,13 @@ class Config(BaseSettings):
         chosen = path or os.environ.get("FSC_CONFIG") or None
         file = Path(chosen).resolve() if chosen else None
         directory = Path(state or os.environ.get("FSC_STATE") or "var").resolve()
-        content = _read_file(file) if file else {}
-        _refuse_unknown_environment()
+        content = read_file(file, KEYS) if file else {}
+        refuse_unknown_environment(KEYS)
         arguments = {**sections, "state": directory, "file": file}
         try:
             return _from_file(content)(**arguments)
         except ValidationError as error:
-            raise ConfigInvalid(_explain(error, content, sections, file)) from None
+            raise ConfigInvalid(explain(error, content, sections, file, KEYS)) from None
         except SettingsError as error:
             raise ConfigInvalid(f"the environment's {PREFIX} variables: {error}") from None
 
@@ -264,7 +268,9 @@ class Config(BaseSettings):
         """What a child process needs to load this same configuration."""
         given = self.model_dump(mode="json", exclude_unset=True)
         variables = {
-            f"{PREFIX}{section}__{key}".upper(): value if isinstance(value, str) else _text(value)
+            f"{PREFIX}{section}__{key}".upper(): value
+            if isinstance(value, str)
+            else json.dumps(value)
             for section, values in given.items()
             for key, value in values.items()
             if value is not None
@@ -289,7 +295,11 @@ class Config(BaseSettings):
         return (init_settings, env_settings)
 
 
-SECTIONS = tuple(name for name in Config.model_fields if name not in {"state", "file"})
+KEYS: Keys = {
+    name: sorted(field.annotation.model_fields)
+    for name, field in Config.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+}
 
 
 def _from_file(content: dict[str, Any]) -> type[Config]:
@@ -305,94 +315,6 @@ def _from_file(content: dict[str, Any]) -> type[Config]:
 
     Loaded.__name__ = Config.__name__
     return Loaded
-
-
-def _text(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
-
-
-def _read_file(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text())
-    except OSError as error:
-        raise ConfigInvalid(f"{file}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(f"{file}: is not YAML ({error})") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or set(content) - {ROOT}:
-        raise ConfigInvalid(f'{file}: the only key at the top is "{ROOT}"')
-    sections = content.get(ROOT) or {}
-    if not isinstance(sections, dict):
-        raise ConfigInvalid(f"{file}: {ROOT}: must hold sections: {', '.join(SECTIONS)}")
-    for name in ("state", "file"):
-        if name in sections:
-            raise ConfigInvalid(
-                f"{file}: {ROOT}.{name}: unknown key; allowed: {', '.join(SECTIONS)}"
-                " (the state directory is given by --state or FSC_STATE)"
-            )
-    # An empty section in YAML is null; it means the defaults.
-    return {name: {} if value is None else value for name, value in sections.items()}
-
-
-def _refuse_unknown_environment() -> None:
-    for name in os.environ:
-        if name.startswith(PREFIX):
-            section, _, key = name.removeprefix(PREFIX).partition("__")
-            if section.lower() not in SECTIONS or not key:
-                raise ConfigInvalid(
-                    f"{name}: must be {PREFIX}<SECTION>__<KEY>; sections: {', '.join(SECTIONS)}"
-                )
-
-
-def _allowed_keys(location: tuple[str | int, ...]) -> list[str]:
-    """The keys that the section at `location` may hold."""
-    if not location:
-        return list(SECTIONS)
-    section = Config.model_fields[str(location[0])].annotation
-    fields = getattr(section, "model_fields", None) or {}
-    return sorted(fields)
-
-
-def _source(
-    location: tuple[str | int, ...], content: dict[str, Any], sections: Any, file: Path | None
-) -> str:
-    """Which of the three sources a wrong value came from."""
-
-    def holds(tree: Any) -> bool:
-        for part in location:
-            if not isinstance(tree, dict) or part not in tree:
-                return False
-            tree = tree[part]
-        return True
-
-    variable = PREFIX + "__".join(str(part) for part in location).upper()
-    if holds(sections):
-        return "an argument"
-    if variable in os.environ:
-        return variable
-    return str(file) if file and holds(content) else "the configuration"
-
-
-def _explain(
-    error: ValidationError, content: dict[str, Any], sections: Any, file: Path | None
-) -> str:
-    lines = []
-    for item in error.errors(include_url=False):
-        # Past section and key come the branches of unions, which a reader does not know.
-        location = item["loc"][:2]
-        path = ".".join([ROOT, *(str(part) for part in location)])
-        where = _source(location, content, sections, file)
-        if item["type"] == "extra_forbidden":
-            allowed = ", ".join(_allowed_keys(location[:-1]))
-            lines.append(f"{path}: unknown key; allowed: {allowed} (from {where})")
-        else:
-            reason = item["msg"].removeprefix("Value error, ")
-            # A URL holds a password.
-            hidden = isinstance(item["input"], dict) or location[-1:] in {("url",), ("owner_url",)}
-            given = "" if hidden else f"{item['input']!r}: "
-            lines.append(f"{path}: {given}{reason} (from {where})")
-    return "; ".join(lines)
 
 
 __all__ = ["DATABASE", "ROLES", "Config", "ConfigInvalid", "split_address"]

@@ -46,6 +46,6 @@ class ManageCommand(Service):
 
 def steps(config: Config) -> list[ManageCommand]:
     return [
-        ManageCommand(config, "tables", "migrate_schemas", "--no-input", "-v", "1"),
+        ManageCommand(config, "tables", "migrate_schemas", "--noinput", "-v", "1"),
         ManageCommand(config, "authority and operator", "bootstrap"),
     ]
