@@ -176,7 +176,6 @@ CONTENT_SECURITY_POLICY = (
     "form-action 'self'; frame-ancestors 'none'"
 )
 STATIC_URL = "/static/"
-STATIC_ROOT = FSC_STATE / "static"
 STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]
 # Assets are served from where they lie; nothing has to be collected first.
 WHITENOISE_USE_FINDERS = True

@@ -1,3 +1,15 @@
-"""Addresses of joining and of a site's own record."""
+"""Addresses of joining, and of what sites know of each other."""
 
-urlpatterns: list[object] = []
+from __future__ import annotations
+
+from django.urls import path
+
+from apps.organizations import api
+
+urlpatterns = [
+    path("ca", api.AuthorityView.as_view(), name="api-ca"),
+    path("join", api.JoinView.as_view(), name="api-join"),
+    path("site", api.SiteView.as_view(), name="api-site"),
+    path("sites", api.SitesView.as_view(), name="api-sites"),
+    path("roster", api.RosterView.as_view(), name="api-roster"),
+]

@@ -1,0 +1,41 @@
+"""Reading request bodies: a size limit first, then one wire message."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+
+from federated.errors import InvalidInput, TooLarge
+from federated.wire.base import Message
+
+M = TypeVar("M", bound=Message)
+SMALL = 256 * 1024
+"""Bytes that a message without ciphertexts or parameters may take."""
+
+
+def body_read(request: Any, *, limit: int | None = None) -> bytes:
+    """The request's body. Raises TooLarge before it is read, where its length says so."""
+    most = min(
+        limit or settings.FSC_CONFIG.coordinator.max_body_bytes,
+        settings.FSC_CONFIG.coordinator.max_body_bytes,
+    )
+    try:
+        announced = int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError as error:
+        raise InvalidInput("Content-Length is not a number.") from error
+    if announced > most:
+        raise TooLarge(f"The body has {announced} bytes; at most {most} are allowed.", limit=most)
+    try:
+        body: bytes = request.body
+    except RequestDataTooBig as error:
+        raise TooLarge(f"The body has more than the {most} bytes allowed.", limit=most) from error
+    if len(body) > most:
+        raise TooLarge(f"The body has {len(body)} bytes; at most {most} are allowed.", limit=most)
+    return body
+
+
+def message_read(request: Any, kind: type[M], *, limit: int | None = None) -> M:
+    """The one wire message in the body. Raises InvalidInput naming the first field at fault."""
+    return kind.parse(body_read(request, limit=limit))
