@@ -63,6 +63,16 @@ def test_a_scaled_ciphertext_with_a_scaled_proof_is_refused():
     refused([pow(c, k, KEY.n_squared) for c in CIPHERTEXTS], scaled_proof)
 
 
+def test_a_simulated_proof_is_refused():
+    # Responses first, the challenge of any commitments, then the commitments that would fit it.
+    x = proofs._challenge(KEY, CIPHERTEXTS, PROOF.commitments, *BOUND.values())
+    fitted = tuple(
+        KEY.plaintext_power(5) * KEY.h0_power(7) * pow(c, -x, KEY.n_squared) % KEY.n_squared
+        for c in CIPHERTEXTS
+    )
+    refused(proof=PlaintextProof(fitted, (5, 5, 5), (7, 7, 7)))
+
+
 def test_a_copied_contribution_is_refused_for_another_organization():
     assert refused(organization="lakeside").fields["organization"] == "lakeside"
 

@@ -49,6 +49,16 @@ def test_errors_that_cancel_in_a_plain_product_are_refused():
     refused(partials=wrong, proof=proof)
 
 
+def test_errors_that_cancel_under_the_honest_answers_coefficients_are_refused():
+    statement = share_proofs._statement(VERIFICATION, 2, CIPHERTEXTS, PARTIALS, b"cohort")
+    _, known, _ = share_proofs._coefficients(statement, 3)
+    wrong = list(PARTIALS)
+    wrong[0] = wrong[0] * pow(4, known, KEY.n_squared) % KEY.n_squared
+    wrong[1] = wrong[1] * pow(4, -1, KEY.n_squared) % KEY.n_squared
+    proof = share_proofs.prove_shares(SHARE, VERIFICATION, CIPHERTEXTS, wrong, context=b"cohort")
+    refused(partials=wrong, proof=proof)
+
+
 def test_a_wrong_share_is_refused():
     wrong = KeyShare(SHARE.n, SHARE.threshold, SHARE.trustees, 2, SHARE.value + 1)
     partials = threshold.partial_decrypt(wrong, CIPHERTEXTS)
