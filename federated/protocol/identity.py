@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property, lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -47,8 +47,9 @@ class SiteIdentity:
         signature = signatures.sign(
             self._private_key, signing_tag(type(message)), message.canonical()
         )
-        envelope = Signed[type(message)]  # type: ignore[misc]
-        return envelope(body=message, signer=self.key_id, signature=signature)
+        envelope: Any = Signed.__class_getitem__(type(message))
+        signed = envelope(body=message, signer=self.key_id, signature=signature)
+        return cast("Signed[M]", signed)
 
 
 def key_id(public_key: str) -> str:

@@ -29,7 +29,8 @@ def release_make(
         for signed in transcript.shares
     }
     plaintexts = combine(key, verification_of(epoch), partials)
-    values = aggregator_of(spec, epoch).decode(plaintexts, len(cohort.members))
+    decoded = aggregator_of(spec, epoch).decode(plaintexts, len(cohort.members))
+    values: list[int] = decoded.tolist()
     after = server_step(
         state,
         values,
@@ -40,7 +41,7 @@ def release_make(
     release = Release(
         context=cohort.context,
         cohort=cohort.digest(),
-        values=tuple(int(value) for value in values),
+        values=tuple(values),
         state=after.digest(),
     )
     return release, after

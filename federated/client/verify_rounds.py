@@ -1,0 +1,168 @@
+"""The verifier's checks of jobs and rounds: everything recomputed from a bundle's job records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+from federated.errors import DomainError, InvalidInput
+from federated.protocol.cost import check_spec_privacy, job_epsilons
+from federated.protocol.identity import verify_signed
+from federated.protocol.release import release_check
+from federated.protocol.transcript import receipts_check, transcript_check
+from federated.provenance.bundle import Bundle
+from federated.provenance.verify import Check
+from federated.training.server import ServerState
+from federated.wire.base import Message, Signed, decode_bytes
+from federated.wire.job import JobSpec
+from federated.wire.record import JobRecord
+from federated.wire.round import Transcript
+
+
+def round_checks(bundle: Bundle) -> Iterable[Check]:
+    """Check every job record of the bundle; one check a job, attempt and kind."""
+    records = bundle.sections.get("jobs", [])
+    if not isinstance(records, list):
+        yield Check("jobs", "failed", "sections.jobs is not a list")
+        return
+    if not records:
+        yield Check("jobs", "skipped", "the bundle holds no job")
+        return
+    named = _digests_in_log(bundle)
+    for position, raw in enumerate(records):
+        if not isinstance(raw, dict):
+            yield Check(f"job {position}", "failed", "not a job record")
+            continue
+        try:
+            record = JobRecord.parse(raw)
+        except InvalidInput as error:
+            yield Check(f"job {position}", "failed", error.message)
+            continue
+        yield from _job(record, named)
+
+
+def _job(record: JobRecord, named: frozenset[str]) -> Iterator[Check]:
+    if not record.attempts:
+        yield Check("job", "skipped", "no attempt was closed, there is nothing to recompute")
+        return
+    spec = record.attempts[0].spec.body
+    label = f"job {spec.job_id[:8]}"
+    yield _checked(f"{label} privacy", partial(_privacy, spec))
+    yield _checked(
+        f"{label} key epoch",
+        partial(_equal, record.key_epoch.digest(), spec.key_epoch, "key epoch digest"),
+    )
+    try:
+        state = ServerState.from_bytes(decode_bytes(record.initial_state))
+        _equal(state.digest(), spec.initial_state, "initial state digest")
+    except DomainError as error:
+        yield Check(f"{label} initial state", "failed", error.message)
+        return
+    yield Check(f"{label} initial state", "ok", f"digest {state.digest()[:16]}")
+    for transcript in record.attempts:
+        context = transcript.context
+        name = f"{label} round {context.round}.{context.attempt}"
+        yield _checked(f"{name} transcript", partial(_transcript, transcript, spec, record))
+        if transcript.release is None:
+            yield Check(f"{name} release", "skipped", "abandoned after it closed")
+            continue
+        try:
+            state = release_check(
+                transcript, spec=spec, epoch=record.key_epoch, state=state, proofs=True
+            )
+        except DomainError as error:
+            yield Check(f"{name} release", "failed", error.message)
+            return
+        yield Check(
+            f"{name} release",
+            "ok",
+            f"{len(transcript.shares)} share proofs, sum and server step recomputed",
+        )
+        yield _checked(f"{name} in the log", partial(_logged, transcript, named))
+    yield from _statements(record, spec, label)
+
+
+def _statements(record: JobRecord, spec: JobSpec, label: str) -> Iterator[Check]:
+    """Signatures of verdicts, refusals and declines; a verdict that disagrees fails."""
+    groups: dict[str, tuple[Signed[Message], ...]] = {
+        "verdicts": record.verdicts,  # type: ignore[dict-item]
+        "refusals": record.refusals,  # type: ignore[dict-item]
+        "declines": record.declines,  # type: ignore[dict-item]
+    }
+    for kind, rows in groups.items():
+        if rows:
+            yield _checked(f"{label} {kind}", partial(_signatures, rows, spec))
+    against = [v.body for v in record.verdicts if not v.body.agrees]
+    if against:
+        yield Check(
+            f"{label} verdicts agree",
+            "failed",
+            "; ".join(f"{body.organization}: {body.detail}" for body in against),
+        )
+
+
+def _signatures(rows: tuple[Signed[Message], ...], spec: JobSpec) -> str:
+    for signed in rows:
+        organization = getattr(signed.body, "organization", "")
+        participant = spec.participant(organization)
+        if participant is None:
+            raise InvalidInput(f"{organization} takes no part in the job")
+        verify_signed(signed, participant.public_key)
+    return f"{len(rows)} signatures"
+
+
+def _transcript(transcript: Transcript, spec: JobSpec, record: JobRecord) -> str:
+    cohort = transcript_check(transcript, spec=spec, epoch=record.key_epoch)
+    if transcript.release is not None or transcript.shares:
+        receipts_check(transcript.receipts, spec=spec, cohort=cohort)
+    return (
+        f"{len(transcript.approvals)} countersignatures, {len(cohort.members)} contributions "
+        f"with proofs, {len(transcript.receipts)} charges"
+    )
+
+
+def _privacy(spec: JobSpec) -> str:
+    check_spec_privacy(spec)
+    epsilons = job_epsilons(spec)
+    return (
+        f"epsilon {epsilons['coordinator']:.4f} against the coordinator with "
+        f"{spec.privacy.colluding} colluding, {epsilons['insiders']:.4f} against all other insiders"
+    )
+
+
+def _digests_in_log(bundle: Bundle) -> frozenset[str]:
+    events = [event for _, event in bundle.events()]
+    named = {digest for event in events for digest in event.digests.values()}
+    return frozenset(named | {event.signature for event in events if event.signature})
+
+
+def _logged(transcript: Transcript, named: frozenset[str]) -> str:
+    """Every signed envelope of a released attempt, and its release, must be named by an event."""
+    wanted = {
+        f"{kind} of {signed.body.organization}": signed.digest()
+        for kind, rows in (
+            ("contribution", transcript.contributions),
+            ("charge", transcript.receipts),
+            ("share", transcript.shares),
+        )
+        for signed in rows
+    }
+    if transcript.release is not None:
+        wanted["release"] = transcript.release.digest()
+    missing = sorted(name for name, digest in wanted.items() if digest not in named)
+    if missing:
+        raise InvalidInput(f"no event names the {', the '.join(missing)}")
+    return f"{len(wanted)} digests"
+
+
+def _equal(found: str, expected: str, what: str) -> str:
+    if found != expected:
+        raise InvalidInput(f"{what} is {found[:16]}, the spec pins {expected[:16]}")
+    return f"{what} {found[:16]}"
+
+
+def _checked(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, "ok", check())
+    except DomainError as error:
+        return Check(name, "failed", error.message)

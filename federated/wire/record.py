@@ -1,0 +1,27 @@
+"""A job's whole record, as a bundle carries it: enough to recompute every release offline."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from federated.wire.base import Bytes, Message, Signed
+from federated.wire.job import Decline
+from federated.wire.key import KeyEpoch
+from federated.wire.round import Refusal, Transcript, Verdict
+
+
+class JobRecord(Message):
+    """One job: its key epoch, the server state it started from, and every attempt in order.
+
+    An attempt that was abandoned after it closed has no release; one that never closed has no
+    transcript and is in the log only.
+    """
+
+    TAG: ClassVar[str] = "job-record"
+
+    key_epoch: KeyEpoch
+    initial_state: Bytes
+    attempts: tuple[Transcript, ...]
+    verdicts: tuple[Signed[Verdict], ...] = ()
+    refusals: tuple[Signed[Refusal], ...] = ()
+    declines: tuple[Signed[Decline], ...] = ()

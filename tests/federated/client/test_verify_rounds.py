@@ -1,0 +1,146 @@
+"""The verifier recomputes every attempt of a job record, and names what was changed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from federated.client.verify_rounds import round_checks
+from federated.protocol.release import release_make
+from federated.provenance.bundle import Bundle
+from federated.wire.base import decode_bytes, encode_bytes
+from federated.wire.record import JobRecord
+from federated.wire.round import Verdict
+from tests.federated.protocol.conftest import CAST, make_consortium, with_
+
+
+@pytest.fixture(scope="module")
+def record() -> JobRecord:
+    consortium = make_consortium(rounds=2)
+    initial = consortium.state
+    attempts, verdicts = [], []
+    for number in (1, 2):
+        transcript = consortium.transcript(consortium.context(round=number))
+        transcript = with_(
+            transcript, receipts=tuple(consortium.receipt(name, transcript) for name in CAST)
+        )
+        transcript = with_(
+            transcript, shares=tuple(consortium.share(name, transcript) for name in CAST[:3])
+        )
+        release, consortium.state = release_make(
+            transcript, spec=consortium.spec, epoch=consortium.epoch, state=consortium.state
+        )
+        attempts.append(with_(transcript, release=release))
+        verdicts += [
+            consortium.identities[name].sign(
+                Verdict(
+                    context=release.context,
+                    cohort=release.cohort,
+                    release=release.digest(),
+                    organization=name,
+                    agrees=True,
+                )
+            )
+            for name in CAST
+        ]
+    return JobRecord(
+        key_epoch=consortium.epoch,
+        initial_state=encode_bytes(initial.to_bytes()),
+        attempts=tuple(attempts),
+        verdicts=tuple(verdicts),
+    )
+
+
+def failed(raw: dict) -> list[str]:
+    bundle = Bundle.model_construct(logs=[], sections={"jobs": [raw]})
+    # No log is given here, so the checks that events name the digests cannot pass.
+    return [
+        f"{check.name}: {check.detail}"
+        for check in round_checks(bundle)
+        if check.status == "failed" and not check.name.endswith("in the log")
+    ]
+
+
+def test_an_honest_record_passes(record):
+    assert failed(record.dump()) == []
+
+
+def test_a_digest_that_no_event_names_is_said(record):
+    bundle = Bundle.model_construct(logs=[], sections={"jobs": [record.dump()]})
+    missing = [check for check in round_checks(bundle) if check.name.endswith("in the log")]
+    assert len(missing) == 2
+    assert all("no event names" in check.detail for check in missing)
+
+
+def edit_sum(raw):
+    raw["attempts"][0]["release"]["values"][0] += 1
+
+
+def edit_state(raw):
+    raw["attempts"][1]["release"]["state"] = "0" * 64
+
+
+def edit_noise(raw):
+    for attempt in raw["attempts"]:
+        attempt["spec"]["body"]["privacy"]["noise_sigma"] /= 2
+
+
+def drop_receipt(raw):
+    raw["attempts"][0]["receipts"].pop()
+
+
+def drop_approval(raw):
+    raw["attempts"][0]["approvals"].pop()
+
+
+def drop_contribution(raw):
+    raw["attempts"][0]["contributions"].pop()
+
+
+def swap_shares(raw):
+    first, second = raw["attempts"][0]["shares"][:2]
+    first["body"]["partials"], second["body"]["partials"] = (
+        second["body"]["partials"],
+        first["body"]["partials"],
+    )
+
+
+def drop_round(raw):
+    raw["attempts"].pop(0)
+
+
+def change_initial_state(raw):
+    state = bytearray(decode_bytes(raw["initial_state"]))
+    state[-1] ^= 1
+    raw["initial_state"] = encode_bytes(bytes(state))
+
+
+def disagree(raw):
+    raw["verdicts"][0]["body"]["agrees"] = False
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        edit_sum,
+        edit_state,
+        edit_noise,
+        drop_receipt,
+        drop_approval,
+        drop_contribution,
+        swap_shares,
+        drop_round,
+        change_initial_state,
+        disagree,
+    ],
+    ids=lambda edit: edit.__name__,
+)
+def test_an_edited_record_fails(record, edit):
+    raw = json.loads(json.dumps(record.dump()))
+    edit(raw)
+    assert failed(raw)
+
+
+def test_a_record_that_is_none_is_one_failed_check(record):
+    assert failed({"key_epoch": 3})
