@@ -1,4 +1,4 @@
-"""The log's Ed25519 key: a file secret, made at first use."""
+"""Keys in files: made at first use, readable by their owner alone."""
 
 import os
 import secrets
@@ -25,13 +25,20 @@ def verifier_key(origin: str) -> VerifierKey:
 
 @lru_cache(maxsize=8)
 def _load(path: Path) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(secret_file(path))
+
+
+def secret_file(path: Path) -> bytes:
+    """The 32 bytes in a file of hexadecimal text, made if absent. Raises `Unavailable`."""
     try:
         if not path.exists():
             _create(path)
-        seed = bytes.fromhex(path.read_text().strip())
-        return Ed25519PrivateKey.from_private_bytes(seed)
+        secret = bytes.fromhex(path.read_text().strip().removeprefix("0x"))
     except (OSError, ValueError) as exc:
-        raise Unavailable(f"the log's key {path.name} cannot be read: {exc}") from exc
+        raise Unavailable(f"the key {path.name} cannot be read: {type(exc).__name__}") from exc
+    if len(secret) != 32:
+        raise Unavailable(f"the key {path.name} has {len(secret)} bytes, not 32")
+    return secret
 
 
 def _create(path: Path) -> None:

@@ -63,8 +63,8 @@ def verify_bundle(
     """Verify a bundle, given as an object, a dictionary or a file's path.
 
     `checks` run after the checks of logs and anchors. `log_keys` are verifier keys
-    (``name+id+key``) obtained elsewhere; a log without one is checked against the key in the bundle,
-    and the report says so. Raises `BundleInvalid` if the source is no bundle.
+    (``name+id+key``) obtained elsewhere; a log without one is checked against the key in the
+    bundle, and the report says so. Raises `BundleInvalid` if the source is no bundle.
     """
     bundle = load_bundle(source)
     pinned = {key.name: key for key in map(VerifierKey.parse, log_keys)}
@@ -197,7 +197,7 @@ def _row_problem(item: BundleEvent, event: Event) -> str | None:
 
 
 def _named(item: BundleEvent, log: BundleLog) -> str:
-    """Log, index, id and tag: the tag from the content, or from the row if the content is broken."""
+    """Log, index, id and tag: the tag from the content, else from the row."""
     try:
         tag = Event.parse(item.data).tag
     except InvalidInput:

@@ -1,7 +1,7 @@
 """Replay a chain from another node's blocks: a reader's own check of every rule.
 
-`replay` imports all blocks into a fresh in-memory chain, so that state roots, receipts and seals are
-recomputed rather than believed.
+`replay` imports all blocks into a fresh in-memory chain, so that state roots, receipts and seals
+are recomputed rather than believed.
 """
 
 from collections.abc import Callable

@@ -1,0 +1,180 @@
+"""Anchoring: from every log's newest checkpoint to one root on the chain.
+
+At most one anchor is open. Its transaction's hash is stored before it is sent, and before anything
+is sent the contract is asked what it holds, so a restart at any point neither loses nor repeats an
+anchor. A chain that does not answer only delays it.
+"""
+
+import logging
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from django_tenants.utils import get_public_schema_name, get_tenant_model, schema_context
+
+from apps.provenance import keys
+from apps.provenance.errors import ChainRefused, ChainUnavailable
+from apps.provenance.ethereum import Gateway
+from apps.provenance.models import Anchor, Checkpoint, Registry
+from federated.errors import DomainError
+from federated.provenance import events, merkle
+from federated.provenance.checkpoint import parse_checkpoint
+from federated.provenance.verify import origin_hash
+
+logger = logging.getLogger(__name__)
+
+CLAIM = timedelta(seconds=60)
+BACKOFF_SECONDS = (2, 5, 10, 30, 60)
+
+
+def log_schemas() -> list[str]:
+    """The schemas that hold a log: the consortium's first."""
+    public = get_public_schema_name()
+    with schema_context(public):
+        tenants = get_tenant_model().objects.exclude(schema_name=public)
+        return [public, *tenants.order_by("schema_name").values_list("schema_name", flat=True)]
+
+
+def anchor_open() -> Anchor | None:
+    """The anchor to work on: the open one, or a new one if any log has a newer checkpoint."""
+    with schema_context(get_public_schema_name()):
+        origin = events.log_origin(settings.FSC_CONSORTIUM)
+        mine = Anchor.objects.filter(origin=origin)
+        waiting = mine.exclude(state=Anchor.State.CONFIRMED).first()
+        if waiting is not None:
+            return waiting
+        notes, size = _newest_notes()
+        last = mine.order_by("-size").first()
+        if size == 0 or (last is not None and last.size >= size):
+            return None
+        try:
+            with transaction.atomic():
+                return Anchor.objects.create(
+                    origin=origin, size=size, root=_root(notes), notes=notes
+                )
+        except IntegrityError:
+            # Another worker opened it first.
+            return mine.exclude(state=Anchor.State.CONFIRMED).first()
+
+
+def anchor_submit_pending() -> Anchor | None:
+    """Bring the open anchor onto the chain, if there is one and its time has come.
+
+    Returns the anchor as it then is: confirmed, or waiting with `last_error` and a later
+    `not_before`. Returns None when there is nothing to do or no chain is configured.
+    """
+    url = settings.FSC_CONFIG.chain_rpc_url
+    if url is None:
+        return None
+    with schema_context(get_public_schema_name()):
+        anchor = anchor_open()
+        if anchor is None or not _claim(anchor):
+            return None
+        anchor.refresh_from_db()
+        try:
+            gateway = Gateway(url, keys.secret_file(_anchorer_key_path()))
+            _submit(gateway, anchor)
+        except DomainError as exc:
+            pause = BACKOFF_SECONDS[min(anchor.attempts, len(BACKOFF_SECONDS)) - 1]
+            logger.warning("anchor %d waits: %s", anchor.size, exc.message)
+            Anchor.objects.filter(pk=anchor.pk).exclude(state=Anchor.State.CONFIRMED).update(
+                last_error=exc.message[:1000],
+                not_before=timezone.now() + timedelta(seconds=pause),
+            )
+        anchor.refresh_from_db()
+        return anchor
+
+
+def _submit(gateway: Gateway, anchor: Anchor) -> None:
+    address = _registry(gateway)
+    key = origin_hash(anchor.origin)
+    held = gateway.root_at(address, key, anchor.size)
+    latest = gateway.latest(address, key)
+    if held != bytes(anchor.root) and latest >= anchor.size:
+        _reroot(anchor, latest)
+        held = None
+    if held is not None:
+        return _confirm(gateway, anchor, address, **asdict(gateway.find(address, key, anchor.size)))
+    if not (anchor.tx_hash and gateway.is_waiting(anchor.tx_hash)):
+        anchor.tx_hash, raw = gateway.anchor_sign(address, key, anchor.size, bytes(anchor.root))
+        Anchor.objects.filter(pk=anchor.pk).update(state=Anchor.State.SENT, tx_hash=anchor.tx_hash)
+        gateway.send(raw)
+    _confirm(gateway, anchor, address, **asdict(gateway.wait(anchor.tx_hash)))
+
+
+def _confirm(gateway: Gateway, anchor: Anchor, address: str, **placed: str | int) -> None:
+    Anchor.objects.filter(pk=anchor.pk).exclude(state=Anchor.State.CONFIRMED).update(
+        state=Anchor.State.CONFIRMED,
+        chain_id=gateway.chain_id,
+        contract=address,
+        confirmed_at=timezone.now(),
+        last_error="",
+        not_before=None,
+        **placed,
+    )
+
+
+def _reroot(anchor: Anchor, latest: int) -> None:
+    """Move an open anchor to the logs' newest checkpoints: the chain is past its size.
+
+    That happens after the database was restored from a backup. Raises `ChainRefused` while the logs
+    are still shorter than what the chain has seen of them.
+    """
+    notes, size = _newest_notes()
+    if size <= latest:
+        raise ChainRefused(
+            f"the chain holds an anchor over {latest} events, the logs have {size}: "
+            "was the database restored from an older copy?"
+        )
+    anchor.size, anchor.root, anchor.notes, anchor.tx_hash = size, _root(notes), notes, ""
+    anchor.state = Anchor.State.PENDING
+    anchor.save(update_fields=["size", "root", "notes", "tx_hash", "state"])
+
+
+def _registry(gateway: Gateway) -> str:
+    """The contract's address on this chain: remembered, else deployed."""
+    chain = {"chain_id": gateway.chain_id, "genesis_hash": gateway.genesis_hash}
+    row = Registry.objects.filter(**chain).first()
+    if row is not None and gateway.registry_exists(row.address):
+        return row.address
+    found = {"address": gateway.registry_deploy(), "anchorer": gateway.account.address}
+    Registry.objects.update_or_create(**chain, defaults=found)
+    return found["address"]
+
+
+def _claim(anchor: Anchor) -> bool:
+    now = timezone.now()
+    due = Q(not_before=None) | Q(not_before__lte=now)
+    waiting = Anchor.objects.filter(due, pk=anchor.pk).exclude(state=Anchor.State.CONFIRMED)
+    return waiting.update(not_before=now + CLAIM, attempts=F("attempts") + 1) == 1
+
+
+def _newest_notes() -> tuple[list[str], int]:
+    """Every log's newest checkpoint, ordered by origin, and the events under them."""
+    notes = []
+    for schema in log_schemas():
+        with schema_context(schema):
+            newest = Checkpoint.objects.order_by("-size").first()
+        if newest is not None:
+            notes.append(newest.note)
+    heads = sorted((parse_checkpoint(note).origin, note) for note in notes)
+    return [note for _, note in heads], sum(parse_checkpoint(note).size for note in notes)
+
+
+def _root(notes: list[str]) -> bytes:
+    return merkle.root_of(note.encode() for note in notes)
+
+
+def _anchorer_key_path() -> Path:
+    """The embedded chain makes the anchorer's key; with another chain it is a secret of ours."""
+    config = settings.FSC_CONFIG
+    if config.blockchain.rpc_url is None:
+        path: Path = config.chain_dir / "anchorer.key"
+        if not path.exists():
+            raise ChainUnavailable("the embedded chain has not made the anchorer's key yet")
+        return path
+    return Path(config.secret_path("anchorer.key"))
