@@ -32,6 +32,7 @@ _OURS = [
     "apps.provenance",
     "apps.organizations",
     "apps.accounts",
+    "apps.console",
 ]
 SHARED_APPS = [
     "portal.tenancy",  # before django_tenants, whose migration commands it extends

@@ -1,0 +1,151 @@
+"""One job's page."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from django.utils import timezone
+
+from apps.accounts.models import Membership
+from apps.common.roles import Role
+from apps.console import pages
+from apps.console.charts import StepChart, step_chart
+from apps.console.selectors.events import job_event_rows, log_note
+from apps.console.selectors.words import job_summary, job_title, job_when
+from apps.federation.models import Job, JobParticipant, Round
+from apps.federation.selectors.jobs import epsilons, job_get_for
+from federated.wire.base import decode_bytes
+from federated.wire.job import JobSpec
+
+#: Who may act on jobs; an auditor reads.
+ACTING = frozenset({Role.ADMIN, Role.SCIENTIST})
+
+
+def job_page(*, membership: Membership, job_id: Any) -> pages.JobPage:
+    """A job as a member sees it. Raises NotFound for a job of others, too."""
+    slug = membership.organization.slug
+    job = job_get_for(organization=slug, job_id=job_id)
+    spec = job.wire
+    participants = list(job.participants.all())
+    own = next((p for p in participants if p.organization == slug), None)
+    attempts = list(
+        job.rounds.defer("product", "release")
+        .prefetch_related("contributions", "refusals", "verdicts")
+        .order_by("-number", "-attempt")
+    )
+    charged = sum(attempt.charged_at is not None for attempt in attempts)
+    spent = epsilons(spec, charged)
+    released = [attempt for attempt in attempts if attempt.state == Round.State.RELEASED]
+    acting = membership.role in ACTING
+    return pages.JobPage(
+        id=str(job.pk),
+        title=job_title(spec),
+        summary=job_summary(spec),
+        proposer=job.proposer,
+        state=job.state,
+        reason=job.reason,
+        when=job_when(job),
+        over=job.ended,
+        rounds_planned=spec.strategy.rounds,
+        rounds_done=len(released),
+        epsilon_target=spec.privacy.epsilon,
+        epsilon_coordinator=spent["coordinator"],
+        epsilon_insiders=spent["insiders"],
+        delta=spec.privacy.delta,
+        colluding=spec.privacy.colluding,
+        insiders=spec.minimum_cohort - 1,
+        minimum_cohort=spec.minimum_cohort,
+        participants=[_participant(p, spec) for p in participants],
+        rounds=[_round(attempt, job.slugs()) for attempt in attempts],
+        chart=_epsilon_chart(spec, charged),
+        model_digest=job.model_digest if released else "",
+        model_step=len(released),
+        spec_digest=job.spec_digest,
+        key_epoch=spec.key_epoch,
+        events=job_event_rows(job),
+        log_note=log_note(),
+        may_decide=acting and _waits_for(job, own),
+        may_cancel=acting and not job.ended,
+    )
+
+
+def page_fingerprint(page: pages.JobPage) -> str:
+    """Changes when anything on the page does: an unchanged page is not sent again."""
+    return hashlib.sha256(repr(page).encode()).hexdigest()[:16]
+
+
+def _waits_for(job: Job, own: JobParticipant | None) -> bool:
+    """Whether a person of the organization can still answer."""
+    return (
+        job.state == Job.State.PROPOSED
+        and own is not None
+        and own.state == JobParticipant.State.PENDING
+        and own.endorsed_by is None
+    )
+
+
+def _participant(one: JobParticipant, spec: JobSpec) -> pages.ParticipantRow:
+    pinned = spec.participant(one.organization)
+    approval = one.approval
+    reason = one.reason
+    if one.state == JobParticipant.State.PENDING and one.endorsed_by is not None:
+        reason = f"approved by {one.endorsed_by.get('name', 'a person')}; its site signs next"
+    return pages.ParticipantRow(
+        organization=one.organization,
+        state=one.state,
+        reason=reason,
+        key_id="" if pinned is None else _key_id(pinned.public_key),
+        approval_digest="" if approval is None else approval.digest(),
+    )
+
+
+def _key_id(public_key: str) -> str:
+    return hashlib.sha256(decode_bytes(public_key)).hexdigest()
+
+
+def _round(attempt: Round, participants: Iterable[str]) -> pages.RoundRow:
+    members = set(attempt.members) or {c.organization for c in attempt.contributions.all()}
+    verdicts = list(attempt.verdicts.all())
+    return pages.RoundRow(
+        number=attempt.number,
+        attempt=attempt.attempt,
+        state=attempt.state,
+        reason=attempt.reason,
+        cohort=[(name, name in members) for name in participants],
+        phase_seconds=_phases(attempt),
+        refusals=[
+            pages.RefusalRow(organization=r.organization, reason=r.reason, detail=r.detail)
+            for r in attempt.refusals.all()
+        ],
+        agree=sum(verdict.agrees for verdict in verdicts),
+        disagree=[verdict.organization for verdict in verdicts if not verdict.agrees],
+    )
+
+
+def _phases(attempt: Round) -> dict[str, float]:
+    """The ended phases, and whole seconds of the one that runs or was cut short."""
+    phases = dict(attempt.phase_seconds)
+    marks = [("collecting", attempt.opened_at), ("charging", attempt.closed_at)]
+    marks.append(("decrypting", attempt.charged_at))
+    name, began = [mark for mark in marks if mark[1] is not None][-1]
+    if attempt.open:
+        phases[name] = float(int((timezone.now() - began).total_seconds()))
+    elif attempt.abandoned_at is not None:
+        phases[name] = (attempt.abandoned_at - began).total_seconds()
+    return phases
+
+
+def _epsilon_chart(spec: JobSpec, charged: int) -> StepChart | None:
+    if spec.privacy.epsilon is None:
+        return None
+    after = [epsilons(spec, number) for number in range(1, charged + 1)]
+    return step_chart(
+        [
+            ("to the coordinator", [one["coordinator"] for one in after], 1),
+            ("to insiders", [one["insiders"] for one in after], 2),
+        ],
+        rounds=max(spec.strategy.rounds, charged),
+        target=spec.privacy.epsilon,
+    )
