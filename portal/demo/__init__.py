@@ -1,0 +1,1 @@
+"""The demonstration: four hospitals train one model, and the coordinator turns evil."""
