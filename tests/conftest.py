@@ -133,9 +133,11 @@ def pem_der(pem: str) -> bytes:
 
 
 @pytest.fixture(autouse=True)
-def clean_cache() -> Iterator[None]:
-    """Nothing cached in one test is seen by the next; tests without Django pay nothing."""
+def clean_start() -> Iterator[None]:
+    """Neither a chosen schema nor the cache passes from one test to the next."""
+    connection.set_schema_to_public()
     yield
+    connection.set_schema_to_public()
     if services_run():
         cache.clear()
 

@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import set_script_prefix
 
 from apps.accounts.selectors import membership_find
-from apps.common.errors import domain_error, error_response
+from apps.common.errors import domain_error, error_response, wants_problem
 from apps.common.urls import ORGANIZATION_URLCONF, root_url
 from apps.organizations.selectors import certificate_accept
 from federated.errors import DomainError, NotAuthenticated, NotFound
@@ -58,18 +58,17 @@ class TenantMiddleware:
     def _enter(self, request: Any) -> HttpResponse | None:
         """Choose the organization. An answer returned here ends the request."""
         found = ORGANIZATION_PATH.match(request.path_info)
-        slug = found["slug"] if found else None
-        rest = found["rest"] if found else request.path_info
-        if rest is not None and rest.startswith("/api/"):
-            self._enter_by_certificate(request, slug)
+        slug = None
         if found:
-            if rest is None:
+            if found["rest"] is None:
                 return HttpResponseRedirect(f"{request.path}/")
-            if request.site is None:
-                early = self._enter_by_membership(request, found["slug"], rest)
-                if early is not None:
-                    return early
-            request.path_info = rest
+            slug, request.path_info = found["slug"], found["rest"]
+        if request.path_info.startswith("/api/"):
+            self._enter_by_certificate(request, slug)
+        if slug is not None:
+            early = None if request.site else self._enter_by_membership(request, slug)
+            if early is not None:
+                return early
             request.urlconf = ORGANIZATION_URLCONF
             set_script_prefix(f"/o/{slug}/")
         if request.organization is not None:
@@ -92,18 +91,15 @@ class TenantMiddleware:
         request.certificate, request.site = certificate, certificate.site
         request.organization = organization
 
-    def _enter_by_membership(self, request: Any, slug: str, rest: str) -> HttpResponse | None:
+    def _enter_by_membership(self, request: Any, slug: str) -> HttpResponse | None:
         # Evaluated here, while the session tables can still be read.
         user = request.user
         if not user.is_authenticated:
-            if rest.startswith("/api/"):
-                request.path_info = rest
+            if wants_problem(request):
                 raise request.refusal or NotAuthenticated("Sign in, or present a certificate.")
             return redirect_to_login(request.get_full_path(), root_url("account_login"))
         membership = membership_find(user=user, slug=slug)
         if membership is None:
-            if rest.startswith("/api/"):
-                request.path_info = rest
             raise NotFound("There is nothing at this address.")
         request.membership, request.organization = membership, membership.organization
         return None
