@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from federated.errors import Conflict, InvalidInput
 from federated.privacy.config import LARGEST_EPSILON
 
@@ -135,7 +137,6 @@ class BenchmarkAggregator:
             return {key: dict(values) for key, values in self._summary.items()}
 
     def _release(self, metric: Metric) -> dict[str, float]:
-        import numpy as np
         from diffprivlib import BudgetAccountant, tools
 
         parts = len(self.metrics) * len(self.statistics)
@@ -192,7 +193,7 @@ def _metric(key: str, limits: tuple[float, float]) -> Metric:
 
 def _finite(value: object, name: str) -> float:
     # Numpy's scalars are numbers too; a bool is not a measurement.
-    number = getattr(value, "item", lambda: value)() if type(value).__module__ == "numpy" else value
+    number = value.item() if isinstance(value, np.generic) else value
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise InvalidInput(f"{name}: {type(value).__name__} is not a number")
     if not math.isfinite(number):

@@ -25,7 +25,7 @@ def round_rho(*, noise_sigma: float, sensitivity: float, honest: int, dimension:
 
     rho = (s + tau sqrt(d))^2 / 2 with s = sensitivity / (sigma sqrt(h)) and
     tau = 10 sum_{k=1}^{h-1} exp(-2 pi^2 sigma^2 k / (k+1)): Kairouz, Liu and Steinke, arXiv
-    2102.06387, theorem 1. The case h = 1 is the plain discrete Gaussian, arXiv 2004.00010,
+    2102.06387, proposition 14. The case h = 1 is the plain discrete Gaussian, arXiv 2004.00010,
     theorem 4.
 
     Raises InvalidInput for noise below half a grid unit, or no honest share.

@@ -3,12 +3,12 @@
 Reading: Parquet, CSV or a pandas DataFrame. In CSV the empty cell, NA, N/A, NaN, nan, null and
 NULL are missing.
 
-Numeric columns hold numbers, their text, or booleans (True is 1, False is 0). Missing values
+Numeric columns hold numbers, their text, or booleans (true is 1, false is 0). Missing values
 become 0 after scaling, values out of bounds are clamped, infinity and other text are refused.
 
 Categorical cells compare with the categories as text, blanks stripped. A number without a
-fraction is written without one (1.0 equals "1"), booleans are "True" and "False". Missing and
-unlisted values become all zeros.
+fraction is written without one (1.0 equals "1"), booleans in any case are "True" and "False".
+Missing and unlisted values become all zeros.
 
 Rows keep their place: of a table longer than ``max_records`` the first ``max_records`` rows are
 taken, then those without a target are left out. So blanking out a record never moves another one
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MISSING_TEXT = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
+_BOOLEANS = {"true": "1", "false": "0"}
 _WHOLE = re.compile(r"([+-]?\d+)\.0*")
 
 
@@ -140,6 +141,8 @@ def _indicators(table: pd.DataFrame, feature: CategoricalFeature) -> NDArray[np.
 
 def _text(cell: Any) -> str:
     text = str(cell).strip()
+    if text.lower() in _BOOLEANS:
+        return text.capitalize()
     whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text
 
@@ -153,7 +156,7 @@ def _numbers(table: pd.DataFrame, name: str, what: str) -> NDArray[np.float64]:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     elif pd.api.types.is_string_dtype(column.dtype) or column.dtype == object:
         missing = column.isna().to_numpy(dtype=bool)
-        texts = column.map(lambda cell: str(cell).strip()).replace({"True": "1", "False": "0"})
+        texts = column.map(_digits)
         values = pd.to_numeric(texts.where(~missing), errors="coerce").to_numpy(dtype=np.float64)
         bad = np.flatnonzero(np.isnan(values) & ~missing)
         if len(bad):
@@ -172,6 +175,11 @@ def _numbers(table: pd.DataFrame, name: str, what: str) -> NDArray[np.float64]:
             "leave the cell empty if the value is missing"
         )
     return values
+
+
+def _digits(cell: Any) -> str:
+    text = str(cell).strip()
+    return _BOOLEANS.get(text.lower(), text)
 
 
 def _origin(table: pd.DataFrame) -> str:

@@ -55,14 +55,14 @@ def bound_records(gradients: Floats, privacy: PrivacySpec) -> NDArray[np.int64]:
     """
     units = privacy.units
     rows = np.where(np.isfinite(gradients).all(axis=1, keepdims=True), gradients, 0.0)
-    # Scaled by its largest entry first: the squares of a huge row would overflow.
+    # Divided by its largest entry first: the squares of a huge row would overflow.
     largest = np.abs(rows).max(axis=1, keepdims=True)
-    unit_rows = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
-    norms = np.sqrt((unit_rows**2).sum(axis=1, keepdims=True))
-    long = norms > privacy.clipping_norm / np.maximum(largest, np.finfo(np.float64).tiny)
-    clipped = np.divide(unit_rows * units, norms, out=np.zeros_like(rows), where=norms > 0)
-    scaled = np.where(long, clipped, rows * (units / privacy.clipping_norm))
-    bounded = np.rint(scaled).astype(np.int64)
+    shape = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
+    spread = np.sqrt((shape**2).sum(axis=1, keepdims=True))  # of 1 to sqrt(d), or 0
+    with np.errstate(over="ignore"):
+        length = np.minimum(spread * (largest * (units / privacy.clipping_norm)), units)
+    scaled = shape * np.divide(length, spread, out=np.zeros_like(length), where=spread > 0)
+    bounded: NDArray[np.int64] = np.rint(scaled).astype(np.int64)
     over = _squared_norms(bounded) > units**2
     bounded[over] = np.trunc(scaled[over]).astype(np.int64)
     if (_squared_norms(bounded) > units**2).any():

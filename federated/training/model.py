@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -148,7 +149,9 @@ def _load_checkpoint(path: Path) -> LoadedModel:
     if path.suffix not in (".pt", ".pth"):
         raise InvalidInput(f"{path.name}: a model is a .pt file that holds {_CHECKPOINT}")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch's own advice on TorchScript; we refuse it below
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a hostile file
         raise InvalidInput(
             f"{path.name}: holds a pickled module, TorchScript or nothing that torch reads "

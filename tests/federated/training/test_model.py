@@ -1,0 +1,200 @@
+import sys
+
+import numpy as np
+import pytest
+
+from federated.errors import InvalidInput
+from federated.training.model import (
+    load_model,
+    module_from,
+    read_model,
+    save_model,
+    spec_from_module,
+)
+from federated.training.network import flatten, initial_parameters, unflatten
+from federated.wire.job import ActivationLayer, LinearLayer, ModelSpec
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+SPEC = ModelSpec(
+    layers=(
+        LinearLayer(in_features=2, out_features=3),
+        ActivationLayer(kind="tanh"),
+        LinearLayer(in_features=3, out_features=1),
+    )
+)
+
+
+def module():
+    return nn.Sequential(nn.Sequential(nn.Linear(2, 3), nn.Tanh()), nn.Linear(3, 1))
+
+
+def checkpoint(path, **changes):
+    content = {
+        "spec": {"target": {"name": "sick"}, "learning_rate": 0.5},
+        "architecture": SPEC.dump(),
+        "state_dict": module_from(SPEC).state_dict(),
+    }
+    torch.save({k: v for k, v in {**content, **changes}.items() if v is not None}, path)
+    return path
+
+
+def test_a_nested_module_becomes_a_spec_and_its_weights_in_order():
+    source = module()
+    loaded = load_model(source)
+    assert loaded.model == SPEC
+    expected = torch.cat([p.detach().reshape(-1) for p in source.parameters()]).double()
+    assert loaded.parameters.tolist() == expected.tolist()
+    assert loaded.spec == {}
+
+
+def test_a_module_goes_there_and_back():
+    source = module()
+    loaded = load_model(source)
+    again = module_from(loaded.model, loaded.parameters)
+    inputs = torch.rand(5, 2)
+    assert torch.equal(source(inputs), again(inputs))
+
+
+def test_a_single_linear_is_a_model():
+    assert spec_from_module(nn.Linear(4, 1)).parameters == 5
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (lambda: nn.Sequential(nn.Linear(2, 1), nn.Sigmoid()), "a logit"),
+        (lambda: nn.Sequential(nn.Linear(2, 4)), "one output"),
+        (lambda: nn.Sequential(nn.Linear(2, 3), nn.Linear(4, 1)), "takes 4 inputs, is given 3"),
+        (lambda: nn.Sequential(nn.Linear(2, 1, bias=False)), "layer 0: Linear without bias"),
+        (
+            lambda: nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.Dropout()), nn.Linear(2, 1)),
+            r"layer 0\.1: Dropout is not allowed; allowed: Linear",
+        ),
+        (lambda: nn.Sequential(nn.ReLU(), nn.Linear(2, 1)), "first one must be linear"),
+        (lambda: nn.LSTM(2, 1), "LSTM is not allowed"),
+        (nn.Sequential, "layers"),
+        (lambda: {"layers": []}, "dict is not an nn.Module, a ModelSpec or a .pt file"),
+    ],
+)
+def test_other_modules_are_refused_by_layer(build, reason):
+    with pytest.raises(InvalidInput, match=reason):
+        load_model(build())
+
+
+def test_a_subclass_of_an_allowed_layer_is_refused():
+    class Loud(nn.Linear):
+        pass
+
+    with pytest.raises(InvalidInput, match="Loud is not allowed"):
+        load_model(nn.Sequential(Loud(2, 1)))
+
+
+def test_weights_that_are_not_finite_are_refused():
+    source = module()
+    with torch.no_grad():
+        source[1].bias.fill_(float("nan"))
+    with pytest.raises(InvalidInput, match="not finite"):
+        load_model(source)
+
+
+@pytest.mark.parametrize("architecture", [SPEC.dump(), SPEC.dump()["layers"]])
+def test_a_checkpoint_holds_architecture_weights_and_spec(tmp_path, architecture):
+    path = checkpoint(tmp_path / "model.pt", architecture=architecture)
+    for given in (path, str(path)):
+        loaded = load_model(given)
+        assert loaded.model == SPEC
+        np.testing.assert_allclose(loaded.parameters, initial_parameters(SPEC), rtol=1e-6)
+        assert loaded.spec["learning_rate"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"architecture": None}, "not a dict"),
+        ({"state_dict": None}, "not a dict"),
+        ({"architecture": "mlp"}, "architecture is not"),
+        ({"architecture": [{"kind": "conv"}]}, "layers.0"),
+        ({"spec": [1]}, "spec is not a dict"),
+        ({"state_dict": [1]}, "state_dict is not a dict"),
+        ({"state_dict": {}}, "holds 0 tensors, the architecture takes 4"),
+        (
+            {"state_dict": module_from(SPEC).state_dict() | {"2.bias": torch.zeros(2)}},
+            r"2\.bias has shape \[2\], allowed: \[1\]",
+        ),
+        (
+            {"state_dict": dict(reversed(module_from(SPEC).state_dict().items()))},
+            "no weight with its bias",
+        ),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_says_where(tmp_path, changes, reason):
+    with pytest.raises(InvalidInput, match=reason):
+        load_model(checkpoint(tmp_path / "model.pt", **changes))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_pickled_modules_torchscript_and_junk_are_refused(tmp_path):
+    torch.save(module(), tmp_path / "pickled.pt")
+    torch.jit.trace(module(), torch.rand(1, 2)).save(tmp_path / "script.pt")
+    (tmp_path / "junk.pt").write_bytes(b"junk")
+    for name in ("pickled", "script", "junk"):
+        with pytest.raises(InvalidInput, match=rf"{name}\.pt: holds a pickled module"):
+            load_model(tmp_path / f"{name}.pt")
+    with pytest.raises(InvalidInput, match="no such file"):
+        load_model(tmp_path / "absent.pt")
+
+
+class Evil:
+    def __reduce__(self):
+        return sys.setrecursionlimit, (4321,)
+
+
+def test_no_code_of_a_checkpoint_runs(tmp_path):
+    before = sys.getrecursionlimit()
+    with pytest.raises(InvalidInput):
+        load_model(checkpoint(tmp_path / "evil.pt", spec={"x": Evil()}))
+    assert sys.getrecursionlimit() == before
+
+
+def test_a_spec_starts_where_every_site_starts():
+    first, second = load_model(SPEC), load_model(SPEC)
+    assert first.parameters.tolist() == second.parameters.tolist()
+    assert np.abs(first.parameters).max() <= 2**-0.5
+    logistic = ModelSpec(layers=(LinearLayer(in_features=3, out_features=1),))
+    assert load_model(logistic).parameters.tolist() == [0, 0, 0, 0]
+
+
+def test_flatten_undoes_unflatten():
+    flat = np.arange(13.0)
+    (weight, bias), (last, _) = unflatten(SPEC, flat)
+    assert weight.tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert (bias.tolist(), last.shape) == ([6, 7, 8], (1, 3))
+    assert flatten(unflatten(SPEC, flat)).tolist() == flat.tolist()
+
+
+def test_a_saved_model_reads_back_and_loads_into_torch(tmp_path):
+    from safetensors.torch import load_file
+
+    flat = np.linspace(-1, 1, SPEC.parameters)
+    path = save_model(tmp_path / "model.safetensors", SPEC, flat)
+    assert save_model(tmp_path / "again.safetensors", SPEC, flat).read_bytes() == path.read_bytes()
+    spec, parameters = read_model(path)
+    assert (spec, parameters.tolist()) == (SPEC, flat.tolist())
+    module_from(SPEC).load_state_dict(load_file(path))
+
+
+def test_a_foreign_safetensors_file_is_refused(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"x": np.zeros(3)}, tmp_path / "x.safetensors")
+    with pytest.raises(InvalidInput, match="no architecture"):
+        read_model(tmp_path / "x.safetensors")
+    text = SPEC.canonical().decode()
+    save_file({"x": np.zeros(3)}, tmp_path / "y.safetensors", metadata={"architecture": text})
+    with pytest.raises(InvalidInput, match="not those of its architecture"):
+        read_model(tmp_path / "y.safetensors")
+    (tmp_path / "z.safetensors").write_bytes(b"junk")
+    with pytest.raises(InvalidInput, match="not a readable"):
+        read_model(tmp_path / "z.safetensors")
