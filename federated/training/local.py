@@ -10,7 +10,7 @@ from federated.training.data import Dataset
 from federated.training.network import Floats, record_gradients, unflatten
 from federated.wire.job import ModelSpec, PrivacySpec
 
-_CHUNK_BYTES = 32 << 20
+_CHUNK_BYTES = 4 << 20
 
 
 def bounded_gradient_sum(
