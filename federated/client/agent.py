@@ -1,0 +1,215 @@
+"""The site's agent: asks its inbox what to do, does it, and never stops for one failure."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from federated.client.home import Attempt, SiteHome
+from federated.client.http import CoordinatorAPI, Interrupted
+from federated.client.site import Say, Site, Waiting, short
+from federated.client.work_approve import job_decide
+from federated.client.work_decrypt import charge_send, share_send
+from federated.client.work_key import key_take
+from federated.client.work_train import contribution_send
+from federated.client.work_verify import verdict_send
+from federated.errors import DomainError, InvalidInput, NotFound
+from federated.wire.site import Task, Work
+
+AGAIN_SECONDS = 2.0
+LONGEST_PAUSE = 60.0
+OUTAGE_PAUSE = 5.0
+MIRROR_SECONDS = 2.0
+ENDED_SECONDS = 15.0
+ENDED = frozenset({"finished", "failed", "declined", "cancelled"})
+
+
+@dataclass
+class _Due:
+    """When a task that is still in the inbox is done again, and after how long next time."""
+
+    at: float
+    pause: float
+
+
+class SiteAgent:
+    """One site's agent; only one runs in a home at a time (it holds the home's lock)."""
+
+    def __init__(
+        self,
+        home: SiteHome,
+        url: str | None = None,
+        *,
+        say: Say = lambda line: None,
+        api: CoordinatorAPI | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.home = home
+        self.api = api or CoordinatorAPI.for_site(url or home.about().url, home.credentials)
+        self.site = Site(home, self.api, say)
+        self._say = say
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._due: dict[Task, _Due] = {}
+        self._mirrored: int | None = None
+        self._mirror_at = 0.0
+        self._ended_at = 0.0
+        self._unreachable = False
+
+    def run(self) -> None:
+        """Work until stop() is called. Raises AgentRuns where another agent holds the home."""
+        with self.home.lock():
+            self._loop()
+
+    def start(self) -> None:
+        """Work in a thread of this process. Raises AgentRuns as run() does, at once."""
+        lock = self.home.lock()
+        lock.__enter__()
+
+        def body() -> None:
+            try:
+                self._loop()
+            finally:
+                lock.__exit__(None, None, None)
+
+        self._thread = threading.Thread(
+            target=body, name=f"federated-agent-{self.site.organization}", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self, *, timeout: float | None = 30.0) -> None:
+        """Finish the task at hand and end; waits for a thread of start()."""
+        self._stop.set()
+        self.api.interrupt()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop.is_set()
+
+    def step(self) -> float:
+        """One look at the inbox and all work that is due; how many seconds to wait after."""
+        inbox = self.api.inbox()
+        self.home.agent_note()
+        now = self._clock()
+        listed = set(inbox.tasks)
+        self._due = {task: due for task, due in self._due.items() if task in listed}
+        ready = [t for t in inbox.tasks if t not in self._due or self._due[t].at <= now]
+        for task in ready:
+            if self._stop.is_set():
+                return 0.0
+            self._work(task)
+        self._mirror(force=not inbox.tasks)
+        self._end_jobs()
+        return 0.0 if ready else inbox.wait_ms / 1000
+
+    def _loop(self) -> None:
+        self._prepare()
+        pause = 0.0
+        while not self._stop.wait(pause):
+            try:
+                pause = self.step()
+                if self._unreachable:
+                    self._unreachable = False
+                    self._say("the coordinator answers again")
+            except Interrupted:
+                return
+            except DomainError as error:
+                pause = OUTAGE_PAUSE
+                if not self._unreachable:
+                    self._unreachable = True
+                    self._say(f"no inbox ({error.code}): {short(error)}; asking on")
+
+    def _prepare(self) -> None:
+        """Allotments of the policy's data sets are shown from the start, spent or not."""
+        try:
+            policy = self.home.policy()
+        except DomainError as error:
+            self._say(f"policy ({error.code}): {short(error)}")
+            return
+        for name, dataset in policy.datasets.items():
+            self.home.ledger.allot(name, "record", dataset.allotment or policy.allotment)
+
+    def _work(self, task: Task) -> None:
+        before = self._due.get(task)
+        # Done or not, a task that the inbox goes on listing is done again, less and less often.
+        pause = AGAIN_SECONDS if before is None else min(2 * before.pause, LONGEST_PAUSE)
+        try:
+            _do(self.site, task)
+        except Waiting as wait:
+            pause = AGAIN_SECONDS
+            if before is None:
+                self._say(str(wait))
+        except Interrupted:
+            raise
+        except DomainError as error:
+            self._say(f"{_named(task)} failed ({error.code}): {short(error)}")
+        except Exception as error:
+            # A defect in one task must not keep the site from its other work; the type alone is
+            # told, because a message of another library may quote data.
+            self._say(f"{_named(task)} failed: unexpected {type(error).__name__}")
+        self._due[task] = _Due(self._clock() + pause, pause)
+
+    def _mirror(self, *, force: bool) -> None:
+        """Report a changed ledger to its organization's mirror, off the path of a round."""
+        now = self._clock()
+        if not force and now < self._mirror_at:
+            return
+        report = self.home.ledger.changed(self._mirrored, self.site.organization)
+        if report is None:
+            return
+        self._mirror_at = now + MIRROR_SECONDS
+        try:
+            self.api.ledger_send(self.site.identity.sign(report))
+            self._mirrored = report.sequence
+        except Interrupted:
+            raise
+        except DomainError as error:
+            self._say(f"ledger report failed ({error.code}): {short(error)}")
+
+    def _end_jobs(self) -> None:
+        """Return what ended jobs reserved and did not use."""
+        now = self._clock()
+        if now < self._ended_at:
+            return
+        self._ended_at = now + ENDED_SECONDS
+        for job_id in self.home.ledger.open_jobs():
+            try:
+                ended = self.api.job(job_id)["state"] in ENDED
+            except NotFound:
+                ended = False
+            if ended and (count := self.home.ledger.return_unused(job_id)):
+                self._say(f"job {job_id[:8]} ended: {count} unused rounds returned to the budget")
+
+
+def _do(site: Site, task: Task) -> None:
+    """Do one task. Raises InvalidInput for a task that does not name what it concerns."""
+    if task.kind is Work.KEY:
+        if task.epoch is None:
+            raise InvalidInput("task key: names no epoch")
+        key_take(site, task.epoch)
+        return
+    if task.job_id is None:
+        raise InvalidInput(f"task {task.kind.value}: names no job")
+    if task.kind is Work.APPROVE:
+        job_decide(site, task.job_id)
+        return
+    if task.round is None or task.attempt is None or task.round < 1 or task.attempt < 1:
+        raise InvalidInput(f"task {task.kind.value}: names no round and attempt")
+    work = {
+        Work.TRAIN: contribution_send,
+        Work.CHARGE: charge_send,
+        Work.DECRYPT: share_send,
+        Work.VERIFY: verdict_send,
+    }[task.kind]
+    work(site, Attempt(task.job_id, task.round, task.attempt))
+
+
+def _named(task: Task) -> str:
+    attempt = f" {task.round}/{task.attempt}" if task.round is not None else ""
+    subject = (task.job_id or task.epoch or "")[:8]
+    return f"{task.kind.value} {subject}{attempt}"

@@ -1,0 +1,212 @@
+"""The ``federated`` command: join, agent, ceremony, ledger, curve, verify."""
+
+from __future__ import annotations
+
+import functools
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from federated.errors import DomainError
+
+F = TypeVar("F", bound=Callable[..., Any])
+out = Console(highlight=False, soft_wrap=True)
+HOME = click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The site's folder.",
+)
+ROUND_MARKS = {"ok": "[green]ok[/]", "failed": "[bold red]FAILED[/]", "skipped": "[yellow]--[/]"}
+
+
+def answered(command: F) -> F:
+    """A DomainError is an answer: one line on standard error, exit code 1."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except DomainError as error:
+            click.echo(f"federated: {' '.join(error.message.split())} [{error.code}]", err=True)
+            sys.exit(1)
+
+    return run  # type: ignore[return-value]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="federated-simulation-cloud")
+def main() -> None:
+    """Train and compare across organizations; this is the site's side."""
+
+
+@main.command()
+@click.argument("url")
+@click.option(
+    "--token-file",
+    type=click.File("r"),
+    required=True,
+    help="File with the one-time token; - reads standard input. Never an argument.",
+)
+@HOME
+@answered
+def join(url: str, token_file: IO[str], home: Path) -> None:
+    """Join the consortium at URL and make the site's folder."""
+    from federated.client.join import site_join
+
+    site = site_join(url, token_file.read(), home)
+    about = site.about()
+    out.print(f"joined {escape(about.consortium)} as [bold]{about.organization}[/]")
+    out.print(f"certificate {site.credentials.fingerprint}")
+    out.print(f"next: edit {site.policy_path}, then run: federated agent --home {site.path}")
+
+
+@main.command()
+@HOME
+@click.option("--url", help="The coordinator, if it is not where the site joined.")
+@answered
+def agent(home: Path, url: str | None) -> None:
+    """Work for the site until SIGTERM or Ctrl-C."""
+    from datetime import datetime
+
+    from federated.client.agent import SiteAgent
+    from federated.client.home import SiteHome
+
+    site = SiteHome(home)
+    name = site.credentials.organization
+
+    def say(line: str) -> None:
+        style = "bold red" if line.startswith("REFUSED") or " failed" in line else ""
+        clock = datetime.now().astimezone().strftime("%H:%M:%S")
+        out.print(f"[dim]{clock}[/] [cyan]{name}[/] ", end="")
+        out.print(line, style=style, markup=False)
+
+    runner = SiteAgent(site, url, say=say)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: runner.stop())
+    say(f"agent runs, coordinator {runner.api.url}")
+    runner.run()
+    say("agent stopped")
+
+
+@main.command()
+@HOME
+@answered
+def roster(home: Path) -> None:
+    """Print the consortium's roster as JSON, for the key ceremony."""
+    from federated.client.home import SiteHome
+    from federated.client.http import CoordinatorAPI
+
+    site = SiteHome(home)
+    api = CoordinatorAPI.for_site(site.about().url, site.credentials, retry_seconds=5.0)
+    try:
+        click.echo(json.dumps(api.roster().dump(), indent=2))
+    finally:
+        api.close()
+
+
+@main.command()
+@click.option("--roster", "roster_file", type=click.File("rb"), required=True)
+@click.option("--threshold", type=click.IntRange(2), required=True, help="Trustees that decrypt.")
+@click.option("--max-colluding", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--bits", type=click.IntRange(512), default=3072, show_default=True)
+@click.option("--number", type=click.IntRange(1), default=1, show_default=True, help="Key epoch.")
+@click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), required=True)
+@answered
+def ceremony(
+    *,
+    roster_file: IO[bytes],
+    threshold: int,
+    max_colluding: int,
+    bits: int,
+    number: int,
+    folder: Path,
+) -> None:
+    """Deal a threshold key to the roster's sites; nothing but sealed shares is written.
+
+    Run it on a machine of its own: the whole key is in its memory while it runs.
+    """
+    from federated.client.dealing import deal_and_write
+
+    deal_and_write(
+        roster_file.read(),
+        threshold=threshold,
+        max_colluding=max_colluding,
+        bits=bits,
+        number=number,
+        folder=folder,
+        console=out,
+    )
+
+
+@main.command()
+@HOME
+@click.option("--json", "as_json", is_flag=True)
+@answered
+def ledger(home: Path, as_json: bool) -> None:
+    """Show the site's privacy ledger."""
+    from federated.client.home import SiteHome
+    from federated.client.show import ledger_tables
+
+    site = SiteHome(home)
+    report = site.ledger.report(site.credentials.organization)
+    if as_json:
+        click.echo(json.dumps(report.dump(), indent=2))
+        return
+    for table in ledger_tables(site.ledger, report):
+        out.print(table)
+
+
+@main.command()
+@HOME
+@click.argument("job_id", required=False)
+@answered
+def curve(home: Path, job_id: str | None) -> None:
+    """Show a job's score on this site's held-out rows; it is nowhere else."""
+    from federated.client.home import SiteHome
+    from federated.client.show import curve_table
+
+    site = SiteHome(home)
+    for each in [job_id] if job_id else list(site.jobs()):
+        out.print(curve_table(each, site.job(each).curve()))
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True)
+@click.option("--log-key", "log_keys", multiple=True, help="A log's verifier key, known before.")
+@click.option("--rpc", help="A chain's JSON-RPC address to look the anchors up at.")
+@answered
+def verify(bundle: Path, as_json: bool, log_keys: tuple[str, ...], rpc: str | None) -> None:
+    """Verify BUNDLE without trusting who exported it; exit 1 where a check fails."""
+    from federated.client.verify_chain import chain_checks
+    from federated.client.verify_rounds import round_checks
+    from federated.provenance.verify import verify_bundle
+
+    checks = [round_checks, *([chain_checks(rpc)] if rpc else [])]
+    report = verify_bundle(bundle, checks=checks, log_keys=log_keys)
+    if as_json:
+        listed = [vars(check) for check in report.checks]
+        click.echo(json.dumps({"ok": report.ok, "checks": listed}, indent=2))
+    else:
+        for check in report.checks:
+            out.print(f"{ROUND_MARKS[check.status]:<8} {escape(f'{check.name}: {check.detail}')}")
+        failed, all_of = len(report.failures), len(report.checks)
+        verdict = (
+            f"[bold red]{failed} of {all_of} checks failed[/]"
+            if failed
+            else (f"[bold green]all {all_of} checks hold[/]")
+        )
+        out.print(verdict)
+    sys.exit(0 if report.ok else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""FederatedClient: what a scientist calls beside the organization's own data."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from federated.client.agent import SiteAgent
+from federated.client.files import folder_make
+from federated.client.global_model import GlobalModel
+from federated.client.home import AgentRuns, SiteHome
+from federated.client.http import CoordinatorAPI
+from federated.client.outcome import model_receive, wait_for_end
+from federated.client.proposal import (
+    Asked,
+    Features,
+    dictionary_choose,
+    participants_choose,
+    privacy_choose,
+    spec_propose,
+)
+from federated.client.site import Site
+from federated.client.work_key import epoch_of
+from federated.errors import Conflict, Forbidden
+from federated.privacy.config import PrivacyConfig
+from federated.protocol.cost import check_spec_privacy
+from federated.protocol.layout import aggregator_of
+from federated.wire.job import Cancel, DataDictionary, JobSpec, ModelSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+ELSEWHERE_SECONDS = 45.0
+TRAINING_OPTIONS = ("learning_rate", "momentum", "minimum_cohort", "round_seconds")
+log = logging.getLogger("federated")
+
+
+class FederatedClient:
+    """A member of the consortium, by its site's credentials.
+
+    ``credentials`` is the PEM that ``federated join`` wrote; its folder is the site's home, which
+    keeps the ledger, the key share and what was signed. ``tenant_id`` must be the organization in
+    the certificate. Use it as a context manager, or call close(), to end an agent it started.
+
+    Raises NotFound or CredentialsExposed for the file, Forbidden for another organization's.
+    """
+
+    def __init__(
+        self,
+        tenant_id: str,
+        coordinator_url: str,
+        credentials: str | os.PathLike[str],
+        *,
+        progress: bool = True,
+    ) -> None:
+        self.home = SiteHome.of(credentials)
+        organization = self.home.credentials.organization
+        if tenant_id != organization:
+            raise Forbidden(
+                f"tenant_id is {tenant_id!r}, but {self.home.pem} is the certificate of "
+                f"{organization!r}"
+            )
+        self.tenant_id = tenant_id
+        self.api = CoordinatorAPI.for_site(coordinator_url, self.home.credentials)
+        self._site = Site(self.home, self.api, log.info)
+        self._url = coordinator_url
+        self._progress = progress
+        self._agent: SiteAgent | None = None
+        self._guard = threading.Lock()
+
+    def submit_training(  # noqa: PLR0917
+        self,
+        model: nn.Module | ModelSpec | str | os.PathLike[str],
+        local_data: str | os.PathLike[str] | pd.DataFrame,
+        epochs: int,
+        participants: Sequence[str] | None = None,
+        target: str | dict[str, Any] | None = None,
+        features: Features | None = None,
+        dictionary: DataDictionary | dict[str, Any] | str | None = None,
+        privacy: PrivacyConfig | None = None,
+        *,
+        dataset: str | None = None,
+        nominal_records: int | None = None,
+        max_records: int | None = None,
+        learning_rate: float | None = None,
+        momentum: float | None = None,
+        minimum_cohort: int | None = None,
+        round_seconds: int | None = None,
+    ) -> str:
+        """Propose a job and return its id; one epoch is one full-batch round.
+
+        ``local_data`` (Parquet, CSV or a DataFrame) stays here and is what this site trains on.
+        Everything is checked before anything is sent: raises InvalidInput for a model that is not
+        allowed, features without public bounds, a column that the data lacks, or a job that does
+        not fit the key.
+        """
+        from federated.training.model import load_model
+        from federated.training.server import ServerState
+
+        source = Path(model) if isinstance(model, os.PathLike) else model
+        loaded = load_model(source)
+        asked = Asked(features, target, dataset, nominal_records, max_records, dictionary)
+        name = Path(local_data).stem if isinstance(local_data, str | os.PathLike) else None
+        data = dictionary_choose(asked, loaded.spec, self.api, name=name)
+        self._check_data(local_data, data)
+        facts = self.api.site()
+        epoch = epoch_of(self._site, self.api.key_current().digest())
+        state = ServerState.initial(loaded.parameters)
+        given = (learning_rate, momentum, minimum_cohort, round_seconds)
+        spec = spec_propose(
+            loaded=loaded,
+            data=data,
+            rounds=epochs,
+            participants=participants_choose(
+                participants, self.api.roster(), epoch, own=self.tenant_id
+            ),
+            privacy=privacy_choose(privacy, loaded.spec, facts["defaults"]),
+            epoch=epoch,
+            proposer=self.tenant_id,
+            initial_state=state.digest(),
+            training={
+                "round_seconds": facts["defaults"].get("round_seconds"),
+                **{key: loaded.spec.get(key) for key in TRAINING_OPTIONS if key in loaded.spec},
+                **{k: v for k, v in zip(TRAINING_OPTIONS, given, strict=True) if v is not None},
+            },
+        )
+        check_spec_privacy(spec)
+        aggregator_of(spec, epoch)
+        return self._submit(spec, state.to_bytes(), local_data)
+
+    def receive_update(self, job_id: str, timeout: float | None = None) -> GlobalModel:
+        """Wait until the job ends, showing its progress, and return its model.
+
+        ``timeout`` is in seconds. Raises JobEnded where the job failed, was declined or
+        cancelled, with the reason; TimedOut, after which it can be called again.
+        """
+        folder = self.home.job(job_id)
+        if folder.binding() is not None:
+            self._ensure_agent()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        job = wait_for_end(self.api, job_id, deadline=deadline, show=self._progress)
+        return model_receive(self._site, job, deadline=deadline)
+
+    def cancel(self, job_id: str, reason: str = "") -> None:
+        """Ask, signed, that a job stops; what was charged stays charged."""
+        spec = JobSpec.parse(self.api.job(job_id)["spec"]["body"])
+        self.api.job_cancel(
+            self._site.identity.sign(
+                Cancel(
+                    job_id=job_id,
+                    spec=spec.digest(),
+                    organization=self.tenant_id,
+                    reason=reason[:500],
+                )
+            )
+        )
+
+    def close(self) -> None:
+        """End the agent that this client started, and its connections."""
+        with self._guard:
+            agent, self._agent = self._agent, None
+        if agent is not None:
+            agent.stop()
+            agent.api.close()
+        self.api.close()
+
+    def __enter__(self) -> FederatedClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check_data(self, local_data: Any, data: DataDictionary) -> None:
+        from federated.training.data import encode, load_table
+
+        encode(load_table(local_data), data)
+
+    def _submit(self, spec: JobSpec, state: bytes, local_data: Any) -> str:
+        folder = self.home.job(spec.job_id)
+        if isinstance(local_data, str | os.PathLike):
+            path = Path(local_data).expanduser().resolve()
+        else:
+            path = folder_make(folder.path) / "data.parquet"
+            local_data.to_parquet(path)
+            path.chmod(0o600)
+        folder.bind(path)
+        self._ensure_agent()
+        return self.api.job_submit(self._site.identity.sign(spec), state)
+
+    def _ensure_agent(self) -> None:
+        """Run an agent in this process, unless one runs for these credentials already.
+
+        Raises Conflict where one runs on another machine, which cannot read this home.
+        """
+        with self._guard:
+            if self._agent is not None or self.home.agent_runs():
+                return
+            self._check_elsewhere()
+            agent = SiteAgent(self.home, self._url, say=log.info)
+            with contextlib.suppress(AgentRuns):
+                agent.start()
+                self._agent = agent
+
+    def _check_elsewhere(self) -> None:
+        give_up = time.monotonic() + ELSEWHERE_SECONDS
+        while True:
+            facts = self.api.site()
+            if not facts.get("present") or self._seen_here(facts.get("last_seen_at")):
+                return
+            if time.monotonic() > give_up:
+                raise Conflict(
+                    f"an agent with the credentials of {self.tenant_id} runs elsewhere (seen "
+                    f"{facts['last_seen_at']}); submit from its home, or stop it there"
+                )
+            time.sleep(1.0)
+
+    def _seen_here(self, seen: str | None) -> bool:
+        """Whether the coordinator last saw an agent of this very home, not long gone."""
+        here = self.home.agent_seen()
+        if seen is None or here is None:
+            return seen is None
+        return datetime.fromisoformat(seen).timestamp() <= here + 5.0

@@ -1,0 +1,71 @@
+"""Files that survive a power cut: written aside, synced, renamed, and the folder synced."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+PRIVATE = 0o600
+
+
+def folder_make(path: Path) -> Path:
+    """The folder, made private to its owner if it was absent."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def write_durably(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
+    """Replace a file's content, whole or not at all, and return once it is on the disk."""
+    folder_make(path.parent)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            aside.unlink()
+        raise
+    folder_sync(path.parent)
+
+
+def write_once(path: Path, content: bytes, *, mode: int = PRIVATE) -> bytes:
+    """Keep the first content ever written under this name and return what is kept.
+
+    Of two writers that race, both get the winner's bytes.
+    """
+    folder_make(path.parent)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+    finally:
+        aside.unlink()
+    folder_sync(path.parent)
+    return path.read_bytes()
+
+
+def read_optional(path: Path) -> bytes | None:
+    """A file's content, or None where there is no such file."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def folder_sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,275 @@
+"""The coordinator's API as typed calls.
+
+Every POST is idempotent by its content (the same signed bytes again are the same request), so all
+calls are repeated with growing pauses while the coordinator cannot be reached. Its problem+json
+answers are raised as the DomainError of the same code.
+"""
+
+from __future__ import annotations
+
+import random
+import ssl
+import threading
+import time
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from federated.client.credentials import Credentials
+from federated.client.home import Attempt
+from federated.errors import (
+    Conflict,
+    DomainError,
+    Forbidden,
+    InvalidInput,
+    NotAuthenticated,
+    NotFound,
+    TooLarge,
+    Unavailable,
+)
+from federated.wire.base import Message, Signed, canonical, encode_bytes
+from federated.wire.job import Approval, Cancel, DataDictionary, Decline, JobSpec
+from federated.wire.key import KeyConfirmation, KeyEpoch, Roster, SealedShare
+from federated.wire.round import RoundContext, Transcript
+from federated.wire.site import Inbox, JoinRequest, JoinResponse, LedgerReport
+
+RETRY_SECONDS = 60.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+RETRIED = frozenset({429, 502, 503, 504})
+TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+BY_STATUS: dict[int, type[DomainError]] = {
+    401: NotAuthenticated,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: TooLarge,
+    422: InvalidInput,
+    503: Unavailable,
+}
+M = TypeVar("M", bound=Message)
+
+
+class TlsFailed(NotAuthenticated):
+    """The handshake failed: the coordinator is not who the CA says, or it refuses this site."""
+
+    code = "tls_failed"
+    title = "No trusted connection to the coordinator"
+
+
+class Interrupted(Unavailable):
+    """The client was closed while a call waited."""
+
+    code = "interrupted"
+    title = "Stopped while waiting"
+
+
+def error_class(code: str, status: int) -> type[DomainError]:
+    """The error class of a code; for a code known to the coordinator alone, one by status."""
+    pending = [DomainError]
+    while pending:
+        kind = pending.pop()
+        if kind.code == code and kind.__init__ is DomainError.__init__:
+            return kind
+        pending.extend(kind.__subclasses__())
+    base = BY_STATUS.get(status, DomainError)
+    return type(base.__name__, (base,), {"code": code, "status": status})
+
+
+def error_of(response: httpx.Response) -> DomainError:
+    """The DomainError that an answer of 400 and above carries."""
+    try:
+        problem = response.json()
+        code, detail = str(problem["code"]), str(problem["detail"])
+        fields = problem.get("fields") or {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        base = BY_STATUS.get(response.status_code, DomainError)
+        return base(f"{response.request.url.path}: HTTP {response.status_code}, not a problem")
+    kind = error_class(code, response.status_code)
+    return kind(detail, **{str(k): v for k, v in fields.items() if k != "message"})
+
+
+class CoordinatorAPI:
+    """Calls over one keep-alive connection pool; safe between threads."""
+
+    def __init__(
+        self,
+        url: str,
+        tls: ssl.SSLContext,
+        *,
+        retry_seconds: float = RETRY_SECONDS,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        if not url.startswith("https://"):
+            raise InvalidInput(f"coordinator url {url!r}: must start with https://")
+        self.url = url.rstrip("/")
+        self._retry_seconds = retry_seconds
+        self._closed = threading.Event()
+        self._etag: str | None = None
+        self._inbox = Inbox(tasks=(), wait_ms=1000)
+        self._http = httpx.Client(
+            base_url=self.url, verify=tls, timeout=TIMEOUT, transport=transport, trust_env=False
+        )
+
+    @classmethod
+    def for_site(cls, url: str, credentials: Credentials, **options: Any) -> CoordinatorAPI:
+        """With the site's certificate, trusting the consortium's CA."""
+        credentials.check_dates()
+        return cls(url, credentials.ssl_context(), **options)
+
+    def interrupt(self) -> None:
+        """End the pauses of calls that wait to be repeated, now and from now on."""
+        self._closed.set()
+
+    def close(self) -> None:
+        """End waiting calls and close the connections."""
+        self.interrupt()
+        self._http.close()
+
+    # Joining, without a certificate yet.
+
+    def authority(self) -> bytes:
+        """The PEM that the coordinator claims is the consortium's CA."""
+        return self._get("/api/ca").content
+
+    def join(self, request: JoinRequest) -> JoinResponse:
+        return JoinResponse.parse(self._json("POST", "/api/join", request.canonical()))
+
+    # The site and the key.
+
+    def site(self) -> dict[str, Any]:
+        """Who this certificate is, the coordinator's defaults, when its agent was last seen."""
+        return self._json("GET", "/api/site")
+
+    def roster(self) -> Roster:
+        return Roster.parse(self._get("/api/roster").content)
+
+    def key_current(self) -> KeyEpoch:
+        """The epoch that new jobs use. Raises NotFound where none is active."""
+        return KeyEpoch.parse(self._json("GET", "/api/keys/current")["epoch"])
+
+    def key(self, digest: str) -> tuple[KeyEpoch, SealedShare | None]:
+        """An epoch, and the share that is sealed to this site, if it is a trustee."""
+        answer = self._json("GET", f"/api/keys/{digest}")
+        sealed = answer.get("sealed")
+        return KeyEpoch.parse(answer["epoch"]), None if not sealed else SealedShare.parse(sealed)
+
+    def key_confirm(self, digest: str, signed: Signed[KeyConfirmation]) -> None:
+        self._send(f"/api/keys/{digest}/confirmation", signed)
+
+    def inbox(self) -> Inbox:
+        """All that this site must do now; an unchanged one costs the coordinator a 304."""
+        headers = {"If-None-Match": self._etag} if self._etag else {}
+        response = self._request("GET", "/api/inbox", headers=headers)
+        if response.status_code != 304:
+            self._inbox = Inbox.parse(response.content)
+            self._etag = response.headers.get("ETag")
+        return self._inbox
+
+    # Dictionaries and jobs.
+
+    def dictionary(self, name: str) -> DataDictionary:
+        return DataDictionary.parse(self._get(f"/api/dictionaries/{quote(name)}").content)
+
+    def job_submit(self, spec: Signed[JobSpec], state: bytes) -> str:
+        body = canonical({"spec": spec.dump(), "state": encode_bytes(state)})
+        return str(self._json("POST", "/api/jobs", body)["job_id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """The job as the coordinator shows it; ``spec`` is Signed[JobSpec] in plain values."""
+        return self._json("GET", f"/api/jobs/{job_id}")
+
+    def job_approve(self, signed: Signed[Approval]) -> None:
+        self._send(f"/api/jobs/{signed.body.job_id}/approval", signed)
+
+    def job_decline(self, signed: Signed[Decline]) -> None:
+        self._send(f"/api/jobs/{signed.body.job_id}/decline", signed)
+
+    def job_cancel(self, signed: Signed[Cancel]) -> None:
+        self._send(f"/api/jobs/{signed.body.job_id}/cancel", signed)
+
+    def model(self, digest: str) -> bytes:
+        """The bytes of a server state."""
+        return self._get(f"/api/models/{digest}").content
+
+    # Attempts.
+
+    def round_context(self, at: Attempt) -> RoundContext:
+        answer = self._json("GET", _path(at))
+        return RoundContext.parse(answer["context"])
+
+    def transcript(self, at: Attempt) -> Transcript:
+        return Transcript.parse(self._get(_path(at) + "/transcript").content)
+
+    def attempt_send(self, at: Attempt, name: str, signed: Signed[M]) -> None:
+        """``name`` is contribution, receipt, share, refusal or verdict."""
+        self._send(f"{_path(at)}/{name}", signed)
+
+    def ledger_send(self, signed: Signed[LedgerReport]) -> None:
+        self._send("/api/ledger", signed)
+
+    # One request.
+
+    def _json(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+        response = self._request(method, path, body)
+        try:
+            answer = response.json()
+        except ValueError as error:
+            raise InvalidInput(f"{path}: the coordinator's answer is not JSON") from error
+        if not isinstance(answer, dict):
+            raise InvalidInput(f"{path}: the coordinator's answer is not a JSON object")
+        return answer
+
+    def _get(self, path: str) -> httpx.Response:
+        return self._request("GET", path)
+
+    def _send(self, path: str, signed: Signed[M]) -> None:
+        self._request("POST", path, signed.canonical())
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        """Raises the coordinator's DomainError, TlsFailed, or Unavailable after the retries."""
+        headers = {**(headers or {}), "Accept": "application/json, application/octet-stream, */*"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        give_up = time.monotonic() + self._retry_seconds
+        pause = FIRST_PAUSE
+        while True:
+            failure: DomainError
+            try:
+                response = self._http.request(method, path, content=body, headers=headers)
+                if response.status_code < 400:
+                    return response
+                failure = error_of(response)
+                if response.status_code not in RETRIED:
+                    raise failure
+            except httpx.TransportError as error:
+                failure = self._transport_failure(error)
+                if not failure.retryable:
+                    raise failure from error
+            except RuntimeError as error:
+                if self._closed.is_set():
+                    raise Interrupted(f"{path}: the client was closed") from error
+                raise
+            if time.monotonic() + pause > give_up:
+                raise failure
+            if self._closed.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311
+                raise Interrupted(f"{path}: the client was closed")
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _transport_failure(self, error: httpx.TransportError) -> DomainError:
+        text = str(error)
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            return TlsFailed(f"{self.url}: its certificate is not of this consortium's CA ({text})")
+        if "ALERT" in text.upper():
+            return TlsFailed(f"{self.url} refuses this site's certificate ({text})")
+        return Unavailable(f"{self.url} does not answer ({type(error).__name__}: {text})")
+
+
+def _path(at: Attempt) -> str:
+    return f"/api/jobs/{at.job_id}/rounds/{at.round}/{at.number}"

@@ -1,0 +1,356 @@
+"""The site's privacy ledger: authoritative, on its own disk, in zCDP rho (arXiv 1605.02065).
+
+A job reserves its whole cost when it is approved. Each attempt that is summed commits one round's
+cost, bound to one cohort, before any decryption share leaves; a commitment is never returned. What
+was reserved and not used comes back when the job ends. Every call is one SQLite transaction,
+synchronous to the disk, safe between threads and processes; repeating a call changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from federated.client.ledger_report import period_start, report_of, rho_of, stamp
+from federated.client.policy import Allotment
+from federated.errors import BudgetExceeded, Conflict, Unavailable
+from federated.privacy.accountant import rho_to_epsilon
+from federated.protocol.refused import Refused
+from federated.wire.job import Cost
+from federated.wire.round import Reason
+from federated.wire.site import LedgerReport
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS account (
+    dataset TEXT NOT NULL, unit TEXT NOT NULL, epsilon REAL NOT NULL, delta REAL NOT NULL,
+    period TEXT NOT NULL, max_queries INTEGER NOT NULL, PRIMARY KEY (dataset, unit)
+) STRICT;
+CREATE TABLE IF NOT EXISTS job (
+    job_id TEXT PRIMARY KEY, spec TEXT NOT NULL, proposer TEXT NOT NULL, dataset TEXT NOT NULL,
+    unit TEXT NOT NULL, rho REAL NOT NULL, at TEXT NOT NULL, ended INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE IF NOT EXISTS charge (
+    id TEXT PRIMARY KEY, job_id TEXT NOT NULL REFERENCES job, round INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, rho REAL NOT NULL, cohort TEXT, at TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('reserved', 'committed', 'returned')),
+    CHECK ((state = 'committed') = (cohort IS NOT NULL)), UNIQUE (job_id, round, attempt)
+) STRICT;
+CREATE TABLE IF NOT EXISTS served (
+    job_id TEXT NOT NULL, round INTEGER NOT NULL, attempt INTEGER NOT NULL, cohort TEXT NOT NULL,
+    at TEXT NOT NULL, PRIMARY KEY (job_id, round, attempt)
+) STRICT;
+CREATE TABLE IF NOT EXISTS sequence (value INTEGER NOT NULL) STRICT;
+INSERT INTO sequence SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM sequence);
+"""
+LOCK_SECONDS = 30.0
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Ledger:
+    """The ledger in one SQLite file; made if absent, private to its owner."""
+
+    def __init__(self, path: Path, *, now: Callable[[], datetime] = _utc_now) -> None:
+        self.path = path
+        self._now = now
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with self._connection() as connection:
+            connection.executescript(SCHEMA)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with closing(
+            sqlite3.connect(self.path, timeout=LOCK_SECONDS, isolation_level=None)
+        ) as connection:
+            connection.row_factory = sqlite3.Row
+            # EXTRA also syncs the folder, so that a committed charge survives a power cut.
+            connection.execute("PRAGMA synchronous = EXTRA")
+            connection.execute("PRAGMA foreign_keys = ON")
+            yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._connection() as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"{self.path}: {error}") from error
+
+    def allot(self, dataset: str, unit: str, allotment: Allotment) -> None:
+        """Set what the organization grants an account; takes effect from the next charge on."""
+        with self._transaction() as db:
+            _allot(db, dataset, unit, allotment)
+
+    def reserve(
+        self,
+        *,
+        job_id: str,
+        spec: str,
+        proposer: str,
+        cost: Cost,
+        rounds: int,
+        allotment: Allotment,
+    ) -> None:
+        """Set aside a job's whole cost: ``rounds`` times the ``cost`` of one attempt.
+
+        Raises BudgetExceeded saying by how much it does not fit, Conflict where the job was
+        reserved with another spec or has ended.
+        """
+        with self._transaction() as db:
+            _allot(db, cost.dataset, cost.unit, allotment)
+            known = db.execute("SELECT * FROM job WHERE job_id = ?", (job_id,)).fetchone()
+            if known is not None:
+                if known["spec"] != spec:
+                    raise Conflict(f"job {job_id}: another spec of it is in the ledger")
+                if known["ended"]:
+                    raise Conflict(f"job {job_id}: it has ended in the ledger")
+                return
+            now = self._now()
+            account = _account(db, cost.dataset, cost.unit)
+            self._check_queries(db, account, proposer, now)
+            self._check_fits(db, account, rounds * cost.rho, now)
+            db.execute(
+                "INSERT INTO job (job_id, spec, proposer, dataset, unit, rho, at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (job_id, spec, proposer, cost.dataset, cost.unit, cost.rho, stamp(now)),
+            )
+            db.executemany(
+                "INSERT INTO charge (id, job_id, round, attempt, rho, state, at)"
+                " VALUES (?, ?, ?, 1, ?, 'reserved', ?)",
+                [
+                    (str(uuid.uuid4()), job_id, number, cost.rho, stamp(now))
+                    for number in range(1, rounds + 1)
+                ],
+            )
+            _tick(db)
+
+    def commit(self, *, job_id: str, round: int, attempt: int, cohort: str) -> Cost:
+        """Charge one attempt for one cohort (its digest); never returned after.
+
+        A first attempt uses the round's reservation. A retry after a charged attempt reserves
+        more. Raises BudgetExceeded where that does not fit, Refused where the job was not
+        reserved here, the attempt was charged for another cohort or a newer one was charged.
+        """
+        with self._transaction() as db:
+            job = db.execute("SELECT * FROM job WHERE job_id = ?", (job_id,)).fetchone()
+            if job is None:
+                raise Refused(Reason.JOB_UNKNOWN, f"job {job_id} is not in this site's ledger")
+            cost = Cost(dataset=job["dataset"], unit=job["unit"], rho=job["rho"])
+            rows = db.execute(
+                "SELECT * FROM charge WHERE job_id = ? AND round = ? ORDER BY attempt",
+                (job_id, round),
+            ).fetchall()
+            committed = {row["attempt"]: row for row in rows if row["state"] == "committed"}
+            if attempt in committed:
+                _check_cohort(committed[attempt]["cohort"], cohort, f"round {round}/{attempt}")
+                return cost
+            if job["ended"]:
+                raise Refused(Reason.JOB_UNKNOWN, f"job {job_id} has ended in this site's ledger")
+            if max(committed, default=0) > attempt:
+                raise Refused(
+                    Reason.ATTEMPT_SUPERSEDED,
+                    f"round {round}: attempt {max(committed)} was charged after {attempt}",
+                )
+            self._charge(db, job, rows, round=round, attempt=attempt, cohort=cohort)
+            _tick(db)
+            return cost
+
+    def _charge(
+        self,
+        db: sqlite3.Connection,
+        job: sqlite3.Row,
+        rows: list[sqlite3.Row],
+        *,
+        round: int,
+        attempt: int,
+        cohort: str,
+    ) -> None:
+        now = self._now()
+        reserved = next((row for row in rows if row["state"] == "reserved"), None)
+        if reserved is not None:
+            db.execute(
+                "UPDATE charge SET state = 'committed', attempt = ?, cohort = ?, at = ?"
+                " WHERE id = ?",
+                (attempt, cohort, stamp(now), reserved["id"]),
+            )
+            return
+        if not rows:
+            raise Refused(Reason.CONTEXT_MIXED, f"round {round} was never reserved for this job")
+        self._check_fits(db, _account(db, job["dataset"], job["unit"]), job["rho"], now)
+        db.execute(
+            "INSERT INTO charge (id, job_id, round, attempt, rho, state, cohort, at)"
+            " VALUES (?, ?, ?, ?, ?, 'committed', ?, ?)",
+            (str(uuid.uuid4()), job["job_id"], round, attempt, job["rho"], cohort, stamp(now)),
+        )
+
+    def serve(self, *, job_id: str, round: int, attempt: int, cohort: str, charged: bool) -> None:
+        """Remember, on the disk, the one cohort that this trustee decrypts for an attempt.
+
+        ``charged`` says that this site is a member of the cohort, so that its own charge must be
+        committed for it. Raises Refused for another cohort of the attempt, for an attempt older
+        than one that was served, and for a charge that is missing.
+        """
+        with self._transaction() as db:
+            where = f"round {round}/{attempt}"
+            if charged:
+                bound = _charged(db, job_id, round, attempt)
+                if bound is None:
+                    raise Refused(Reason.CHARGE_MISSING, f"{where}: not charged in this ledger")
+                _check_cohort(bound, cohort, where)
+            served = dict(
+                db.execute(
+                    "SELECT attempt, cohort FROM served WHERE job_id = ? AND round = ?",
+                    (job_id, round),
+                ).fetchall()
+            )
+            if attempt in served:
+                _check_cohort(served[attempt], cohort, where)
+                return
+            if max(served, default=0) > attempt:
+                raise Refused(
+                    Reason.ATTEMPT_SUPERSEDED, f"{where}: attempt {max(served)} was served after it"
+                )
+            db.execute(
+                "INSERT INTO served (job_id, round, attempt, cohort, at) VALUES (?, ?, ?, ?, ?)",
+                (job_id, round, attempt, cohort, stamp(self._now())),
+            )
+
+    def charged(self, job_id: str, round: int, attempt: int) -> str | None:
+        """The digest of the cohort that an attempt was charged for; None if it was not."""
+        with self._connection() as db:
+            return _charged(db, job_id, round, attempt)
+
+    def return_unused(self, job_id: str) -> int:
+        """End a job: what was reserved and not charged comes back. Returns how many rounds."""
+        with self._transaction() as db:
+            returned = db.execute(
+                "UPDATE charge SET state = 'returned', at = ?"
+                " WHERE job_id = ? AND state = 'reserved'",
+                (stamp(self._now()), job_id),
+            ).rowcount
+            ended = db.execute(
+                "UPDATE job SET ended = 1 WHERE job_id = ? AND NOT ended", (job_id,)
+            ).rowcount
+            if returned or ended:
+                _tick(db)
+            return returned
+
+    def open_jobs(self) -> list[str]:
+        """Jobs that were reserved and have not ended here."""
+        with self._connection() as db:
+            rows = db.execute("SELECT job_id FROM job WHERE NOT ended ORDER BY at").fetchall()
+            return [row["job_id"] for row in rows]
+
+    def report(self, organization: str) -> LedgerReport:
+        """The whole ledger, for the mirror in the organization's own schema and for people."""
+        with self._transaction() as db:
+            return report_of(db, organization, self._now())
+
+    def changed(self, since: int | None, organization: str) -> LedgerReport | None:
+        """The report, unless nothing changed after the sequence number ``since``."""
+        with self._transaction() as db:
+            sequence = db.execute("SELECT value FROM sequence").fetchone()["value"]
+            return None if sequence == since else report_of(db, organization, self._now())
+
+    def lifetime_epsilon(self, dataset: str, unit: str, delta: float) -> float:
+        """What was ever spent on an account, as epsilon at ``delta``."""
+        with self._connection() as db:
+            return rho_to_epsilon(rho_of(db, dataset, unit, "committed", ""), delta)
+
+    def _check_queries(
+        self, db: sqlite3.Connection, account: sqlite3.Row, proposer: str, now: datetime
+    ) -> None:
+        count = db.execute(
+            "SELECT count(*) AS n FROM job WHERE dataset = ? AND unit = ? AND proposer = ?"
+            " AND at >= ?",
+            (
+                account["dataset"],
+                account["unit"],
+                proposer,
+                period_start(account["period"], now),
+            ),
+        ).fetchone()["n"]
+        if count >= account["max_queries"]:
+            raise BudgetExceeded(
+                f"{account['dataset']}: {proposer} has made {count} jobs this "
+                f"{account['period']}, allowed are {account['max_queries']}"
+            )
+
+    def _check_fits(
+        self, db: sqlite3.Connection, account: sqlite3.Row, rho: float, now: datetime
+    ) -> None:
+        name, unit, allotted = account["dataset"], account["unit"], account["epsilon"]
+        start = period_start(account["period"], now)
+        used = rho_of(db, name, unit, "reserved", "") + rho_of(db, name, unit, "committed", start)
+        before = rho_to_epsilon(used, account["delta"])
+        after = rho_to_epsilon(used + rho, account["delta"])
+        if not after <= allotted:
+            raise BudgetExceeded(
+                f"{name}: needs epsilon {after:.3f} in all at delta {account['delta']:g}, "
+                f"{after - allotted:.3f} above the allotment of {allotted:g} a "
+                f"{account['period']} ({before:.3f} is spent or reserved)",
+                needed=after,
+                allotted=allotted,
+                excess=after - allotted,
+            )
+
+
+def _allot(db: sqlite3.Connection, dataset: str, unit: str, allotment: Allotment) -> None:
+    granted = (
+        allotment.epsilon,
+        allotment.delta,
+        allotment.period,
+        allotment.max_queries_per_tenant,
+    )
+    changed = db.execute(
+        "INSERT INTO account (dataset, unit, epsilon, delta, period, max_queries)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (dataset, unit) DO UPDATE SET"
+        " epsilon = excluded.epsilon, delta = excluded.delta, period = excluded.period,"
+        " max_queries = excluded.max_queries WHERE (epsilon, delta, period, max_queries)"
+        " IS NOT (excluded.epsilon, excluded.delta, excluded.period, excluded.max_queries)",
+        (dataset, unit, *granted),
+    ).rowcount
+    if changed:
+        _tick(db)
+
+
+def _account(db: sqlite3.Connection, dataset: str, unit: str) -> sqlite3.Row:
+    row: sqlite3.Row = db.execute(
+        "SELECT * FROM account WHERE dataset = ? AND unit = ?", (dataset, unit)
+    ).fetchone()
+    return row
+
+
+def _charged(db: sqlite3.Connection, job_id: str, round: int, attempt: int) -> str | None:
+    row = db.execute(
+        "SELECT cohort FROM charge WHERE job_id = ? AND round = ? AND attempt = ?"
+        " AND state = 'committed'",
+        (job_id, round, attempt),
+    ).fetchone()
+    return None if row is None else str(row["cohort"])
+
+
+def _check_cohort(kept: str, asked: str, where: str) -> None:
+    if kept != asked:
+        raise Refused(
+            Reason.COHORT_ALREADY_SERVED,
+            f"{where}: bound to cohort {kept[:16]}, asked for {asked[:16]}",
+        )
+
+
+def _tick(db: sqlite3.Connection) -> None:
+    db.execute("UPDATE sequence SET value = value + 1")

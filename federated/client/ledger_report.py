@@ -1,0 +1,86 @@
+"""Reading the site's ledger: sums by account and period, and the report of the whole."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from datetime import UTC, datetime
+
+from federated.privacy.accountant import rho_to_epsilon
+from federated.wire.site import Account, Charge, LedgerReport
+
+
+def stamp(moment: datetime) -> str:
+    """UTC in a fixed width, so that text compares as time."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def period_start(period: str, now: datetime) -> str:
+    """When the calendar period (UTC) that ``now`` lies in began; empty for a lifetime."""
+    first = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    match period:
+        case "month":
+            return stamp(first)
+        case "quarter":
+            return stamp(first.replace(month=first.month - (first.month - 1) % 3))
+        case "year":
+            return stamp(first.replace(month=1))
+        case _:
+            return ""
+
+
+def rho_of(db: sqlite3.Connection, dataset: str, unit: str, state: str, since: str) -> float:
+    """The sum of an account's charges in one state, made since a stamp."""
+    rows = db.execute(
+        "SELECT charge.rho FROM charge JOIN job USING (job_id) WHERE dataset = ? AND unit = ?"
+        " AND state = ? AND charge.at >= ?",
+        (dataset, unit, state, since),
+    ).fetchall()
+    return math.fsum(row["rho"] for row in rows)
+
+
+def report_of(db: sqlite3.Connection, organization: str, now: datetime) -> LedgerReport:
+    """Accounts with the sums of the period that ``now`` lies in, and every charge."""
+    sequence = db.execute("SELECT value FROM sequence").fetchone()["value"]
+    accounts = db.execute("SELECT * FROM account ORDER BY dataset, unit").fetchall()
+    charges = db.execute(
+        "SELECT charge.*, job.dataset, job.unit FROM charge JOIN job USING (job_id)"
+        " ORDER BY job.at, job_id, round, attempt"
+    ).fetchall()
+    return LedgerReport(
+        organization=organization,
+        sequence=sequence,
+        accounts=tuple(_account(db, row, now) for row in accounts),
+        charges=tuple(_charge(row) for row in charges),
+    )
+
+
+def _account(db: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> Account:
+    start = period_start(row["period"], now)
+    committed = rho_of(db, row["dataset"], row["unit"], "committed", start)
+    return Account(
+        dataset=row["dataset"],
+        unit=row["unit"],
+        allotted_epsilon=row["epsilon"],
+        allotted_delta=row["delta"],
+        period=row["period"],
+        max_queries=row["max_queries"],
+        reserved_rho=rho_of(db, row["dataset"], row["unit"], "reserved", ""),
+        committed_rho=committed,
+        spent_epsilon=rho_to_epsilon(committed, row["delta"]),
+    )
+
+
+def _charge(row: sqlite3.Row) -> Charge:
+    return Charge(
+        id=row["id"],
+        job_id=row["job_id"],
+        round=row["round"],
+        attempt=row["attempt"],
+        dataset=row["dataset"],
+        unit=row["unit"],
+        rho=row["rho"],
+        state=row["state"],
+        cohort=row["cohort"],
+        at=row["at"],
+    )

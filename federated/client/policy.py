@@ -1,0 +1,162 @@
+"""What a site accepts: its organization's file, which the coordinator cannot weaken.
+
+Example::
+
+    approve: auto              # auto, portal (a person says yes there) or never
+    max_epsilon: 1.0           # a job's target
+    max_delta: 1.0e-5
+    max_rounds: 100
+    proposers: any             # or a list of organizations
+    minimum_cohort: 3
+    minimum_colluding: 1
+    allotment: {epsilon: 8.0, delta: 1.0e-4, period: year, max_queries_per_tenant: 100}
+    datasets:
+      heart:
+        path: data/heart.parquet
+        held_out: 0.3          # a fraction, or a file of its own; scored here, for nobody else
+        allotment: {epsilon: 4.0}
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from federated.errors import Forbidden, InvalidInput
+from federated.wire.base import Name, Slug
+from federated.wire.job import JobSpec
+
+
+class PolicyRefusal(Forbidden):
+    """The site's policy says no; the message says which line and what it allows."""
+
+    code = "policy_refusal"
+    title = "The site's policy does not allow the job"
+
+
+def _number(value: object) -> object:
+    """YAML 1.1 reads ``1e-5`` as text; a number in text is one."""
+    if isinstance(value, str):
+        return float(value)
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Allotment(Section):
+    """What the organization grants per data set over a calendar period (UTC)."""
+
+    epsilon: Annotated[Number, Field(gt=0, le=1000)] = 8.0
+    delta: Annotated[Number, Field(gt=0, lt=0.5)] = 1e-4
+    period: Literal["year", "quarter", "month", "lifetime"] = "year"
+    max_queries_per_tenant: Annotated[int, Field(ge=1)] = 100
+
+
+class Dataset(Section):
+    """Where a data set lies on this machine; relative paths start at the policy's folder."""
+
+    path: Path
+    held_out: Annotated[Number, Field(gt=0, lt=1)] | Path | None = None
+    allotment: Allotment | None = None
+
+
+class Policy(Section):
+    """See the module's example; what a file leaves out has these defaults."""
+
+    approve: Literal["auto", "portal", "never"] = "portal"
+    max_epsilon: Annotated[Number, Field(gt=0)] = 1.0
+    max_delta: Annotated[Number, Field(gt=0, lt=1)] = 1e-5
+    max_rounds: Annotated[int, Field(ge=1)] = 1000
+    proposers: Literal["any"] | tuple[Slug, ...] = "any"
+    minimum_cohort: Annotated[int, Field(ge=3)] = 3
+    minimum_colluding: Annotated[int, Field(ge=1)] = 1
+    allotment: Allotment = Allotment()
+    datasets: dict[Name, Dataset] = {}
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Policy:
+        """The policy in a YAML file; all defaults where there is none.
+
+        Raises InvalidInput naming the line's key and what is allowed.
+        """
+        file = Path(path)
+        try:
+            content = yaml.safe_load(file.read_text())
+        except FileNotFoundError:
+            return cls()
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"{file}: not YAML: {error}") from error
+        if content is not None and not isinstance(content, dict):
+            raise InvalidInput(f"{file}: must be a mapping of keys to values")
+        try:
+            policy = cls.model_validate(content or {})
+        except ValidationError as error:
+            raise InvalidInput(f"{file}: {_explain(error)}") from error
+        return policy.model_copy(
+            update={"datasets": {k: _placed(v, file) for k, v in policy.datasets.items()}}
+        )
+
+    def allotment_of(self, dataset: str) -> Allotment:
+        """What is granted for a data set: its own line, else the general one."""
+        entry = self.datasets.get(dataset)
+        return (entry.allotment if entry else None) or self.allotment
+
+    def check(self, spec: JobSpec, *, organization: str) -> None:
+        """Raises PolicyRefusal with the first line of the policy that does not allow the job.
+
+        Whether it is approved by itself or waits for a person is not decided here.
+        """
+        privacy = spec.privacy
+        if self.approve == "never":
+            raise PolicyRefusal("policy approve: never; this site takes no jobs now")
+        if self.proposers != "any" and spec.proposer not in {*self.proposers, organization}:
+            raise PolicyRefusal(
+                f"policy proposers: {spec.proposer} is not among {', '.join(self.proposers)}"
+            )
+        if privacy.mechanism == "none" or privacy.epsilon is None or privacy.delta is None:
+            raise PolicyRefusal('privacy mechanism "none" is epsilon = infinity on these rows')
+        limits: tuple[tuple[str, float, float], ...] = (
+            ("max_epsilon", privacy.epsilon, self.max_epsilon),
+            ("max_delta", privacy.delta, self.max_delta),
+            ("max_rounds", spec.strategy.rounds, self.max_rounds),
+        )
+        for line, asked, allowed in limits:
+            if asked > allowed:
+                raise PolicyRefusal(f"policy {line}: the job asks {asked:g}, allowed {allowed:g}")
+        floors = (
+            ("minimum_cohort", spec.minimum_cohort, self.minimum_cohort),
+            ("minimum_colluding", privacy.colluding, self.minimum_colluding),
+        )
+        for line, given, needed in floors:
+            if given < needed:
+                raise PolicyRefusal(f"policy {line}: the job has {given}, at least {needed}")
+
+
+def _placed(dataset: Dataset, file: Path) -> Dataset:
+    base = file.resolve().parent
+    held_out = dataset.held_out
+    return dataset.model_copy(
+        update={
+            "path": base / dataset.path.expanduser(),
+            "held_out": base / held_out.expanduser() if isinstance(held_out, Path) else held_out,
+        }
+    )
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "(root)"
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(Policy.model_fields)
+        allowed = f" (allowed: {known})" if len(first["loc"]) == 1 else ""
+        return f"{where}: no such key{allowed}"
+    return f"{where}: {first['msg']}"

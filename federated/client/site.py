@@ -1,0 +1,82 @@
+"""What every piece of a site's work uses: its folder, its identity, the coordinator."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from federated.client.home import SiteHome
+from federated.client.http import CoordinatorAPI
+from federated.client.local_data import LocalData
+from federated.errors import DomainError
+from federated.protocol.identity import SiteIdentity
+from federated.protocol.refused import Refused
+from federated.protocol.transcript import transcript_check
+from federated.wire.job import JobSpec
+from federated.wire.key import KeyEpoch
+from federated.wire.round import Cohort, Reason, Transcript
+
+Say = Callable[[str], None]
+CHECKED_KEPT = 8
+
+
+class Waiting(Exception):
+    """Nothing is wrong; the work waits for something that the message names."""
+
+
+@dataclass
+class Site:
+    """A site at work. ``say`` takes one line for people; it never gets a record or a secret."""
+
+    home: SiteHome
+    api: CoordinatorAPI
+    say: Say = lambda line: None
+    _checked: OrderedDict[tuple[str, ...], Cohort] = field(default_factory=OrderedDict)
+
+    @cached_property
+    def identity(self) -> SiteIdentity:
+        return self.home.credentials.identity
+
+    @property
+    def organization(self) -> str:
+        return self.identity.organization
+
+    @cached_property
+    def data(self) -> LocalData:
+        return LocalData(self.home)
+
+    def epoch(self, digest: str) -> KeyEpoch:
+        """The epoch this site checked and kept. Raises Refused(key_unknown)."""
+        epoch = self.home.epoch(digest)
+        if epoch is None:
+            raise Refused(Reason.KEY_UNKNOWN, f"key epoch {digest[:16]} is not kept here")
+        return epoch
+
+    def spec(self, job_id: str) -> JobSpec:
+        """The spec this site approved. Raises Refused(job_unknown)."""
+        spec = self.home.job(job_id).spec()
+        if spec is None:
+            raise Refused(Reason.JOB_UNKNOWN, f"job {job_id} was not approved by this site")
+        return spec
+
+    def check(self, transcript: Transcript, *, spec: JobSpec, epoch: KeyEpoch) -> Cohort:
+        """transcript_check, once for the same bytes of an attempt. Raises Refused."""
+        cohort = transcript.cohort()
+        key = (
+            spec.digest(),
+            transcript.spec.digest(),
+            *(approval.digest() for approval in transcript.approvals),
+            cohort.digest(),
+        )
+        if key not in self._checked:
+            self._checked[key] = transcript_check(transcript, spec=spec, epoch=epoch)
+            while len(self._checked) > CHECKED_KEPT:
+                self._checked.popitem(last=False)
+        return self._checked[key]
+
+
+def short(error: DomainError) -> str:
+    """An error as one line."""
+    return " ".join(error.message.split())

@@ -1,0 +1,71 @@
+"""Looking a bundle's anchors up on a chain, by JSON-RPC at a node that the reader trusts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpx
+
+from federated.errors import DomainError, InvalidInput, Unavailable
+from federated.provenance.bundle import Anchor, Bundle
+from federated.provenance.verify import BundleCheck, Check, origin_hash
+
+ROOT_AT = "root_at(bytes32,uint64)"
+
+
+def chain_checks(rpc: str) -> BundleCheck:
+    """Checks that each anchor's root is in its contract, and its block in that chain."""
+
+    def chain_check(bundle: Bundle) -> Iterable[Check]:
+        with httpx.Client(timeout=10.0, trust_env=False) as http:
+            yield from _checks(bundle, rpc, http)
+
+    return chain_check
+
+
+def _checks(bundle: Bundle, rpc: str, http: httpx.Client) -> Iterator[Check]:
+    for anchor in bundle.anchors:
+        name = f"chain anchor {anchor.size} of {anchor.origin}"
+        try:
+            _look_up(anchor, rpc, http)
+        except DomainError as error:
+            yield Check(name, "failed", error.message)
+        else:
+            detail = f"root in contract {anchor.contract}, block {anchor.block_number}, by {rpc}"
+            yield Check(name, "ok", detail)
+
+
+def _look_up(anchor: Anchor, rpc: str, http: httpx.Client) -> None:
+    """Raises InvalidInput for another chain, root or block, Unavailable for no answer."""
+    chain = int(_call(http, rpc, "eth_chainId"), 16)
+    if chain != anchor.chain_id:
+        raise InvalidInput(f"the node's chain is {chain}, the anchor's {anchor.chain_id}")
+    data = _selector() + origin_hash(anchor.origin) + anchor.size.to_bytes(32, "big")
+    query = {"to": anchor.contract, "data": "0x" + data.hex()}
+    root = str(_call(http, rpc, "eth_call", query, "latest")).removeprefix("0x")
+    if root != anchor.root:
+        raise InvalidInput(f"the contract holds root {root[:16] or 'none'}, not {anchor.root[:16]}")
+    block = _call(http, rpc, "eth_getBlockByNumber", hex(anchor.block_number), False)
+    if not isinstance(block, dict) or block.get("hash") != anchor.block_hash:
+        raise InvalidInput(f"block {anchor.block_number} of the chain is another one")
+    if anchor.tx_hash not in block.get("transactions", ()):
+        raise InvalidInput(f"block {anchor.block_number} does not hold {anchor.tx_hash}")
+
+
+def _call(http: httpx.Client, rpc: str, method: str, *parameters: Any) -> Any:
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}
+    try:
+        answer = http.post(rpc, json=request).json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise Unavailable(f"{rpc} does not answer as a JSON-RPC node") from error
+    if not isinstance(answer, dict) or "result" not in answer:
+        told = answer.get("error") if isinstance(answer, dict) else answer
+        raise InvalidInput(f"{rpc}: {method}: {told}")
+    return answer["result"]
+
+
+def _selector() -> bytes:
+    from eth_utils.crypto import keccak
+
+    return bytes(keccak(text=ROOT_AT)[:4])

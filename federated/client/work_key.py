@@ -1,0 +1,55 @@
+"""Taking a key share: fetch, check, open, keep, confirm."""
+
+from __future__ import annotations
+
+from federated.client.site import Site
+from federated.errors import InvalidInput
+from federated.protocol.keys import open_share, verification_of
+from federated.wire.key import KeyConfirmation, KeyEpoch
+
+
+def key_take(site: Site, digest: str) -> KeyEpoch:
+    """Check an epoch, keep it and this site's share, and confirm.
+
+    Raises InvalidInput for an epoch that is not the one named, of another consortium, or that
+    pins another key for this organization; EnvelopeInvalid or ProofInvalid for a wrong share.
+    """
+    epoch = site.home.epoch(digest)
+    share = None if epoch is None else site.home.share(digest)
+    if epoch is None or share is None:
+        epoch, sealed = site.api.key(digest)
+        _check(site, epoch, digest)
+        if sealed is None:
+            # Not a trustee: the public side is enough to contribute and to verify.
+            site.home.epoch_keep(epoch)
+            site.say(f"key epoch {epoch.number} kept, fingerprint {digest[:16]}")
+            return epoch
+        if sealed.organization != site.organization:
+            raise InvalidInput(f"the sealed share is for {sealed.organization}")
+        share = open_share(sealed, epoch, site.home.encryption_key())
+        site.home.share_keep(digest, share)
+        site.home.epoch_keep(epoch)
+    confirmation = KeyConfirmation(epoch=digest, organization=site.organization)
+    site.api.key_confirm(digest, site.identity.sign(confirmation))
+    site.say(
+        f"key epoch {epoch.number}: share {share.index} of {len(epoch.trustees)} opened and "
+        f"checked, fingerprint {digest[:16]}"
+    )
+    return epoch
+
+
+def epoch_of(site: Site, digest: str) -> KeyEpoch:
+    """The kept epoch; taken from the coordinator first where it is new here."""
+    return site.home.epoch(digest) or key_take(site, digest)
+
+
+def _check(site: Site, epoch: KeyEpoch, digest: str) -> None:
+    if epoch.digest() != digest:
+        raise InvalidInput(f"key epoch {epoch.digest()[:16]} came for {digest[:16]}")
+    consortium = site.home.about().consortium
+    if epoch.consortium != consortium:
+        raise InvalidInput(f"key epoch of consortium {epoch.consortium}, this is {consortium}")
+    own = epoch.trustee(site.organization)
+    if own is not None and own.public_key != site.identity.public_key:
+        raise InvalidInput("the key epoch pins another signing key for this organization")
+    verification_of(epoch)

@@ -1,0 +1,89 @@
+"""Contributing to an attempt: train on local rows, bound, add noise, encrypt, prove, sign, keep."""
+
+from __future__ import annotations
+
+from federated.client.home import Attempt, JobFolder
+from federated.client.site import Site
+from federated.client.work_verify import catch_up
+from federated.protocol.contribute import contribution_make
+from federated.protocol.refused import Refused
+from federated.protocol.transcript import context_check
+from federated.training.server import ServerState
+from federated.wire.base import Signed
+from federated.wire.job import JobSpec
+from federated.wire.round import Contribution, Reason, RoundContext
+
+
+def contribution_send(site: Site, at: Attempt) -> None:
+    """Make the attempt's contribution once, keep it, then send it; the same bytes ever after.
+
+    Raises Refused where the context is not of the approved job, or starts from a model that this
+    site did not recompute.
+    """
+    spec = site.spec(at.job_id)
+    folder = site.home.job(at.job_id)
+    name = at.file("contribution")
+    kept = folder.signed(Contribution, name)
+    context = _context(site, spec, folder, at)
+    if kept is None:
+        # A second writer cannot win between: the agent's lock makes this process the only one.
+        kept = folder.signed_keep(name, _make(site, spec, folder, context))
+    site.api.attempt_send(at, "contribution", kept)
+    size = sum(len(ciphertext) for ciphertext in kept.body.ciphertexts)
+    site.say(
+        f"{at} of {spec.strategy.rounds}: contribution sent, "
+        f"{len(kept.body.ciphertexts)} ciphertexts, {size:,} characters"
+    )
+
+
+def _context(site: Site, spec: JobSpec, folder: JobFolder, at: Attempt) -> RoundContext:
+    """The attempt's context, checked; the first one seen is the only one answered."""
+    context = site.api.round_context(at)
+    if (context.round, context.attempt) != (at.round, at.number):
+        raise Refused(
+            Reason.CONTEXT_MIXED,
+            f"context of round {context.round}/{context.attempt} came for {at}",
+        )
+    context_check(context, spec=spec, epoch=site.epoch(spec.key_epoch))
+    done = folder.verified_round() or 0
+    name = at.file("context")
+    if at.round <= done and folder.message(RoundContext, name) is None:
+        raise Refused(Reason.ATTEMPT_SUPERSEDED, f"{at}: the round was released already")
+    kept = folder.message_keep(name, context)
+    if kept != context:
+        raise Refused(Reason.CONTEXT_MIXED, f"{at} had another context before")
+    return kept
+
+
+def _make(
+    site: Site, spec: JobSpec, folder: JobFolder, context: RoundContext
+) -> Signed[Contribution]:
+    from federated.training.local import bounded_gradient_sum
+
+    state = _state(site, spec, folder, context)
+    gradient = bounded_gradient_sum(
+        spec.model, state.parameters, site.data.rows(spec).training, spec.privacy
+    )
+    return contribution_make(
+        spec=spec,
+        epoch=site.epoch(spec.key_epoch),
+        context=context,
+        identity=site.identity,
+        gradient=gradient,
+    )
+
+
+def _state(site: Site, spec: JobSpec, folder: JobFolder, context: RoundContext) -> ServerState:
+    """The state that this site recomputed for the round before, and no other."""
+    if (folder.verified_round() or 0) < context.round - 1:
+        catch_up(site, spec.job_id, upto=context.round - 1)
+    content = folder.state(context.round - 1)
+    state = None if content is None else ServerState.from_bytes(content)
+    if state is None or state.digest() != context.model:
+        known = "none" if state is None else state.digest()[:16]
+        raise Refused(
+            Reason.CONTEXT_MIXED,
+            f"round {context.round} starts from model {context.model[:16]}, "
+            f"this site recomputed {known}",
+        )
+    return state
