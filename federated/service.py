@@ -106,6 +106,10 @@ class FederatedService:
             self._wait_until_ready(None if block else log_path)
             if block:
                 self._serve()
+        except KeyboardInterrupt:
+            self.stop()
+            if not block:
+                raise
         except BaseException:
             self.stop()
             raise
@@ -155,7 +159,9 @@ class FederatedService:
     def _environment(self) -> dict[str, str]:
         if self.privacy_config is None:
             return {}
+        noiseless = {"FEDERATED__PRIVACY__ALLOW_NO_NOISE": "true"}
         return {
+            **(noiseless if self.privacy_config.allow_no_noise else {}),
             "FEDERATED__PRIVACY__DEFAULT_EPSILON": repr(float(self.privacy_config.epsilon)),
             "FEDERATED__PRIVACY__DEFAULT_DELTA": repr(float(self.privacy_config.delta)),
             "FEDERATED__PRIVACY__DEFAULT_MECHANISM": str(self.privacy_config.mechanism),
@@ -180,11 +186,7 @@ class FederatedService:
 
     def _serve(self) -> None:
         assert self._process is not None
-        try:
-            code = self._process.wait()
-        except KeyboardInterrupt:
-            self.stop()
-            return
+        code = self._process.wait()
         self._process = self.url = None
         if code != 0:
             raise ServiceNotStarted(f"the services ended with code {code}; see {self.state}/log")

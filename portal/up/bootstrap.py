@@ -43,6 +43,11 @@ class ManageCommand(Service):
     def is_ready(self) -> bool:
         return self.process is not None and self.process.poll() == 0
 
+    def last_line(self) -> str:
+        """What the command said last: where the operator's password is."""
+        lines = self.log_path.read_text(errors="replace").splitlines()
+        return lines[-1] if lines else ""
+
 
 def steps(config: Config) -> list[ManageCommand]:
     return [

@@ -3,6 +3,7 @@ a file that says when they are ready, and pool processes that do not outlive the
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -14,6 +15,10 @@ from portal.up.state import write_atomically
 from portal.up.tether import die_with_parent
 
 __all__ = ["app"]
+
+# Several ticks a second: what each received and returned would bury what matters.
+for _name in ("celery.worker.strategy", "celery.app.trace"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 def _announce(name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,8 +108,6 @@ class Service(ABC):
             port_renew(self.config.state, self.name)
         self.prepare()
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        if self.log_path.exists() and self.log_path.stat().st_size > LOG_BYTES:
-            self.log_path.replace(self.log_path.with_suffix(".log.1"))
         command = [*self.prefix(), *tethered(self.command(), self.orphan_signal, self.user)]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
@@ -189,6 +188,12 @@ class Service(ABC):
         except psutil.TimeoutExpired:
             leftover.kill()
             leftover.wait()
+
+    def trim_log(self) -> None:
+        """Keep a log of at most LOG_BYTES and one predecessor; writers append, so they go on."""
+        if self.log_path.exists() and self.log_path.stat().st_size > LOG_BYTES:
+            shutil.copyfile(self.log_path, self.log_path.with_suffix(".log.1"))
+            os.truncate(self.log_path, 0)
 
     def log_end(self) -> str:
         try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 import psutil
+from rich.markup import escape
 
 from federated.errors import DomainError
 from portal.config import Config
@@ -28,6 +29,7 @@ from portal.up.web import Web
 from portal.up.worker import Beat, Worker
 
 TICK_SECONDS = 0.2
+LOG_SECONDS = 60.0
 # The delay before a restart doubles up to the limit, and is forgotten after a quiet time.
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 10.0
@@ -56,6 +58,7 @@ class Supervisor:
         self.started: list[Service] = []
         self._parent = os.getppid() if stop_with_parent else None
         self._stops = 0
+        self._last_said = ""
         self._recoveries: dict[str, Recovery] = {}
 
     def run(self) -> None:
@@ -70,9 +73,7 @@ class Supervisor:
                 if not self.is_stopping():
                     announce(self.config.state, self.config.url)
                     self._greet(time.monotonic() - began)
-                while not self.is_stopping():
-                    self.tick()
-                    time.sleep(TICK_SECONDS)
+                self._watch()
             finally:
                 withdraw(self.config.state)
                 self._stop_all()
@@ -95,6 +96,7 @@ class Supervisor:
             self._start(Chain(config))
         for command in bootstrap.steps(config):
             self._start(command, keep=False)
+            self._last_said = command.last_line()
         for service in (self.web, Worker(config), Beat(config)):
             self._start(service)
 
@@ -111,12 +113,23 @@ class Supervisor:
                     service.stop()
 
     def _greet(self, seconds: float) -> None:
+        self.report.say(escape(self._last_said))
         self.report.say(
             f"[bold green]Ready[/] in {seconds:.1f} s: [bold]{self.config.url}[/]  "
             f"state {self.config.state}, logs {self.config.log_dir}. Ctrl-C stops everything."
         )
 
     # Watch.
+
+    def _watch(self) -> None:
+        logs_due = time.monotonic()
+        while not self.is_stopping():
+            self.tick()
+            if time.monotonic() >= logs_due:
+                logs_due = time.monotonic() + LOG_SECONDS
+                for service in self.started:
+                    service.trim_log()
+            time.sleep(TICK_SECONDS)
 
     def tick(self) -> None:
         """Look at every service once; nothing here waits long."""

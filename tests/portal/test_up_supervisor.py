@@ -1,0 +1,108 @@
+"""`python -m portal.up` as a person meets it: refusals, restarts, an end that leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from portal.up.service import wait_until
+from tests.portal.processes import answers, free_port, processes_of, up
+
+pytestmark = pytest.mark.slow
+
+SERVICES = ("postgres", "valkey", "chain", "web", "worker", "beat")
+
+
+@dataclass
+class Running:
+    state: Path
+    port: int
+    process: subprocess.Popen[str]
+
+    def pid(self, service: str) -> int:
+        return int(json.loads((self.state / "run" / f"{service}.json").read_text())["pid"])
+
+    def is_announced(self) -> bool:
+        try:
+            announced = json.loads((self.state / "run" / "up.json").read_text())
+        except FileNotFoundError:
+            return False
+        return announced["pid"] == self.process.pid
+
+
+def start(state: Path, port: int) -> Running:
+    running = Running(state, port, up(state, port))
+    ended = wait_until(lambda: running.is_announced() or running.process.poll() is not None, 180)
+    if not ended or not running.is_announced():
+        running.process.kill()
+        pytest.fail(running.process.communicate()[0])
+    return running
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    found = start(tmp_path_factory.mktemp("up"), free_port())
+    yield found
+    found.process.terminate()
+    found.process.communicate(timeout=90)
+
+
+def test_everything_is_up(running: Running) -> None:
+    assert answers(running.port)
+    assert all(psutil.pid_exists(running.pid(service)) for service in SERVICES)
+
+
+def test_second_up_on_the_same_state_names_the_first(running: Running) -> None:
+    second = up(running.state, free_port())
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert f"pid {running.process.pid}" in output
+    assert answers(running.port)
+
+
+def test_port_in_use_names_port_and_setting_and_starts_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        refused = up(tmp_path, port)
+        output, _ = refused.communicate(timeout=60)
+    assert refused.returncode == 1
+    assert str(port) in output
+    assert "federated.coordinator.bind_address" in output
+    assert not (tmp_path / "postgres").exists()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_killed_service_is_started_again(running: Running, service: str) -> None:
+    killed = running.pid(service)
+    group = [process.pid for process in psutil.Process(killed).children(recursive=True)]
+    psutil.Process(killed).send_signal(signal.SIGKILL)
+    assert wait_until(lambda: running.pid(service) != killed, 30)
+    assert wait_until(lambda: answers(running.port), 60)
+    # Its children went with it: two workers would do the work twice.
+    assert wait_until(lambda: not any(psutil.pid_exists(pid) for pid in group), 10)
+    assert running.process.poll() is None
+
+
+def test_terminated_it_leaves_no_process_and_starts_again_with_its_data(tmp_path: Path) -> None:
+    port = free_port()
+    first = start(tmp_path, port)
+    authority = (tmp_path / "tls" / "ca.crt").read_bytes()
+    first.process.send_signal(signal.SIGINT)
+    output, _ = first.process.communicate(timeout=90)
+    assert first.process.returncode == 0, output
+    assert processes_of(tmp_path) == []
+
+    second = start(tmp_path, port)
+    assert (tmp_path / "tls" / "ca.crt").read_bytes() == authority
+    assert answers(port)
+    second.process.kill()
+    second.process.communicate(timeout=10)
+    assert wait_until(lambda: processes_of(tmp_path) == [], 10)
