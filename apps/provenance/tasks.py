@@ -1,4 +1,4 @@
-"""Thin tasks, routed by name to the queue ``provenance``; beat sends them, each may be lost or repeated."""
+"""Thin tasks of the queue ``provenance``; beat sends them, each may be lost or repeated."""
 
 import logging
 from collections.abc import Callable

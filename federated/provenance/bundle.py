@@ -118,20 +118,20 @@ def load_bundle(source: Bundle | dict[str, Any] | str | os.PathLike[str]) -> Bun
     """A bundle from a dictionary or from a file's path. Raises `BundleInvalid`."""
     if isinstance(source, Bundle):
         return source
-    content: Any = source
     try:
-        if not isinstance(source, dict):
-            path = Path(source)
-            if path.stat().st_size > MAX_BUNDLE_BYTES:
-                raise BundleInvalid(f"{path}: a bundle has at most {MAX_BUNDLE_BYTES} bytes")
-            content = json.loads(path.read_bytes())
-        return Bundle.model_validate(content)
+        if isinstance(source, dict):
+            return Bundle.model_validate(source)
+        path = Path(source)
+        if path.stat().st_size > MAX_BUNDLE_BYTES:
+            raise BundleInvalid(f"{path}: a bundle has at most {MAX_BUNDLE_BYTES} bytes")
+        return Bundle.model_validate_json(path.read_bytes())
     except OSError as exc:
         raise BundleInvalid(f"the bundle cannot be read: {exc.strerror}") from exc
     except ValidationError as exc:
         raise BundleInvalid(f"not a bundle: {_problems(exc)}") from exc
     except (ValueError, RecursionError) as exc:
-        raise BundleInvalid(f"not JSON: {exc}") from exc
+        # Of a path with a null byte, or of a dictionary nested too deeply.
+        raise BundleInvalid(f"not a bundle: {exc}") from exc
 
 
 def _problems(exc: ValidationError) -> str:

@@ -11,6 +11,7 @@ from portal.chain.rpc import Rpc
 
 HOST = "127.0.0.1"
 MAX_BODY = 1 << 20
+MAX_BRACKETS = 2_000
 
 
 class Server(ThreadingHTTPServer):
@@ -53,8 +54,12 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(411, {"error": "Content-Length needed"})
         if not 0 <= length <= MAX_BODY:
             return self._send(413, {"error": f"at most {MAX_BODY} bytes"})
+        body = self.rfile.read(length)
         try:
-            request = json.loads(self.rfile.read(length))
+            # py-evm raises the recursion limit so far that deep JSON would end the process.
+            if body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
+                raise ValueError
+            request = json.loads(body)
         except (ValueError, RecursionError):
             error = RpcError(RpcError.PARSE, "not JSON").body()
             return self._send(400, {"jsonrpc": "2.0", "id": None, "error": error})
