@@ -100,8 +100,14 @@ def site_issue(csr: x509.CertificateSigningRequest, slug: str) -> Issued:
     """A client certificate. Only key and slug are taken from the request, no other wishes."""
     key = csr.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
+    # Verifiers that follow RFC 9525 look at alternative names and never at the common name.
+    name = x509.UniformResourceIdentifier(f"urn:federated:organization:{slug}")
     issued = _issue(
-        key, x509.Name([_common_name(slug)]), SITE_LIFE, ExtendedKeyUsageOID.CLIENT_AUTH, []
+        key,
+        x509.Name([_common_name(slug)]),
+        SITE_LIFE,
+        ExtendedKeyUsageOID.CLIENT_AUTH,
+        [name],
     )
     return Issued(
         pem=issued.public_bytes(_PEM).decode(),
@@ -212,9 +218,8 @@ def _issue(
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(_authority_key_identifier(authority), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
     )
-    if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(_key(), hashes.SHA256())
 
 
