@@ -32,6 +32,10 @@ _OURS = [
     "apps.provenance",
     "apps.organizations",
     "apps.accounts",
+    "apps.budgets",
+    "apps.aggregation",
+    "apps.federation",
+    "apps.audit",
     "apps.console",
 ]
 SHARED_APPS = [

@@ -15,4 +15,8 @@ class SchemaView(PublicAPIView, SpectacularAPIView):
 urlpatterns = [
     path("schema", SchemaView.as_view(), name="api-schema"),
     path("", include("apps.organizations.api_urls")),
+    path("", include("apps.budgets.urls")),
+    path("", include("apps.aggregation.urls")),
+    path("", include("apps.federation.urls")),
+    path("", include("apps.audit.urls")),
 ]

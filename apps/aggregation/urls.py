@@ -1,0 +1,14 @@
+from django.urls import path
+
+from apps.aggregation import api
+
+urlpatterns = [
+    path("roster", api.RosterView.as_view(), name="api-roster"),
+    path("keys/current", api.KeyCurrentView.as_view(), name="api-key-current"),
+    path("keys/<str:digest>", api.KeyView.as_view(), name="api-key"),
+    path(
+        "keys/<str:digest>/confirmation",
+        api.KeyConfirmationView.as_view(),
+        name="api-key-confirmation",
+    ),
+]

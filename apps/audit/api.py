@@ -1,0 +1,59 @@
+"""The log and bundles, for an organization's people and its site."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiTypes, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.audit.selectors import log_page, logged_describe
+from apps.audit.services import bundle_export
+from apps.common.api import MemberAPIView
+from apps.federation.selectors.jobs import job_get_for
+from federated.errors import InvalidInput
+
+LOGS = ("own", "consortium")
+
+
+class LogView(MemberAPIView):
+    @extend_schema(
+        summary="Events in order: of the organization's log, or of its jobs in the consortium's",
+        parameters=[
+            OpenApiParameter("log", str, enum=LOGS, default="own"),
+            OpenApiParameter("after", str, description="next_cursor of the page before"),
+            OpenApiParameter("limit", int),
+        ],
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request) -> Response:
+        query = request.query_params
+        log = query.get("log", "own")
+        if log not in LOGS:
+            raise InvalidInput(f"log: allowed are {', '.join(LOGS)}")
+        page, logged = log_page(
+            organization=self.organization.slug,
+            log=log,
+            after=query.get("after"),
+            limit=query.get("limit"),
+        )
+        listed = [logged_describe(event) for event in logged]
+        return Response({"log": log, "events": listed, "next_cursor": page.next_cursor})
+
+
+class BundleView(MemberAPIView):
+    @extend_schema(
+        summary="All that an outsider needs to verify the job offline (docs/bundle.md)",
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, job_id: Any) -> HttpResponse:
+        slug = self.organization.slug
+        job = job_get_for(organization=slug, job_id=job_id)
+        content = bundle_export(job=job, organization=slug, actor=self.actor)
+        return HttpResponse(
+            content,
+            content_type="application/json",
+            headers={"Content-Disposition": f'attachment; filename="bundle-{job.pk}.json"'},
+        )

@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class FederationConfig(AppConfig):
+    name = "apps.federation"
+    label = "federation"
+    verbose_name = "Federation"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from apps.federation import openapi  # noqa: F401  (registers itself)

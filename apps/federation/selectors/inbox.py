@@ -1,0 +1,104 @@
+"""All that a site must do now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db.models import Exists, OuterRef
+
+from apps.aggregation.selectors import keys_to_confirm
+from apps.federation.models import (
+    Contribution,
+    Job,
+    JobParticipant,
+    Receipt,
+    Refusal,
+    Round,
+    Share,
+    Verdict,
+)
+from apps.federation.selectors.jobs import jobs_of
+from apps.federation.selectors.transcripts import epoch_of
+from federated.wire.site import Inbox, Task, Work
+
+WAIT_ROUND_MS = 50
+WAIT_JOB_MS = 250
+WAIT_IDLE_MS = 1000
+TASKS_MOST = 100
+
+
+def inbox_of(organization: str) -> Inbox:
+    """The site's tasks, those that others wait for first, and when to ask again."""
+    rounds = list(_rounds_with_answers(organization))
+    tasks = [Task(kind=Work.KEY, epoch=d) for d in keys_to_confirm(organization=organization)]
+    tasks += _approvals(organization)
+    tasks += [task for found in rounds for task in _round_tasks(found, organization)]
+    tasks += _verdicts(organization)
+    # A site trains from a model it has verified.
+    tasks.sort(key=lambda task: task.kind is Work.TRAIN)
+    return Inbox(tasks=tuple(tasks[:TASKS_MOST]), wait_ms=_wait_ms(organization, rounds))
+
+
+def _wait_ms(organization: str, rounds: list[Round]) -> int:
+    if rounds:
+        return WAIT_ROUND_MS
+    lively = jobs_of(organization).exclude(state__in=Job.ENDED)
+    return WAIT_JOB_MS if lively.exists() else WAIT_IDLE_MS
+
+
+def _approvals(organization: str) -> list[Task]:
+    pending = JobParticipant.objects.filter(
+        organization=organization,
+        state=JobParticipant.State.PENDING,
+        job__state=Job.State.PROPOSED,
+    ).order_by("created_at")
+    return [Task(kind=Work.APPROVE, job_id=str(part.job_id)) for part in pending[:TASKS_MOST]]
+
+
+def _rounds_with_answers(organization: str) -> Iterator[Round]:
+    """Open attempts, each annotated with what the organization has already sent."""
+
+    def sent(model: type, **more: object) -> Exists:
+        return Exists(
+            model.objects.filter(round=OuterRef("pk"), organization=organization, **more)  # type: ignore[attr-defined]
+        )
+
+    yield from (
+        Round.objects.filter(job__in=jobs_of(organization), state__in=Round.OPEN)
+        .select_related("job")
+        .defer("product")
+        .annotate(
+            contributed=sent(Contribution),
+            charged=sent(Receipt),
+            shared=sent(Share),
+            refused=sent(Refusal, counts=True),
+        )
+        .order_by("opened_at")
+    )
+
+
+def _round_tasks(found: Round, organization: str) -> Iterator[Task]:
+    kind: Work | None = None
+    match found.state:
+        case Round.State.COLLECTING if not found.contributed:
+            kind = Work.TRAIN
+        case Round.State.CHARGING if organization in found.members and not found.charged:
+            kind = None if found.refused else Work.CHARGE
+        case Round.State.DECRYPTING if not (found.shared or found.refused):
+            kind = Work.DECRYPT if epoch_of(found.job).trustee(organization) else None
+    if kind is not None:
+        yield _task(kind, found)
+
+
+def _verdicts(organization: str) -> list[Task]:
+    missing = (
+        Round.objects.filter(job__in=jobs_of(organization), state=Round.State.RELEASED)
+        .exclude(Exists(Verdict.objects.filter(round=OuterRef("pk"), organization=organization)))
+        .only("id", "job_id", "number", "attempt")
+        .order_by("released_at")
+    )
+    return [_task(Work.VERIFY, found) for found in missing[:TASKS_MOST]]
+
+
+def _task(kind: Work, found: Round) -> Task:
+    return Task(kind=kind, job_id=str(found.job_id), round=found.number, attempt=found.attempt)

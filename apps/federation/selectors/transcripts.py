@@ -1,0 +1,60 @@
+"""An attempt's transcript, put together from the bytes that its sites signed."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from apps.aggregation.selectors import key_epoch_get
+from apps.federation.models import Job, Round, RoundMessage
+from federated.errors import NotFound
+from federated.wire import key as wire
+from federated.wire.base import canonical
+from federated.wire.round import Transcript
+
+
+def transcript_bytes(found: Round) -> bytes:
+    """The transcript's canonical JSON; the stored bytes go in as they are.
+
+    Raises NotFound before the attempt closed with a cohort.
+    """
+    if found.cohort is None:
+        raise NotFound("This attempt has no transcript: it has not closed with a cohort.")
+    parts = {
+        "approvals": _array(_approvals(found.job)),
+        "context": canonical(found.context),
+        "contributions": _array(_contents(found.contributions)),
+        "receipts": _array(_contents(found.receipts)),
+        "release": b"null" if found.release is None else canonical(found.release),
+        "shares": _array(_contents(found.shares)),
+        "spec": canonical(found.job.spec),
+    }
+    return b"{" + b",".join(b'"%s":%s' % (k.encode(), v) for k, v in parts.items()) + b"}"
+
+
+def transcript_of(found: Round) -> Transcript:
+    """The transcript as a message. Raises NotFound before the attempt closed."""
+    return Transcript.parse(transcript_bytes(found))
+
+
+def epoch_of(job: Job) -> wire.KeyEpoch:
+    """The key that the job's spec pins; kept by its digest, which fixes every bit of it."""
+    return _epoch(job.wire.key_epoch)
+
+
+@lru_cache(maxsize=16)
+def _epoch(digest: str) -> wire.KeyEpoch:
+    return key_epoch_get(digest=digest).wire
+
+
+def _approvals(job: Job) -> list[bytes]:
+    answers = job.participants.filter(state="approved", answer__isnull=False)
+    return [canonical(a) for a in answers.values_list("answer", flat=True)]
+
+
+def _contents(messages: object) -> list[bytes]:
+    rows: list[RoundMessage] = list(messages.all())  # type: ignore[attr-defined]
+    return [bytes(row.content) for row in rows]
+
+
+def _array(items: list[bytes]) -> bytes:
+    return b"[" + b",".join(items) + b"]"

@@ -1,0 +1,273 @@
+"""Proposing a job, and the answers of its participants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.aggregation.bell import bell_ring
+from apps.budgets.selectors import budget_check
+from apps.common.actor import Actor
+from apps.common.coordinator import as_coordinator
+from apps.federation.errors import AlreadySent, Closed
+from apps.federation.models import DataDictionary, Job, JobParticipant, ModelState
+from apps.federation.queue import enqueue
+from apps.federation.services import checks, machine, proposals
+from apps.provenance.services import event_record
+from apps.provenance.tags import Tag
+from federated.errors import Conflict, Forbidden, InvalidInput
+from federated.protocol.cost import job_cost, job_epsilons
+from federated.protocol.refused import Refused
+from federated.protocol.transcript import approval_check
+from federated.wire import job as wire
+from federated.wire.base import Signed
+
+
+def dictionary_register(
+    *, dictionary: wire.DataDictionary, organization: str, actor: Actor
+) -> tuple[DataDictionary, bool]:
+    """Register public facts of a dataset under its name; the same again changes nothing.
+
+    Raises Conflict where the name stands for something else.
+    """
+    digest = dictionary.digest()
+    with as_coordinator(), transaction.atomic():
+        row, created = DataDictionary.objects.get_or_create(
+            name=dictionary.dataset,
+            defaults={
+                "organization": organization,
+                "message": dictionary.dump(),
+                "digest": digest,
+            },
+        )
+        if not created and row.digest != digest:
+            raise Conflict(
+                f"{dictionary.dataset} is registered by {row.organization} with other content; "
+                "choose another dataset name"
+            )
+        if created:
+            event_record(
+                tag=Tag.DICTIONARY_REGISTERED,
+                actor=actor,
+                subject=("dictionary", dictionary.dataset),
+                digests={"dictionary": digest},
+            )
+        return row, created
+
+
+def job_propose(
+    *, signed: Signed[wire.JobSpec], state: bytes, organization: str, actor: Actor
+) -> tuple[Job, bool]:
+    """Store a proposed job with its first server state. True beside it if it is new.
+
+    Raises Forbidden for another's proposal, Conflict where the job's id stands for another spec,
+    BudgetExceeded where the proposer's mirrored ledger has too little left, and InvalidInput or
+    SignatureInvalid for anything that the sites would refuse.
+    """
+    spec = signed.body
+    if spec.proposer != organization:
+        raise Forbidden(f"The proposer is {spec.proposer}; this certificate is {organization}'s.")
+    with as_coordinator():
+        found = Job.objects.filter(pk=spec.job_id).first()
+        if found is None:
+            proposals.proposal_check(signed, state)
+    if found is not None:
+        return _same(found, signed), False
+    budget_check(organization=organization, cost=job_cost(spec), rounds=spec.strategy.rounds)
+    with as_coordinator(), transaction.atomic():
+        job, created = Job.objects.get_or_create(
+            id=spec.job_id,
+            defaults={
+                "spec": signed.dump(),
+                "spec_digest": spec.digest(),
+                "proposer": spec.proposer,
+                "model_digest": spec.initial_state,
+                "reason": _waits_for(p.organization for p in spec.participants),
+            },
+        )
+        if not created:
+            return _same(job, signed), False
+        JobParticipant.objects.bulk_create(
+            JobParticipant(job=job, organization=p.organization) for p in spec.participants
+        )
+        ModelState.objects.create(job=job, step=0, digest=spec.initial_state, content=state)
+        epsilons = job_epsilons(spec)
+        event_record(
+            tag=Tag.JOB_PROPOSED,
+            actor=actor,
+            subject=("job", job.pk),
+            digests={"spec": job.spec_digest, "model": spec.initial_state},
+            data={
+                "dataset": spec.data.dataset,
+                "rounds": spec.strategy.rounds,
+                "participants": job.slugs(),
+                "minimum_cohort": spec.minimum_cohort,
+                "delta": spec.privacy.delta,
+                "epsilons": {name: round(value, 6) for name, value in epsilons.items()},
+            },
+            signature=signed.digest(),
+        )
+        bell_ring(job.slugs())
+        return job, True
+
+
+def _same(job: Job, signed: Signed[wire.JobSpec]) -> Job:
+    if job.signed.digest() != signed.digest():
+        raise AlreadySent(f"Job {job.pk} was proposed with other content; give it another job_id.")
+    return job
+
+
+def _waits_for(slugs: Any) -> str:
+    names = ", ".join(slugs)
+    return f"waits for approval of {names}" if names else "waits for its turn"
+
+
+def job_approve(
+    *, job: Job, organization: str, signed: Signed[wire.Approval], actor: Actor
+) -> bool:
+    """Keep a site's countersignature; the last one queues the job. True if it is new."""
+    checks.sender(signed, organization=organization)
+    try:
+        approval_check(signed, spec=job.wire)
+    except Refused as error:
+        raise InvalidInput(error.message, reason=error.reason.value) from error
+    return _answer(job, signed, state=JobParticipant.State.APPROVED, reason="", actor=actor)
+
+
+def job_decline(*, job: Job, organization: str, signed: Signed[wire.Decline], actor: Actor) -> bool:
+    """Keep a site's signed no; it ends the job. True if it is new."""
+    checks.sender(signed, organization=organization)
+    _same_spec(job, signed.body)
+    checks.signature(signed, job=job)
+    declined = JobParticipant.State.DECLINED
+    return _answer(job, signed, state=declined, reason=signed.body.reason, actor=actor)
+
+
+def _same_spec(job: Job, body: wire.Decline | wire.Cancel) -> None:
+    if body.job_id != str(job.pk) or body.spec != job.spec_digest:
+        raise InvalidInput(f"job_id, spec: of another job than {job.pk}")
+
+
+def _answer(
+    job: Job, signed: Signed[Any], *, state: JobParticipant.State, reason: str, actor: Actor
+) -> bool:
+    organization = signed.body.organization
+    with as_coordinator(), transaction.atomic():
+        locked = machine.job_lock(job.pk)
+        part = locked.participants.get(organization=organization)
+        if part.state != JobParticipant.State.PENDING:
+            if part.answer == signed.dump():
+                return False
+            raise AlreadySent(f"{organization} has {part.state} this job before.")
+        if locked.state != Job.State.PROPOSED:
+            raise Closed(f"The job is {locked.state}; nothing is to be approved.")
+        part.state, part.reason = state, reason
+        part.answer, part.answered_at = signed.dump(), timezone.now()
+        part.save(update_fields=["state", "reason", "answer", "answered_at"])
+        if state == JobParticipant.State.DECLINED:
+            machine.job_end(
+                locked,
+                state=Job.State.DECLINED,
+                reason=f"declined by {organization}: {reason}",
+                actor=actor,
+                signature=signed.digest(),
+            )
+            return True
+        event_record(
+            tag=Tag.JOB_APPROVED,
+            actor=actor,
+            subject=("job", job.pk),
+            digests={"spec": job.spec_digest, "message": signed.digest()},
+            data={"organization": organization, "rho": signed.body.cost.rho},
+            signature=signed.digest(),
+        )
+        _wait_for_others(locked)
+        return True
+
+
+def _wait_for_others(job: Job) -> None:
+    pending = job.participants.filter(state=JobParticipant.State.PENDING)
+    names = list(pending.values_list("organization", flat=True))
+    Job.objects.filter(pk=job.pk).update(reason=_waits_for(names))
+    bell_ring(job.slugs())
+    if not names:
+        enqueue("federation.job_advance", job.pk)
+
+
+def job_cancel(*, job: Job, organization: str, signed: Signed[wire.Cancel], actor: Actor) -> bool:
+    """A participant stops the job: its open attempt ends, nothing more is charged."""
+    checks.sender(signed, organization=organization)
+    _same_spec(job, signed.body)
+    checks.signature(signed, job=job)
+    return _cancel(job, organization, signed.body.reason, actor, signature=signed.digest())
+
+
+def job_cancel_by_person(*, job: Job, organization: str, reason: str, actor: Actor) -> bool:
+    """A member of a participating organization stops the job in the portal."""
+    return _cancel(job, organization, reason, actor)
+
+
+def _cancel(
+    job: Job, organization: str, reason: str, actor: Actor, signature: str | None = None
+) -> bool:
+    with as_coordinator(), transaction.atomic():
+        locked = machine.job_lock(job.pk)
+        if locked.state == Job.State.CANCELLED:
+            return False
+        if locked.ended:
+            raise Closed(f"The job is {locked.state}; there is nothing to cancel.")
+        why = f"cancelled by {organization}" + (f": {reason}" if reason else "")
+        return machine.job_end(
+            locked, state=Job.State.CANCELLED, reason=why, actor=actor, signature=signature
+        )
+
+
+def job_approve_by_person(*, job: Job, organization: str, actor: Actor) -> bool:
+    """A person lets the organization's site approve, where its policy waits for one.
+
+    The site still decides and signs. Raises BudgetExceeded by the mirrored ledger, Closed where
+    the organization has answered or the job is past approval.
+    """
+    budget_check(
+        organization=organization, cost=job_cost(job.wire), rounds=job.wire.strategy.rounds
+    )
+    with as_coordinator(), transaction.atomic():
+        locked, part = _to_answer(job, organization)
+        if part.endorsed_by is not None:
+            return False
+        part.endorsed_by = actor.snapshot()
+        part.save(update_fields=["endorsed_by"])
+        event_record(
+            tag=Tag.JOB_ENDORSED,
+            actor=actor,
+            subject=("job", job.pk),
+            digests={"spec": job.spec_digest},
+            data={"organization": organization},
+        )
+        bell_ring(locked.slugs())
+        return True
+
+
+def job_decline_by_person(*, job: Job, organization: str, reason: str, actor: Actor) -> bool:
+    """A person says no for the organization; it ends the job."""
+    with as_coordinator(), transaction.atomic():
+        locked, part = _to_answer(job, organization)
+        part.state, part.reason = JobParticipant.State.DECLINED, reason[:500]
+        part.answered_at = timezone.now()
+        part.save(update_fields=["state", "reason", "answered_at"])
+        return machine.job_end(
+            locked,
+            state=Job.State.DECLINED,
+            reason=f"declined by {organization}: {reason}",
+            actor=actor,
+        )
+
+
+def _to_answer(job: Job, organization: str) -> tuple[Job, JobParticipant]:
+    locked = machine.job_lock(job.pk)
+    part = locked.participants.get(organization=organization)
+    if locked.state != Job.State.PROPOSED or part.state != JobParticipant.State.PENDING:
+        raise Closed(f"The job is {locked.state}, {organization} has {part.state} it.")
+    return locked, part

@@ -1,0 +1,79 @@
+"""Checks of a proposed job, so that it fails at once rather than at its sites."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from apps.aggregation.models import KeyEpoch
+from apps.aggregation.selectors import roster
+from federated.errors import InvalidInput
+from federated.protocol.cost import check_spec_privacy, round_cost
+from federated.protocol.identity import verify_signed
+from federated.protocol.layout import aggregator_of
+from federated.training.server import ServerState
+from federated.wire import key as wire
+from federated.wire.base import Signed
+from federated.wire.job import JobSpec
+
+
+def proposal_check(signed: Signed[JobSpec], state: bytes) -> None:
+    """Raises InvalidInput or SignatureInvalid with the first thing that does not hold."""
+    spec = signed.body
+    if spec.consortium != settings.FSC_CONSORTIUM:
+        raise InvalidInput(f"consortium: {spec.consortium}; this is {settings.FSC_CONSORTIUM}")
+    _check_participants(signed)
+    epoch = _check_epoch(spec)
+    if spec.privacy.mechanism == "none" and not settings.FSC_CONFIG.privacy.allow_no_noise:
+        raise InvalidInput(
+            'privacy.mechanism: "none" is not allowed here (privacy.allow_no_noise is off); '
+            'allowed: "gaussian"'
+        )
+    check_spec_privacy(spec)
+    round_cost(spec)
+    aggregator_of(spec, epoch)
+    _check_state(spec, state)
+
+
+def _check_participants(signed: Signed[JobSpec]) -> None:
+    """Every participant is an admitted site, pinned with its present key."""
+    spec = signed.body
+    sites = {site.organization: site for site in roster().sites}
+    for participant in spec.participants:
+        site = sites.get(participant.organization)
+        if site is None:
+            raise InvalidInput(
+                f"participants: {participant.organization} has no active site in the consortium"
+            )
+        if site.public_key != participant.public_key:
+            raise InvalidInput(
+                f"participants: the key pinned for {participant.organization} is not its site's"
+            )
+    verify_signed(signed, sites[spec.proposer].public_key)
+
+
+def _check_epoch(spec: JobSpec) -> wire.KeyEpoch:
+    row = KeyEpoch.objects.filter(digest=spec.key_epoch).first()
+    if row is None or row.state == KeyEpoch.State.RETIRED:
+        known = "retired" if row is not None else "not known"
+        raise InvalidInput(f"key_epoch: {spec.key_epoch[:16]} is {known}; ask for the current key")
+    epoch = row.wire
+    trustees = [t.organization for t in epoch.trustees if spec.participant(t.organization)]
+    if len(trustees) < epoch.threshold:
+        raise InvalidInput(
+            f"participants: {len(trustees)} of the key's trustees take part; "
+            f"{epoch.threshold} are needed to decrypt"
+        )
+    return epoch
+
+
+def _check_state(spec: JobSpec, content: bytes) -> None:
+    state = ServerState.from_bytes(content)
+    if state.digest() != spec.initial_state:
+        raise InvalidInput(
+            f"state: digest {state.digest()[:16]}; the spec names {spec.initial_state[:16]}"
+        )
+    if state.step != 0 or len(state.parameters) != spec.model.parameters:
+        raise InvalidInput(
+            f"state: step {state.step} with {len(state.parameters)} parameters; "
+            f"step 0 with {spec.model.parameters} is needed"
+        )

@@ -1,0 +1,116 @@
+"""Summing a cohort's ciphertexts, and releasing what its trustees decrypted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.aggregation.bell import bell_ring
+from apps.common.coordinator import as_coordinator
+from apps.federation.models import Job, ModelState, Round
+from apps.federation.selectors.transcripts import epoch_of, transcript_of
+from apps.federation.services.machine import job_continue, job_lock
+from apps.federation.services.rounds import COORDINATOR, round_abandon, round_event
+from apps.provenance.tags import Tag
+from federated.errors import DomainError
+from federated.protocol.release import release_make
+from federated.protocol.share import product_of
+from federated.training.server import ServerState
+from federated.wire.base import decode_bytes, encode_bytes
+from federated.wire.round import Release
+
+LEASE_SECONDS = 30
+
+
+def round_sum(round_id: Any) -> list[int]:
+    """The product of the cohort's ciphertexts; computed once and kept on the attempt."""
+    with as_coordinator():
+        found = Round.objects.select_related("job").get(pk=round_id)
+        if found.product is not None:
+            return [int.from_bytes(decode_bytes(item), "big") for item in found.product]
+        product = product_of(transcript_of(found), spec=found.job.wire, epoch=epoch_of(found.job))
+        kept = [
+            encode_bytes(item.to_bytes((item.bit_length() + 7) // 8, "big")) for item in product
+        ]
+        Round.objects.filter(pk=found.pk).update(product=kept)
+        return product
+
+
+def round_release(round_id: Any) -> bool:
+    """decrypting -> released: combine the shares, step the server, open what follows.
+
+    The result is a function of the transcript, so that doing it twice does no harm; the lease
+    only keeps two workers from doing it at once. True if this call released.
+    """
+    with as_coordinator():
+        if not _lease(round_id):
+            return False
+        found = Round.objects.select_related("job").get(pk=round_id)
+        if found.shares.count() < epoch_of(found.job).threshold:
+            return False
+        try:
+            release, after = _compute(found)
+        except DomainError as error:
+            return _give_up(found, error)
+        return _store(found, release, after)
+
+
+def _lease(round_id: Any) -> bool:
+    moment = timezone.now()
+    return (
+        Round.objects.filter(pk=round_id, state=Round.State.DECRYPTING)
+        .filter(Q(leased_until=None) | Q(leased_until__lt=moment))
+        .update(leased_until=moment + timedelta(seconds=LEASE_SECONDS))
+        == 1
+    )
+
+
+def _compute(found: Round) -> tuple[Release, ServerState]:
+    before = ModelState.objects.get(job=found.job, digest=found.context["model"])
+    return release_make(
+        transcript_of(found),
+        spec=found.job.wire,
+        epoch=epoch_of(found.job),
+        state=ServerState.from_bytes(bytes(before.content)),
+    )
+
+
+def _give_up(found: Round, error: DomainError) -> bool:
+    with transaction.atomic():
+        job = job_lock(found.job_id)
+        found.job = job
+        if job.state == Job.State.RUNNING and round_abandon(
+            found, reason=f"the shares do not make a release: {error.message}"
+        ):
+            job_continue(job)
+    return False
+
+
+def _store(found: Round, release: Release, after: ServerState) -> bool:
+    content, digest = after.to_bytes(), release.state
+    with transaction.atomic():
+        job = job_lock(found.job_id)
+        if job.state != Job.State.RUNNING:
+            return False
+        won = Round.objects.filter(pk=found.pk, state=Round.State.DECRYPTING).update(
+            state=Round.State.RELEASED, release=release.dump(), released_at=timezone.now()
+        )
+        if not won:
+            return False
+        ModelState.objects.create(job=job, step=found.number, digest=digest, content=content)
+        Job.objects.filter(pk=job.pk).update(model_digest=digest)
+        job.refresh_from_db()
+        found.refresh_from_db()
+        round_event(
+            Tag.ROUND_RELEASED,
+            found,
+            actor=COORDINATOR,
+            digests={"release": release.digest(), "model": digest},
+        )
+        bell_ring(job.slugs())
+        job_continue(job)
+        return True

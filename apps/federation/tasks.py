@@ -1,0 +1,33 @@
+"""Thin tasks: each calls one service, which may run at any time and any number of times."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from apps.federation.services import machine, release
+
+
+@shared_task(name="federation.tick")
+def tick() -> None:
+    machine.tick()
+
+
+@shared_task(name="federation.job_advance")
+def job_advance(job_id: str) -> None:
+    machine.job_advance(job_id)
+
+
+@shared_task(name="federation.round_close")
+def round_close(round_id: str) -> None:
+    """An attempt has what it waited for."""
+    machine.round_advance(round_id)
+
+
+@shared_task(name="aggregation.round_sum")
+def round_sum(round_id: str) -> None:
+    release.round_sum(round_id)
+
+
+@shared_task(name="aggregation.round_release")
+def round_release(round_id: str) -> None:
+    release.round_release(round_id)
