@@ -77,6 +77,7 @@ class Event(_Frozen):
     def canonical(self) -> bytes:
         """RFC 8785 bytes: the data of the event's leaf. Raises `InvalidInput`."""
         try:
+            _refuse_large_floats(self.data)
             encoded = canonical(self.model_dump(mode="json"))
         except UnicodeEncodeError as exc:
             raise InvalidInput("the event holds text that UTF-8 cannot encode") from exc
@@ -115,6 +116,17 @@ def log_origin(consortium: str, slug: str | None = None) -> str:
     if not re.fullmatch(r"[^\s+]{1,200}", origin):
         raise InvalidInput(f"{origin!r} cannot name a log: no spaces, no plus sign, 1 to 200 signs")
     return origin
+
+
+def _refuse_large_floats(value: JsonValue) -> None:
+    """RFC 8785 writes 2.0**53 as an integer, which no reader may then take for exact."""
+    if isinstance(value, float) and value.is_integer() and 2**53 <= abs(value) < 1e21:
+        raise InvalidInput(f"{value:.0f} is a whole number beyond 2^53: give it as text")
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            _refuse_large_floats(item)
 
 
 def _first_problem(exc: ValidationError) -> str:

@@ -69,6 +69,8 @@ def verify_bundle(
     bundle = load_bundle(source)
     pinned = {key.name: key for key in map(VerifierKey.parse, log_keys)}
     results: list[Check] = []
+    if len({log.origin for log in bundle.logs}) != len(bundle.logs):
+        results.append(Check("logs", "failed", "a log is given twice"))
     for log in bundle.logs:
         results += _log_checks(log, pinned)
     results += _anchor_checks(bundle)

@@ -1,6 +1,8 @@
 """The sequencer gives events their places; checkpoints sign the tree; proofs verify."""
 
+import psycopg
 import pytest
+from django.db import connection
 from django.db.models import Max
 
 from apps.provenance import keys, selectors, tasks
@@ -113,6 +115,19 @@ def test_the_task_serves_every_log(db, record):
             assert not Event.objects.filter(leaf=None).exists()
             assert Checkpoint.objects.aggregate(size=Max("size"))["size"] == log_size() >= 2
     assert not Event.objects.filter(leaf=None).exists()
+
+
+def test_recording_does_not_wait_for_the_sequencer(log, record):
+    record()
+    log_sequence()  # its lock is held until this test's transaction ends
+    with psycopg.connect(**connection.get_connection_params(), autocommit=False) as other:
+        other.execute("SET lock_timeout = '2s'")
+        other.execute(
+            f"INSERT INTO {log}.provenance_event VALUES"
+            " (gen_random_uuid(), now(), 'a:b', now(), '{}', 'kind', 'id', '', '')"
+        )
+        assert log_sequence() == 0  # nor does the sequencer wait for what is not committed
+        other.rollback()
 
 
 def test_a_page_shows_what_the_log_says(log, record):

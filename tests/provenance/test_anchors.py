@@ -1,0 +1,205 @@
+"""Anchoring through a real chain process: retried, idempotent, only delayed by an outage."""
+
+import shutil
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from apps.provenance import keys, selectors
+from apps.provenance.anchors import anchor_open, anchor_submit_pending
+from apps.provenance.ethereum import Gateway
+from apps.provenance.models import Anchor, Registry
+from federated.provenance import merkle
+from federated.provenance.bundle import Bundle
+from federated.provenance.checkpoint import parse_checkpoint
+from federated.provenance.verify import origin_hash, verify_bundle
+from portal.config import Config
+from tests.chain.conftest import ChainProcess
+from tests.provenance.conftest import inside, log_everything
+
+KEY = origin_hash("consortium")
+
+
+@pytest.fixture
+def chain(db, settings, tmp_path):
+    """The embedded chain of an installation, as a process of this test."""
+    config = Config.load(state=tmp_path / "state", blockchain={"enabled": True})
+    config.chain_dir.parent.mkdir(parents=True, exist_ok=True)
+    process = ChainProcess(config.chain_dir, port=config.port("chain")).ready()
+    settings.FSC_CONFIG = config
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+def gateway(chain):
+    key = keys.secret_file(chain.state / "anchorer.key")
+    return Gateway(f"http://127.0.0.1:{chain.port}", key)
+
+
+@pytest.fixture
+def grow(record):
+    """Add events and checkpoints to the consortium's log and to two organizations' logs."""
+
+    def more():
+        record(2)
+        log_everything()
+        for slug in ("northwind", "lakeside"):
+            with inside(slug):
+                record(3)
+                log_everything()
+
+    more()
+    return more
+
+
+def retry_now() -> Anchor | None:
+    Anchor.objects.update(not_before=None)
+    return anchor_submit_pending()
+
+
+def test_one_root_covers_every_log(chain, gateway, grow):
+    anchor = anchor_submit_pending()
+    assert anchor.state == Anchor.State.CONFIRMED
+    heads = [parse_checkpoint(note) for note in anchor.notes]
+    origins = [head.origin for head in heads]
+    assert origins == sorted(origins)
+    assert {"consortium", "consortium/northwind", "consortium/lakeside"} <= set(origins)
+    assert anchor.size == sum(head.size for head in heads)
+    assert bytes(anchor.root) == merkle.root_of(note.encode() for note in anchor.notes)
+    assert gateway.root_at(anchor.contract, KEY, anchor.size) == bytes(anchor.root)
+    block = chain.web3.eth.get_block(anchor.block_number)
+    assert (block.hash.to_0x_hex(), chain.web3.eth.chain_id) == (
+        anchor.block_hash,
+        anchor.chain_id,
+    )
+    assert anchor.tx_hash in [item.to_0x_hex() for item in block.transactions]
+
+
+def test_only_a_grown_log_is_anchored_again(chain, gateway, grow):
+    first = anchor_submit_pending()
+    blocks = chain.web3.eth.block_number
+    assert anchor_submit_pending() is None
+    assert chain.web3.eth.block_number == blocks
+    grow()
+    second = anchor_submit_pending()
+    assert second.state == Anchor.State.CONFIRMED
+    assert second.size == first.size + 8
+    assert second.contract == first.contract
+    assert gateway.latest(second.contract, KEY) == second.size
+
+
+def test_an_outage_only_delays(chain, grow):
+    chain.kill()
+    waiting = anchor_submit_pending()
+    assert waiting.state == Anchor.State.PENDING
+    assert waiting.last_error
+    assert waiting.not_before > timezone.now()
+    assert anchor_submit_pending() is None
+    waiting = retry_now()
+    assert (waiting.state, waiting.attempts) == (Anchor.State.PENDING, 2)
+    chain.start()
+    chain.ready()
+    done = retry_now()
+    assert (done.pk, done.state, done.last_error) == (waiting.pk, Anchor.State.CONFIRMED, "")
+
+
+def test_a_worker_killed_after_sending_does_not_anchor_twice(chain, grow):
+    done = anchor_submit_pending()
+    sent = chain.web3.eth.block_number
+    Anchor.objects.filter(pk=done.pk).update(
+        state=Anchor.State.SENT, block_number=None, block_hash="", tx_hash="0x" + "00" * 32
+    )
+    again = retry_now()
+    assert again.state == Anchor.State.CONFIRMED
+    assert (again.tx_hash, again.block_hash) == (done.tx_hash, done.block_hash)
+    assert chain.web3.eth.block_number == sent
+
+
+def test_a_worker_killed_before_sending_sends(chain, grow):
+    anchor = anchor_open()
+    Anchor.objects.filter(pk=anchor.pk).update(state=Anchor.State.SENT, tx_hash="0x" + "ab" * 32)
+    done = anchor_submit_pending()
+    assert done.state == Anchor.State.CONFIRMED
+    assert done.tx_hash != "0x" + "ab" * 32
+
+
+def test_one_worker_at_a_time(chain, grow):
+    anchor = anchor_open()
+    assert anchor_open() == anchor
+    Anchor.objects.update(not_before=timezone.now() + timedelta(seconds=30))
+    assert anchor_submit_pending() is None
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Anchor.objects.create(origin=anchor.origin, size=anchor.size + 1, root=b"", notes=[])
+
+
+def test_the_contract_is_found_again(chain, gateway, grow):
+    first = anchor_submit_pending()
+    Registry.objects.all().delete()
+    grow()
+    blocks = chain.web3.eth.block_number
+    second = anchor_submit_pending()
+    assert second.contract == first.contract
+    assert chain.web3.eth.block_number == blocks + 1
+    assert Registry.objects.get().anchorer == gateway.account.address
+
+
+def test_another_chain_gets_a_contract_of_its_own(chain, grow):
+    first = anchor_submit_pending()
+    chain.kill()
+    shutil.rmtree(chain.state)
+    chain.start()
+    chain.ready()
+    grow()
+    second = retry_now()
+    assert second.state == Anchor.State.CONFIRMED
+    assert second.contract != first.contract
+    assert Registry.objects.count() == 2
+
+
+def test_a_restored_database_waits_until_it_outgrows_the_chain(chain, gateway, grow):
+    address = anchor_submit_pending().contract
+    size = Anchor.objects.get().size
+    grow()
+    tx_hash, raw = gateway.anchor_sign(address, KEY, size + 8, b"\x77" * 32)
+    gateway.send(raw)
+    gateway.wait(tx_hash)
+    waiting = anchor_submit_pending()
+    assert waiting.state == Anchor.State.PENDING
+    assert "older copy" in waiting.last_error
+    grow()
+    done = retry_now()
+    assert (done.pk, done.state, done.size) == (waiting.pk, Anchor.State.CONFIRMED, size + 16)
+
+
+def test_without_a_chain_nothing_is_anchored(db, settings, grow, tmp_path):
+    settings.FSC_CONFIG = Config.load(state=tmp_path, blockchain={"enabled": False})
+    assert anchor_submit_pending() is None
+    assert not Anchor.objects.exists()
+
+
+def test_a_bundle_carries_its_anchors_and_they_verify(chain, grow):
+    anchor_submit_pending()
+    with inside("northwind"):
+        log = selectors.bundle_log()
+        bundled = selectors.bundle_anchors([log.origin])
+        shown = selectors.events_logged(list(selectors.events()))
+    assert all(entry.anchor.block_number == bundled[0].block_number for entry in shown)
+    bundle = Bundle(created_at="2026-01-01T00:00:00Z", logs=[log], anchors=bundled)
+    report = verify_bundle(bundle)
+    assert report.ok, report.failures
+    assert any("consortium/northwind up to" in check.detail for check in report.checks)
+
+    def failing(**changed):
+        anchor = bundled[0].model_copy(update=changed)
+        return verify_bundle(bundle.model_copy(update={"anchors": [anchor]})).failures[0].detail
+
+    assert "do not lead to the anchored root" in failing(root="00" * 32)
+    assert "do not add up" in failing(size=bundled[0].size + 1)
+    assert "not ordered" in failing(notes=bundled[0].notes[::-1])
+    elsewhere = [note for note in bundled[0].notes if "northwind" not in note]
+    rest = sum(parse_checkpoint(note).size for note in elsewhere)
+    root = merkle.root_of(note.encode() for note in elsewhere).hex()
+    assert "covers none" in failing(notes=elsewhere, size=rest, root=root)
