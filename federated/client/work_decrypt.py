@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from federated.client.home import Attempt, JobFolder
-from federated.client.site import Site, short
+from federated.client.site import Site
 from federated.errors import BudgetExceeded, InvalidInput
 from federated.protocol.refused import Refused
 from federated.protocol.share import share_make
@@ -140,7 +140,7 @@ def _refuse(site: Site, transcript: Transcript, at: Attempt, error: Refused) -> 
         cohort=cohort.digest(),
         organization=site.organization,
         reason=error.reason,
-        detail=short(error)[:500],
+        detail=error.detail[:500],
     )
     site.say(f"REFUSED {error.reason.value}: {error.detail} (job {at.job_id[:8]}, {at})")
     name = at.file(f"refusal-{refusal.digest()[:16]}")

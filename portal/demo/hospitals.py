@@ -63,7 +63,10 @@ def hospitals(*, seed: int = 0) -> list[Hospital]:
         cut = round(TEST_FRACTION * len(rows))
         found.append(
             Hospital(
-                slug, name, train=rows.iloc[np.sort(order[cut:])], test=rows.iloc[np.sort(order[:cut])]
+                slug,
+                name,
+                train=rows.iloc[np.sort(order[cut:])],
+                test=rows.iloc[np.sort(order[:cut])],
             )
         )
     return found

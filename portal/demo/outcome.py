@@ -1,0 +1,64 @@
+"""What the portal's tables say of the finished job, read as their owner."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from apps.federation.models import Contribution, Receipt, Round, Share, Verdict
+from apps.provenance.models import Anchor, Event, Leaf
+
+
+def bytes_by_kind(job_id: str) -> dict[str, int]:
+    """Bytes of the signed messages that the sites sent for the job."""
+    kinds = {
+        "contributions": Contribution,
+        "receipts": Receipt,
+        "shares": Share,
+        "verdicts": Verdict,
+    }
+    return {
+        kind: sum(
+            len(bytes(content))
+            for content in model.objects.filter(round__job_id=job_id).values_list(
+                "content", flat=True
+            )
+        )
+        for kind, model in kinds.items()
+    }
+
+
+def seconds_by_phase(job_id: str) -> dict[str, float]:
+    """Median seconds of each phase over the released rounds."""
+    rounds = [
+        found.phase_seconds
+        for found in Round.objects.filter(job_id=job_id, state=Round.State.RELEASED)
+    ]
+    return {phase: statistics.median(r[phase] for r in rounds) for phase in rounds[0]}
+
+
+def anchors() -> list[dict[str, Any]]:
+    """Confirmed anchors, oldest first."""
+    confirmed = Anchor.objects.filter(state="confirmed").order_by("block_number")
+    return [
+        {
+            "size": row.size,
+            "root": bytes(row.root).hex(),
+            "tx": row.tx_hash,
+            "block": row.block_number,
+        }
+        for row in confirmed
+    ]
+
+
+def job_is_anchored(job_id: str) -> bool:
+    """Whether every event of the job so far lies under a confirmed anchor."""
+    from apps.provenance.selectors import events, events_logged
+
+    logged = events_logged(list(events(subject=("job", job_id))))
+    return bool(logged) and all(event.anchor is not None for event in logged)
+
+
+def event_counts() -> dict[str, int]:
+    """How many events the consortium's log holds, and how many have their leaf."""
+    return {"events": Event.objects.count(), "leaves": Leaf.objects.count()}
