@@ -73,7 +73,9 @@ def organization_create(*, slug: str, name: str, actor: Actor) -> Organization:
     call_command("migrate_schemas", tenant=True, schema_name=schema, interactive=False, verbosity=0)
     connection.set_schema_to_public()
     with transaction.atomic():
-        preparing = Organization.objects.filter(pk=organization.pk, state="preparing")
+        preparing = Organization.objects.filter(
+            pk=organization.pk, state=Organization.State.PREPARING
+        )
         if preparing.update(state=Organization.State.ACTIVE):
             _record(
                 organization,

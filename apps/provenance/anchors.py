@@ -35,7 +35,8 @@ def log_schemas() -> list[str]:
     """The schemas that hold a log: the consortium's first."""
     public = get_public_schema_name()
     with schema_context(public):
-        tenants = get_tenant_model().objects.exclude(schema_name=public)
+        # An organization that is still being made has no tables yet.
+        tenants = get_tenant_model().objects.exclude(schema_name=public).exclude(state="preparing")
         return [public, *tenants.order_by("schema_name").values_list("schema_name", flat=True)]
 
 
