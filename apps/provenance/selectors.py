@@ -12,7 +12,7 @@ from apps.provenance import keys
 from apps.provenance.models import Anchor, Checkpoint, Event, Leaf
 from apps.provenance.nodes import compute, load_nodes
 from apps.provenance.services import current_origin
-from federated.errors import Conflict, NotFound
+from federated.errors import Conflict, InvalidInput, NotFound
 from federated.provenance import events as wire
 from federated.provenance import merkle
 from federated.provenance.bundle import Anchor as BundleAnchor
@@ -29,6 +29,8 @@ class LoggedEvent:
     log_index: int | None
     checkpoint_size: int | None
     anchor: Anchor | None
+    intact: bool = True
+    """False for an event whose stored bytes are not those that the log took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +55,17 @@ def events(*, tag: str = "", subject: tuple[str, Any] | None = None) -> QuerySet
 def events_logged(found: Sequence[Event]) -> list[LoggedEvent]:
     """Events with leaf number, first covering checkpoint and first covering anchor."""
     places = [event.leaf.log_index for event in found if _has_leaf(event)]
-    if not places:
-        return [
-            LoggedEvent(str(e.pk), wire.Event.parse(bytes(e.canonical)), *(None,) * 3)
-            for e in found
-        ]
-    sizes = list(
-        Checkpoint.objects.filter(size__gt=min(places))
-        .order_by("size")
-        .values_list("size", flat=True)
-    )
-    anchored = anchors_of(current_origin(), above=min(places))
+    lowest = min(places, default=0)
+    later = Checkpoint.objects.filter(size__gt=lowest).order_by("size")
+    sizes = list(later.values_list("size", flat=True)) if places else []
+    anchored = anchors_of(current_origin(), above=lowest) if places else []
     logged = []
     for event in found:
         index = event.leaf.log_index if _has_leaf(event) else None
         size = None if index is None else next((s for s in sizes if s > index), None)
         anchor = None if index is None else next((a for s, a in anchored if s > index), None)
-        body = wire.Event.parse(bytes(event.canonical))
-        logged.append(LoggedEvent(str(event.pk), body, index, size, anchor))
+        body, intact = _read(event)
+        logged.append(LoggedEvent(str(event.pk), body, index, size, anchor, intact))
     return logged
 
 
@@ -174,6 +169,36 @@ def bundle_anchors(origins: Sequence[str]) -> list[BundleAnchor]:
     ]
 
 
+def _read(event: Event) -> tuple[wire.Event, bool]:
+    """What an event says, and whether it still has the hash of its leaf.
+
+    A page must also open after somebody edited a row: what no longer parses is shown from the
+    columns, unvalidated.
+    """
+    canonical = bytes(event.canonical)
+    try:
+        body = wire.Event.parse(canonical)
+    except InvalidInput:
+        return _from_columns(event), False
+    recorded = event.leaf.hash if _has_leaf(event) else merkle.leaf_hash(canonical)
+    return body, bytes(recorded) == merkle.leaf_hash(canonical)
+
+
+def _from_columns(event: Event) -> wire.Event:
+    actor = event.actor if isinstance(event.actor, dict) else {}
+    fields = {"kind": "system", "id": "unknown", "name": "unknown", "organization": None}
+    return wire.Event.model_construct(
+        id=str(event.pk),
+        tag=event.tag,
+        at=event.at.strftime(wire.TIME_FORMAT),
+        origin=current_origin(),
+        actor=wire.EventActor.model_construct(
+            **{key: actor.get(key, fields[key]) for key in fields}
+        ),
+        subject=wire.EventSubject.model_construct(kind=event.subject_kind, id=event.subject_id),
+    )
+
+
 def _bundle_event(leaf: Leaf, path: list[bytes]) -> BundleEvent:
     event = leaf.event
     return BundleEvent(
@@ -187,7 +212,7 @@ def _bundle_event(leaf: Leaf, path: list[bytes]) -> BundleEvent:
             actor=event.actor,
             subject_kind=event.subject_kind,
             subject_id=event.subject_id,
-            at=event.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            at=event.at.strftime(wire.TIME_FORMAT),
         ),
     )
 

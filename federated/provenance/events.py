@@ -18,6 +18,8 @@ from federated.errors import InvalidInput
 from federated.wire.base import Digest, Identifier, canonical
 
 MAX_EVENT_BYTES = 64 * 1024
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+"""RFC 3339 with microseconds; of times in UTC."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 EventTag = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]*(:[a-z][a-z_]*){1,3}$")]
@@ -68,7 +70,7 @@ class Event(_Frozen):
         """An event from Python values; `at` must be aware. Raises `InvalidInput`."""
         if at.tzinfo is None:
             raise InvalidInput("an event's time needs a time zone")
-        stamp = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        stamp = at.astimezone(UTC).strftime(TIME_FORMAT)
         try:
             return cls(id=str(id), at=stamp, **fields)
         except ValidationError as exc:

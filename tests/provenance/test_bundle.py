@@ -95,6 +95,22 @@ def test_an_event_overwritten_with_rubbish_is_named(log, event, value):
     assert "federation:round:closed" in failure.detail
 
 
+@pytest.mark.parametrize("edit", ["field", "rubbish"])
+def test_a_page_opens_after_an_edit_and_marks_the_event(log, event, edit):
+    log_everything()
+    assert all(entry.intact for entry in selectors.events_logged(list(selectors.events())))
+    changed = bytes(event.canonical).replace(b'"round":1', b'"round":2')
+    value = changed if edit == "field" else b"\xff"
+    tampered("UPDATE provenance_event SET canonical = %s WHERE id = %s", [value, event.pk])
+    shown = selectors.events_logged(list(selectors.events()))
+    (edited,) = [entry for entry in shown if not entry.intact]
+    assert edited.id == edited.body.id == str(event.pk)
+    assert edited.body.tag == "federation:round:closed"
+    assert edited.body.actor.name == "ada@northwind.example"
+    assert edited.body.time == event.at
+    assert json.loads(edited.body.model_dump_json())["subject"]["id"] == event.subject_id
+
+
 def test_a_rewritten_tree_does_not_extend_the_old_checkpoint(log, event):
     log_everything()
     before = make().logs[0]
