@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pydantic
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -20,6 +20,7 @@ from federated.errors import (
     InvalidInput,
     NotAuthenticated,
     NotFound,
+    TooLarge,
     Unavailable,
 )
 
@@ -69,6 +70,8 @@ def domain_error(error: Exception) -> DomainError | None:
         return Unavailable("The database does not answer now; try again in a few seconds.")
     if isinstance(error, Http404):
         return NotFound("There is nothing at this address.")
+    if isinstance(error, RequestDataTooBig):
+        return TooLarge("The request's body is over the size limit.")
     if isinstance(error, PermissionDenied):
         return Forbidden("You may not do this.")
     if isinstance(error, drf.APIException):

@@ -1,4 +1,4 @@
-"""Joining, and what a site may know of itself and of the others."""
+"""Joining, and what a site may know of itself."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.common.api import MemberAPIView, PublicAPIView, SiteAPIView
+from apps.common.bodies import SMALL, message_read
 from apps.organizations import ca
-from apps.organizations.selectors import roster, site_is_present, sites_of
+from apps.organizations.selectors import site_is_present, sites_of
 from apps.organizations.services import site_join
 from federated.wire.base import decode_bytes, encode_bytes
 from federated.wire.site import JoinRequest, JoinResponse
@@ -32,7 +33,7 @@ class JoinView(PublicAPIView):
 
     @extend_schema(request=OpenApiTypes.OBJECT, responses={201: OpenApiTypes.OBJECT})
     def post(self, request: Request) -> Response:
-        message = JoinRequest.parse(request._request.body)
+        message = message_read(request._request, JoinRequest, limit=SMALL)
         joined = site_join(
             token=message.token,
             csr_pem=message.csr,
@@ -96,11 +97,3 @@ class SitesView(MemberAPIView):
     def get(self, request: Request) -> Response:
         sites = sites_of(organization=self.organization)
         return Response({"sites": [_site_fields(site) for site in sites]})
-
-
-class RosterView(MemberAPIView):
-    """All admitted sites with their keys: input of jobs and of the key ceremony."""
-
-    @extend_schema(responses=OpenApiTypes.OBJECT)
-    def get(self, request: Request) -> Response:
-        return Response(roster().dump())

@@ -1,4 +1,4 @@
-"""Addresses of joining, and of what sites know of each other."""
+"""Addresses of joining and of a site's own record."""
 
 from __future__ import annotations
 
@@ -11,5 +11,4 @@ urlpatterns = [
     path("join", api.JoinView.as_view(), name="api-join"),
     path("site", api.SiteView.as_view(), name="api-site"),
     path("sites", api.SitesView.as_view(), name="api-sites"),
-    path("roster", api.RosterView.as_view(), name="api-roster"),
 ]

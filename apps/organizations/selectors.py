@@ -5,17 +5,12 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.common.selectors import get_for
 from apps.organizations.models import Organization, Site, SiteCertificate
 from federated.errors import NotAuthenticated
-from federated.wire.base import encode_bytes
-from federated.wire.key import Roster, RosterSite
 
 # Agents ask for work every few seconds.
 PRESENT = timedelta(seconds=30)
@@ -69,43 +64,3 @@ def sites_of(*, organization: Organization) -> QuerySet[Site]:
 def site_is_present(site: Site) -> bool:
     """Whether the site's agent asked for work a short while ago."""
     return site.last_seen_at is not None and timezone.now() - site.last_seen_at < PRESENT
-
-
-def site_certificate(*, organization: Organization) -> SiteCertificate | None:
-    """The certificate that the organization's site signs with now, if it has joined."""
-    return (
-        SiteCertificate.objects.select_related("site__organization")
-        .filter(
-            site__organization=organization,
-            site__state=Site.State.ACTIVE,
-            revoked_at=None,
-            not_after__gt=timezone.now(),
-        )
-        .order_by("-created_at")
-        .first()
-    )
-
-
-def roster() -> Roster:
-    """Every active organization's current site: its public key (SPKI DER) and encryption key."""
-    certificates = [site_certificate(organization=each) for each in organizations_active()]
-    return Roster(
-        consortium=settings.FSC_CONSORTIUM,
-        sites=tuple(
-            RosterSite(
-                organization=certificate.site.organization.slug,
-                public_key=encode_bytes(public_key_der(certificate)),
-                encryption_key=encode_bytes(bytes(certificate.site.encryption_key)),
-            )
-            for certificate in certificates
-            if certificate is not None
-        ),
-    )
-
-
-def public_key_der(certificate: SiteCertificate) -> bytes:
-    """The SubjectPublicKeyInfo DER of a site's certificate."""
-    key = x509.load_pem_x509_certificate(certificate.pem.encode()).public_key()
-    return key.public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )

@@ -29,7 +29,6 @@ from federated.crypto.signatures import key_fingerprint
 from federated.errors import Conflict, InvalidInput, NotAuthenticated
 
 TOKEN_LIFE = timedelta(hours=24)
-PRESENCE_STEP = timedelta(seconds=5)
 SITE_NAME = "main"
 SUPERSEDED = "superseded"
 
@@ -220,11 +219,3 @@ def crl_publish() -> None:
         revoked_at__isnull=False, not_after__gt=timezone.now()
     ).values_list("serial", "revoked_at")
     ca.crl_write(revoked)
-
-
-def site_seen(*, site: Site) -> None:
-    """Note that the site's agent is there; at most one write in five seconds."""
-    now = timezone.now()
-    if site.last_seen_at is None or now - site.last_seen_at > PRESENCE_STEP:
-        Site.objects.filter(pk=site.pk).update(last_seen_at=now)
-        site.last_seen_at = now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pydantic
 import pytest
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions as drf
@@ -26,6 +26,7 @@ class Measure(pydantic.BaseModel):
         (BudgetExceeded("needs 0.4, remaining 0.1"), 409),
         (Http404(), 404),
         (PermissionDenied(), 403),
+        (RequestDataTooBig(), 413),
         (OperationalError("password=x"), 503),
         (InterfaceError("x"), 503),
         (drf.ParseError(), 422),

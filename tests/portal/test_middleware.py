@@ -148,8 +148,8 @@ def test_a_view_that_fails_leaves_nothing_behind(northwind_site, monkeypatch, ca
     def broken(**kwargs):
         raise RuntimeError("a secret detail")
 
-    monkeypatch.setattr(api, "roster", broken)
-    problem = assert_problem(northwind_site.get("/api/roster"), 500, "internal_error")
+    monkeypatch.setattr(api, "sites_of", broken)
+    problem = assert_problem(northwind_site.get("/api/sites"), 500, "internal_error")
     assert "secret" not in str(problem)
     assert connection.schema_name == "public"
     assert "a secret detail" in caplog.text
@@ -163,8 +163,8 @@ def test_a_database_that_is_down_is_said_to_be_so(northwind_site, monkeypatch):
     def down(**kwargs):
         raise OperationalError("server closed the connection, password=x")
 
-    monkeypatch.setattr(api, "roster", down)
-    response = northwind_site.get("/api/roster")
+    monkeypatch.setattr(api, "sites_of", down)
+    response = northwind_site.get("/api/sites")
     problem = assert_problem(response, 503, "unavailable")
     assert problem["retryable"] and response["Retry-After"]
     assert "password" not in problem["detail"]
