@@ -12,8 +12,10 @@ from pydantic import Field, model_validator
 
 from federated.wire.base import Bytes, Digest, Identifier, Message, Name, Slug
 
-Finite = Annotated[float, Field(strict=False)]
-Positive = Annotated[float, Field(strict=False, gt=0)]
+# From 2^53 on a whole float is written as an integer that JSON cannot carry back.
+_LARGEST = 2.0**53 - 1
+Finite = Annotated[float, Field(strict=False, ge=-_LARGEST, le=_LARGEST)]
+Positive = Annotated[float, Field(strict=False, gt=0, le=_LARGEST)]
 
 
 class NumericFeature(Message):
