@@ -16,6 +16,7 @@ urlpatterns = [
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("api/", include("portal.urls_api")),
+    path("", include("apps.console.urls")),
 ]
 
 handler400 = "apps.common.errors.handler400"

@@ -6,6 +6,7 @@ from django.urls import include, path
 
 urlpatterns = [
     path("api/", include("portal.urls_api")),
+    path("", include("apps.console.urls_organization")),
 ]
 
 handler400 = "apps.common.errors.handler400"

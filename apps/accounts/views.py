@@ -13,10 +13,10 @@ from apps.accounts.selectors import memberships_of
 @require_safe
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """A member's organization; a choice for members of several; the admin for an operator."""
+    """A member's organization; a choice for members of several; the health page for an operator."""
     memberships = list(memberships_of(user=request.user))
     if len(memberships) == 1:
         return redirect(f"/o/{memberships[0].organization.slug}/")
     if not memberships and request.user.is_operator:
-        return redirect("admin:index")
+        return redirect("operator")
     return render(request, "accounts/home.html", {"memberships": memberships})

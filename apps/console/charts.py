@@ -88,7 +88,7 @@ def step_chart(
     left, right, top, bottom = 34.0, width - 6.0, 10.0, height - 26.0
     highest = max([v for _, values, _ in series for v in values] + [target or 0.0])
     step = nice_step(highest)
-    limit = step * math.ceil(highest / step * 1.0001)
+    limit = step * max(math.ceil(highest / step - 1e-6), 1)
 
     def place_x(value: float) -> float:
         return round(left + (right - left) * value / rounds, 1)

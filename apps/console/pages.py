@@ -245,7 +245,7 @@ class JobPage:
 
     @property
     def bundle_name(self) -> str:
-        return f"{self.id}.bundle.json"
+        return f"bundle-{self.id}.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("jobs/<uuid:job_id>/", views.job, name="job"),
     path("jobs/<uuid:job_id>/live", views.job_live, name="job_live"),
-    path("jobs/<uuid:job_id>/bundle", views.job_bundle, name="job_bundle"),
     path("jobs/<uuid:job_id>/approve", views.job_approve, name="job_approve"),
     path("jobs/<uuid:job_id>/decline", views.job_decline, name="job_decline"),
     path("jobs/<uuid:job_id>/cancel", views.job_cancel, name="job_cancel"),

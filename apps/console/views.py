@@ -18,10 +18,18 @@ from apps.common.urls import organization_url
 from apps.console.selectors.home import home_page
 from apps.console.selectors.job import ACTING, job_page, page_fingerprint
 from apps.console.selectors.operator import operator_page
+from apps.federation.models import Job
+from apps.federation.selectors.jobs import job_get_for
+from apps.federation.services.jobs import (
+    job_approve_by_person,
+    job_cancel_by_person,
+    job_decline_by_person,
+)
 from federated.errors import Conflict, Forbidden, InvalidInput, NotFound
 
 #: htmx stops polling at this answer.
 STOP_POLLING = 286
+REASON_MOST = 500
 
 
 @require_safe
@@ -66,3 +74,63 @@ def job_live(request: Any, job_id: UUID) -> HttpResponse:
     context = {"job": page, "seen": seen, "swap": request.GET.get("state") != page.state}
     status = STOP_POLLING if page.over else 200
     return render(request, "console/job_live.html", context, status=status)
+
+
+@require_POST
+def job_approve(request: Any, job_id: UUID) -> HttpResponse:
+    def act(found: Job) -> str:
+        job_approve_by_person(
+            job=found, organization=request.organization.slug, actor=request_actor(request)
+        )
+        return "Approved. The site checks the job, signs and reserves its cost next."
+
+    return _act(request, job_id, act)
+
+
+@require_POST
+def job_decline(request: Any, job_id: UUID) -> HttpResponse:
+    def act(found: Job) -> str:
+        job_decline_by_person(
+            job=found,
+            organization=request.organization.slug,
+            reason=_reason(request),
+            actor=request_actor(request),
+        )
+        return "Declined. The job has ended."
+
+    return _act(request, job_id, act)
+
+
+@require_POST
+def job_cancel(request: Any, job_id: UUID) -> HttpResponse:
+    def act(found: Job) -> str:
+        job_cancel_by_person(
+            job=found,
+            organization=request.organization.slug,
+            reason=_reason(request),
+            actor=request_actor(request),
+        )
+        return "Cancelled. Nothing more is charged."
+
+    return _act(request, job_id, act)
+
+
+def _act(request: Any, job_id: UUID, act: Callable[[Job], str]) -> HttpResponse:
+    """Do something to a job and show it again, with what was done or why not."""
+    found = job_get_for(organization=request.organization.slug, job_id=job_id)
+    if request.membership.role not in ACTING:
+        raise Forbidden(
+            f"Your role here is {request.membership.role}; this needs {' or '.join(ACTING)}."
+        )
+    try:
+        messages.success(request, act(found))
+    except (Conflict, InvalidInput) as error:
+        messages.error(request, error.message)
+    return redirect(organization_url(request.organization.slug, "job", found.pk))
+
+
+def _reason(request: HttpRequest) -> str:
+    reason = " ".join(request.POST.get("reason", "").split())
+    if not 1 <= len(reason) <= REASON_MOST:
+        raise InvalidInput(f"reason: 1 to {REASON_MOST} characters are needed", field="reason")
+    return reason

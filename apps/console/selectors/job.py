@@ -20,7 +20,7 @@ from federated.wire.base import decode_bytes
 from federated.wire.job import JobSpec
 
 #: Who may act on jobs; an auditor reads.
-ACTING = frozenset({Role.ADMIN, Role.SCIENTIST})
+ACTING = (Role.ADMIN, Role.SCIENTIST)
 
 
 def job_page(*, membership: Membership, job_id: Any) -> pages.JobPage:

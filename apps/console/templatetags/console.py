@@ -68,7 +68,7 @@ def delta(value: float) -> str:
 def seconds(value: float | None) -> str:
     """A duration in the unit that reads best."""
     if value is None:
-        return "–"
+        return "-"
     if value < 1:
         return f"{value * 1000:.0f} ms"
     if value < 100:
@@ -101,7 +101,7 @@ def ago(moment: datetime | None) -> str:
 def moment(value: datetime | None) -> SafeString | str:
     """A time as a ``time`` element: the second for people, the exact one for machines."""
     if value is None:
-        return "–"
+        return "-"
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>',
         value.isoformat(),
