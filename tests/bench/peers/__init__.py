@@ -1,0 +1,1 @@
+"""Peers, each run in a virtual environment of its own."""

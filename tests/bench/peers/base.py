@@ -1,0 +1,87 @@
+"""A peer's virtual environment and what one run of it measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.bench.frame import VAR
+
+HOME = VAR / "peers"
+CLIENTS = 4
+
+
+class NotMeasured(Exception):
+    """A peer could not be installed or run; the message is the reason that the output shows."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a peer.
+
+    ``starts``: the wall clock, in seconds, at the start of every round, in order.
+    ``seconds``: end to end, from the first process's start to the last result.
+    ``peaks``: MiB by role of process. ``accuracy``: of the last model, on all rows.
+    """
+
+    starts: tuple[float, ...]
+    seconds: float
+    accuracy: float
+    peaks: dict[str, float] = field(default_factory=dict)
+
+    def rounds(self) -> list[float]:
+        """Seconds from the start of each round to the start of the next."""
+        return [later - start for start, later in zip(self.starts, self.starts[1:], strict=False)]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment with pinned packages, made on first use."""
+
+    name: str
+    pins: tuple[str, ...]
+
+    @property
+    def root(self) -> Path:
+        return HOME / self.name
+
+    def program(self, name: str) -> str:
+        return str(self.root / "venv/bin" / name)
+
+    def variables(self, **more: str) -> dict[str, str]:
+        """The caller's variables with the peer's programs first and its telemetry off."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "DJANGO"))}
+        path = f"{self.root / 'venv/bin'}{os.pathsep}{kept.get('PATH', '')}"
+        quiet = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
+        quiet |= {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1"}
+        return kept | quiet | {"PATH": path, "VIRTUAL_ENV": str(self.root / "venv")} | more
+
+    def install(self) -> None:
+        """Make it if these pins are not installed yet.
+
+        Raises NotMeasured with pip's last line.
+        """
+        mark = self.root / "installed.json"
+        if mark.exists() and json.loads(mark.read_text()) == list(self.pins):
+            return
+        self.root.mkdir(parents=True, exist_ok=True)
+        python = self.program("python")
+        for command in (
+            [sys.executable, "-m", "venv", "--clear", str(self.root / "venv")],
+            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *self.pins],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
+                raise NotMeasured(f"cannot be installed: {reason}")
+        mark.write_text(json.dumps(list(self.pins)))
+
+
+def last_lines(log: Path, count: int = 3) -> str:
+    """The end of a log, for a reason."""
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return " | ".join(lines[-count:])[-400:] or "no output"

@@ -1,0 +1,59 @@
+"""The Flower server: FedAvg over all clients, no evaluation, the start of every round noted."""
+
+import json
+import time
+from pathlib import Path
+
+from flwr.common import ndarrays_to_parameters, parameters_to_ndarrays
+from flwr.server import LegacyContext, ServerApp, ServerConfig
+from flwr.server.strategy import FedAvg
+from flwr.server.workflow import DefaultWorkflow, SecAggPlusWorkflow
+
+from toyapp import toy
+
+app = ServerApp()
+
+
+class Noting(FedAvg):
+    """FedAvg that notes when a round starts, when its sum is there, and the model."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.starts, self.ends, self.model = [], [], None
+
+    def configure_fit(self, server_round, parameters, client_manager):
+        self.starts.append(time.time())
+        return super().configure_fit(server_round, parameters, client_manager)
+
+    def aggregate_fit(self, server_round, results, failures):
+        if failures:
+            raise RuntimeError(f"round {server_round}: {failures}")
+        released = super().aggregate_fit(server_round, results, failures)
+        self.ends.append(time.time())
+        self.model = parameters_to_ndarrays(released[0])[0]
+        return released
+
+
+@app.main()
+def main(grid, context):
+    config = context.run_config
+    clients = int(config["clients"])
+    strategy = Noting(
+        fraction_fit=1.0,
+        min_fit_clients=clients,
+        min_available_clients=clients,
+        fraction_evaluate=0.0,
+        initial_parameters=ndarrays_to_parameters([toy.initial()]),
+    )
+    secure = SecAggPlusWorkflow(num_shares=3, reconstruction_threshold=2)
+    workflow = DefaultWorkflow(fit_workflow=secure if config["secure"] else None)
+    workflow(
+        grid,
+        LegacyContext(context, ServerConfig(num_rounds=int(config["rounds"])), strategy),
+    )
+    report = {
+        "starts": strategy.starts,
+        "ends": strategy.ends,
+        "accuracy": toy.accuracy(strategy.model, clients),
+    }
+    Path(config["report"]).write_text(json.dumps(report))

@@ -1,0 +1,124 @@
+"""The processes a measurement starts: their peak memory by role, and their end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+Role = Callable[[psutil.Process], str]
+
+
+def peak_mib(pid: int) -> float:
+    """Peak resident memory of one process in MiB (VmHWM, proc(5)); 0 when it has gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    lines = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return next((int(line.split()[1]) / 1024 for line in lines), 0.0)
+
+
+def command_name(process: psutil.Process) -> str:
+    """The script or module a process runs: what a reader knows it by."""
+    words = process.cmdline()
+    if not words:
+        return process.name()
+    if "-m" in words[1:-1]:
+        return words[words.index("-m") + 1]
+    if "python" in Path(words[0]).name and len(words) > 1 and not words[1].startswith("-"):
+        return Path(words[1]).name
+    return Path(words[0]).name
+
+
+class Watch:
+    """Samples every descendant's peak memory five times a second, from its own thread.
+
+    ``peaks`` maps a role to the highest peak, in MiB, that any one process of that role reached.
+    """
+
+    def __init__(self, roots: Sequence[int], role: Role = command_name) -> None:
+        self.peaks: dict[str, float] = {}
+        self._roots, self._role = list(roots), role
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def add(self, pid: int) -> None:
+        self._roots.append(pid)
+
+    def _run(self) -> None:
+        while not self._over.wait(0.2):
+            for root in list(self._roots):
+                self._sample(root)
+
+    def _sample(self, root: int) -> None:
+        with contextlib.suppress(psutil.Error):
+            top = psutil.Process(root)
+            for process in [top, *top.children(recursive=True)]:
+                with contextlib.suppress(psutil.Error):
+                    role = self._role(process)
+                    self.peaks[role] = max(self.peaks.get(role, 0.0), peak_mib(process.pid))
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nothing listens on now."""
+    with contextlib.ExitStack() as stack:
+        found = []
+        for _ in range(count):
+            listener = stack.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            found.append(listener.getsockname()[1])
+        return found
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str], log: Path, environment: Mapping[str, str], cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own, its output in ``log``; the whole session ends with it."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=dict(environment),
+            cwd=cwd,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        end_session(process)
+
+
+def end_session(process: subprocess.Popen[bytes], patience: float = 10) -> None:
+    """Ask a process's session to end, then kill what is left of it and its descendants."""
+    family = [process.pid]
+    with contextlib.suppress(psutil.Error):
+        family += [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(patience)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for pid in family[1:]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait(patience)
