@@ -17,6 +17,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
 HEADER = "tenant_schema"
 PUBLIC = "public"
+RETRIES = 20
+LONGEST_PAUSE = 30
 QUEUES = ("rounds", "aggregation", "benchmarks", "provenance")
 
 
@@ -26,12 +28,26 @@ class TenantMismatch(RuntimeError):
 
 class TenantTask(Task):  # type: ignore[misc]
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        from django.db import connection
-        from django_tenants.utils import schema_context
+        from django.db import InterfaceError, OperationalError
 
         if self.request.called_directly or self.request.is_eager:
             return super().__call__(*args, **kwargs)
         schema = self.request.get(HEADER)
+        try:
+            return self._run_in(schema, args, kwargs)
+        except (OperationalError, InterfaceError) as error:
+            # The database is away. A tick is followed by the next one; other work is tried again.
+            if self.request.expires:
+                raise
+            pause = min(2**self.request.retries, LONGEST_PAUSE)
+            raise self.retry(
+                exc=error, countdown=pause, max_retries=RETRIES, headers={HEADER: schema}
+            ) from error
+
+    def _run_in(self, schema: str | None, args: Any, kwargs: Any) -> Any:
+        from django.db import connection
+        from django_tenants.utils import schema_context
+
         # Whatever the process did before, it starts from the public schema.
         connection.set_schema_to_public()
         if schema != PUBLIC and not _is_active(schema):

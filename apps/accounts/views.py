@@ -8,6 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from apps.accounts.selectors import memberships_of
+from apps.common.urls import organization_url
 
 
 @require_safe
@@ -16,7 +17,7 @@ def home(request: HttpRequest) -> HttpResponse:
     """A member's organization; a choice for members of several; the health page for an operator."""
     memberships = list(memberships_of(user=request.user))
     if len(memberships) == 1:
-        return redirect(f"/o/{memberships[0].organization.slug}/")
+        return redirect(organization_url(memberships[0].organization.slug, "home"))
     if not memberships and request.user.is_operator:
         return redirect("operator")
     return render(request, "accounts/home.html", {"memberships": memberships})

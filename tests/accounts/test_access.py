@@ -130,3 +130,20 @@ def test_the_admin_only_looks(operator):
             assert operator.get(page).status_code == 200, name
             assert operator.post(page, {}).status_code == 403, name
             assert operator.post(reverse(f"{name}_delete", args=[row.pk])).status_code == 403
+
+
+def test_a_forgotten_password_goes_by_mail(client, mailoutbox, caplog):
+    response = client.post(
+        "/accounts/password/reset/", {"email": "admin@northwind.example"}, secure=True
+    )
+    assert response.status_code == 302
+    (letter,) = mailoutbox
+    link = next(word for word in letter.body.split() if "/accounts/password/reset/key/" in word)
+    assert link.startswith("https://")
+    assert link not in caplog.text
+
+
+def test_a_strangers_address_gets_no_letter(client, mailoutbox):
+    response = client.post("/accounts/password/reset/", {"email": "x@x.example"}, secure=True)
+    assert response.status_code == 302
+    assert not any("/key/" in letter.body for letter in mailoutbox)

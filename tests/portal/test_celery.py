@@ -11,7 +11,7 @@ import pytest
 from celery.contrib.testing.worker import start_worker
 from celery.signals import task_failure
 from django.conf import settings
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django_tenants.utils import schema_context
 
 from portal.celery import HEADER, QUEUES, TenantMismatch, app
@@ -48,6 +48,13 @@ def task_retry(self: Any) -> None:
 @app.task(name="tests.chain")
 def task_chain() -> None:
     task_where.apply_async(queue=QUEUE)
+
+
+@app.task(name="tests.away", bind=True)
+def task_away(self: Any) -> None:
+    if self.request.retries == 0:
+        raise OperationalError("server closed the connection unexpectedly")
+    done.put(where())
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +104,19 @@ def test_the_tenant_travels_with_the_task():
 def test_retries_and_further_tasks_keep_it(task):
     sent_from("t_northwind", task)
     assert done.get(timeout=30) == TENANT
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_database_that_is_away_is_waited_for():
+    sent_from("t_northwind", task_away)
+    assert done.get(timeout=30) == TENANT
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_tick_is_not_repeated_but_followed_by_the_next(failures):
+    sent_from("public", task_away, expires=60)
+    assert isinstance(failures.get(timeout=30), OperationalError)
+    assert done.empty()
 
 
 @pytest.mark.usefixtures("worker")
