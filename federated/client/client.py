@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from federated.client.agent import SiteAgent
 from federated.client.files import folder_make
 from federated.client.global_model import GlobalModel
@@ -49,7 +51,8 @@ class FederatedClient:
 
     ``credentials`` is the PEM that ``federated join`` wrote; its folder is the site's home, which
     keeps the ledger, the key share and what was signed. ``tenant_id`` must be the organization in
-    the certificate. Use it as a context manager, or call close(), to end an agent it started.
+    the certificate. ``progress`` shows a bar while receive_update waits; ``transport`` replaces the
+    network (httpx). Use it as a context manager, or call close(), to end an agent it started.
 
     Raises NotFound or CredentialsExposed for the file, Forbidden for another organization's.
     """
@@ -61,6 +64,7 @@ class FederatedClient:
         credentials: str | os.PathLike[str],
         *,
         progress: bool = True,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.home = SiteHome.of(credentials)
         organization = self.home.credentials.organization
@@ -70,7 +74,9 @@ class FederatedClient:
                 f"{organization!r}"
             )
         self.tenant_id = tenant_id
-        self.api = CoordinatorAPI.for_site(coordinator_url, self.home.credentials)
+        self.api = CoordinatorAPI.for_site(
+            coordinator_url, self.home.credentials, transport=transport
+        )
         self._site = Site(self.home, self.api, log.info)
         self._url = coordinator_url
         self._progress = progress

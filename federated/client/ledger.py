@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,35 +61,37 @@ class Ledger:
     def __init__(self, path: Path, *, now: Callable[[], datetime] = _utc_now) -> None:
         self.path = path
         self._now = now
+        self._lock = threading.Lock()
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        with self._connection() as connection:
-            connection.executescript(SCHEMA)
+        self._db = sqlite3.connect(
+            path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        self._db.row_factory = sqlite3.Row
+        # FULL with a write-ahead log: one sync a transaction, and it is on the disk after.
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        self._db.executescript(SCHEMA)
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        with closing(
-            sqlite3.connect(self.path, timeout=LOCK_SECONDS, isolation_level=None)
-        ) as connection:
-            connection.row_factory = sqlite3.Row
-            # EXTRA also syncs the folder, so that a committed charge survives a power cut.
-            connection.execute("PRAGMA synchronous = EXTRA")
-            connection.execute("PRAGMA foreign_keys = ON")
-            yield connection
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with self._connection() as connection:
-                connection.execute("BEGIN IMMEDIATE")
+        """Between threads by the lock, between processes by BEGIN IMMEDIATE."""
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
                 try:
-                    yield connection
-                    connection.execute("COMMIT")
+                    yield self._db
+                    self._db.execute("COMMIT")
                 except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
                     raise
-        except sqlite3.OperationalError as error:
-            raise Unavailable(f"{self.path}: {error}") from error
+            except sqlite3.OperationalError as error:
+                raise Unavailable(f"{self.path}: {error}") from error
 
     def allot(self, dataset: str, unit: str, allotment: Allotment) -> None:
         """Set what the organization grants an account; takes effect from the next charge on."""
@@ -231,7 +234,7 @@ class Ledger:
 
     def charged(self, job_id: str, round: int, attempt: int) -> str | None:
         """The digest of the cohort that an attempt was charged for; None if it was not."""
-        with self._connection() as db:
+        with self._transaction() as db:
             return _charged(db, job_id, round, attempt)
 
     def return_unused(self, job_id: str) -> int:
@@ -251,7 +254,7 @@ class Ledger:
 
     def open_jobs(self) -> list[str]:
         """Jobs that were reserved and have not ended here."""
-        with self._connection() as db:
+        with self._transaction() as db:
             rows = db.execute("SELECT job_id FROM job WHERE NOT ended ORDER BY at").fetchall()
             return [row["job_id"] for row in rows]
 
@@ -268,7 +271,7 @@ class Ledger:
 
     def lifetime_epsilon(self, dataset: str, unit: str, delta: float) -> float:
         """What was ever spent on an account, as epsilon at ``delta``."""
-        with self._connection() as db:
+        with self._transaction() as db:
             return rho_to_epsilon(rho_of(db, dataset, unit, "committed", ""), delta)
 
     def _check_queries(

@@ -1,0 +1,3 @@
+from tests.federated.protocol.conftest import consortium
+
+__all__ = ["consortium"]
