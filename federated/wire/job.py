@@ -194,7 +194,7 @@ class PrivacySpec(Message):
     clipping_norm: Positive
     units: Annotated[int, Field(ge=1, le=2**20)]
     colluding: Annotated[int, Field(ge=1)]
-    noise_sigma: Annotated[float, Field(strict=False, ge=0)]
+    noise_sigma: Annotated[float, Field(strict=False, ge=0, le=1e15)]
 
     @model_validator(mode="after")
     def _consistent(self) -> PrivacySpec:

@@ -1,0 +1,134 @@
+"""A job's bundle verifies offline; an event edited afterwards is named."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.db import connection
+from django_tenants.utils import schema_context
+
+from apps.federation.models import Job
+from apps.provenance.models import Event
+from federated.client.verify_rounds import round_checks
+from federated.provenance.verify import verify_bundle
+from federated.wire.round import Reason
+from tests.conftest import owner_role
+from tests.federation.test_job_whole import play
+from tests.federation.world import World, current
+
+
+@pytest.fixture
+def job(world: World) -> Job:
+    """A finished job whose first attempt was abandoned after it closed."""
+    job = world.start()
+    found = world.to_charging(job)
+    no = world["lakeside"].refusal(found, reason=Reason.BUDGET_EXCEEDED, detail="0.2 too much")
+    answer = world["lakeside"].post(f"jobs/{job.pk}/rounds/1/1/refusal", no)
+    assert answer.status_code == 201
+    play(world, job)
+    assert job.state == Job.State.FINISHED
+    return job
+
+
+def exported(world: World, job: Job, by: str = "summit") -> dict[str, Any]:
+    answer = world[by].get(f"jobs/{job.pk}/bundle")
+    assert answer.status_code == 200, answer.content
+    bundle: dict[str, Any] = json.loads(answer.content)
+    return bundle
+
+
+def failed(bundle: dict[str, Any]) -> list[str]:
+    report = verify_bundle(bundle, checks=[round_checks])
+    return [f"{c.name}: {c.detail}" for c in report.checks if c.status == "failed"]
+
+
+def test_a_bundle_verifies(world: World, job: Job) -> None:
+    bundle = exported(world, job)
+    assert failed(bundle) == []
+    record = bundle["sections"]["jobs"][0]
+    rounds = [(t["context"]["round"], t["context"]["attempt"]) for t in record["attempts"]]
+    assert rounds == [(1, 1), (1, 2), (2, 1)]
+    assert [t["release"] is not None for t in record["attempts"]] == [False, True, True]
+    assert (len(record["verdicts"]), len(record["refusals"])) == (6, 1)
+    names = [c.name for c in verify_bundle(bundle, checks=[round_checks]).checks]
+    assert sum("release" in name for name in names) == 3
+
+
+def test_the_bundle_holds_every_event_of_the_job_and_no_others(world: World, job: Job) -> None:
+    world.propose()
+    bundle = exported(world, job)
+    events = [json.loads(e["canonical"]) for log in bundle["logs"] for e in log["events"]]
+    subjects = {(e["subject"]["kind"], e["subject"]["id"]) for e in events}
+    assert subjects == {("job", str(job.pk)), ("key_epoch", job.wire.key_epoch)}
+    count = Event.objects.filter(subject_kind="job", subject_id=str(job.pk)).count()
+    assert sum(e["subject"]["kind"] == "job" for e in events) == count
+
+
+def test_an_edited_event_is_named(world: World, job: Job) -> None:
+    assert failed(exported(world, job)) == []
+    target = Event.objects.filter(tag="federation:round:released").order_by("created_at").first()
+    assert target is not None
+    index = target.leaf.log_index
+    edited = bytes(target.canonical).replace(b'"round":1', b'"round":7')
+    with owner_role(), connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE provenance_event DISABLE TRIGGER USER")
+        cursor.execute(
+            "UPDATE provenance_event SET canonical = %s WHERE id = %s", [edited, target.pk]
+        )
+        cursor.execute("ALTER TABLE provenance_event ENABLE TRIGGER USER")
+    said = failed(exported(world, job))
+    assert any(str(target.pk) in line and str(index) in line for line in said), said
+    assert any("federation:round:released" in line for line in said), said
+
+
+def test_an_export_is_an_event_of_its_own_log(world: World, job: Job) -> None:
+    exported(world, job)
+    with schema_context("t_summit"):
+        assert Event.objects.filter(tag="audit:bundle:exported").count() == 1
+    with schema_context("t_lakeside"):
+        assert not Event.objects.filter(tag="audit:bundle:exported").exists()
+
+
+def test_the_log_in_pages(world: World, job: Job) -> None:
+    seen: list[str] = []
+    after = ""
+    while True:
+        query = f"log?log=consortium&limit=7&after={after}"
+        told = world["summit"].get(query).json()
+        seen += [row["event"]["tag"] for row in told["events"]]
+        after = told["next_cursor"]
+        if after is None:
+            break
+    expected = Event.objects.filter(subject_kind="job", subject_id=str(job.pk))
+    assert seen == list(expected.order_by("created_at", "id").values_list("tag", flat=True))
+    assert world["harbor"].get("log?log=consortium").json()["events"] == []
+
+
+def test_the_own_log_is_the_organizations(world: World, job: Job) -> None:
+    exported(world, job)
+    tags = [r["event"]["tag"] for r in world["summit"].get("log").json()["events"]]
+    assert "audit:bundle:exported" in tags
+    others = [r["event"]["tag"] for r in world["harbor"].get("log").json()["events"]]
+    assert "audit:bundle:exported" not in others
+
+
+@pytest.mark.parametrize("query", ["log=other", "after=zzz", "limit=0", "limit=x"])
+def test_a_bad_query_is_said(world: World, query: str) -> None:
+    answer = world["summit"].get(f"log?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+
+
+def test_the_overview_for_the_job_page(world: World, job: Job) -> None:
+    from apps.federation.selectors.overview import job_overview
+
+    shown = job_overview(job)
+    assert (shown.rounds_done, shown.rounds_total, shown.attempts_charged) == (2, 2, 2)
+    assert [line.round.attempt for line in shown.rounds] == [1, 2, 1]
+    assert shown.rounds[0].refusals == [("lakeside", "budget_exceeded", "0.2 too much")]
+    assert shown.rounds[1].phase_seconds.keys() == {"collecting", "charging", "decrypting"}
+    assert shown.epsilon_spent == shown.epsilon_whole
+    assert shown.events[0].body.tag == "federation:verdict:accepted"
+    assert current(job).number == 2
