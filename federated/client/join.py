@@ -11,6 +11,7 @@ import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -62,20 +63,21 @@ class JoinToken:
         return cls(found.group(), found["slug"], found["ca"])
 
 
-def site_join(url: str, token: str, home: str | Path) -> SiteHome:
+def site_join(url: str, token: str, home: str | Path, **options: Any) -> SiteHome:
     """Join as the token's organization and write the site's folder.
 
     Run again after a lost answer with the same token and folder, it sends the same keys and gets
-    the same certificate. Raises InvalidInput for a malformed token, Conflict where the folder or
-    the token is used, TlsFailed where the coordinator is not the one that the token names.
+    the same certificate. ``options`` are CoordinatorAPI's. Raises InvalidInput for a malformed
+    token, Conflict where the folder or the token is used, TlsFailed where the coordinator is not
+    the one that the token names.
     """
     parsed = JoinToken.parse(token)
     folder = SiteHome.create(home)
-    authority = authority_fetch(url, parsed.ca_fingerprint)
+    authority = authority_fetch(url, parsed.ca_fingerprint, **options)
     pending = folder.path / "joining.key"
     key = _signing_key(pending)
     encryption = _encryption_key(folder.path / "encryption.key")
-    api = CoordinatorAPI(url, trusting((authority,)))
+    api = CoordinatorAPI(url, trusting((authority,)), **options)
     try:
         answer = api.join(
             JoinRequest(
@@ -98,7 +100,7 @@ def site_join(url: str, token: str, home: str | Path) -> SiteHome:
     return folder
 
 
-def authority_fetch(url: str, expected: str) -> x509.Certificate:
+def authority_fetch(url: str, expected: str, **options: Any) -> x509.Certificate:
     """The consortium's CA certificate, if it has the expected fingerprint.
 
     Raises TlsFailed for any other: somebody else answers at this address.
@@ -107,7 +109,7 @@ def authority_fetch(url: str, expected: str) -> x509.Certificate:
     blind.minimum_version = ssl.TLSVersion.TLSv1_3
     blind.check_hostname = False
     blind.verify_mode = ssl.CERT_NONE
-    api = CoordinatorAPI(url, blind)
+    api = CoordinatorAPI(url, blind, **options)
     try:
         content = api.authority()
     finally:

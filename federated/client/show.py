@@ -16,7 +16,7 @@ def ledger_tables(ledger: Ledger, report: LedgerReport) -> list[Table]:
     """Accounts with what is spent, reserved and left, and every charge."""
     accounts = Table(title=f"Privacy accounts of {report.organization}")
     for column in ("data set", "unit", "allotted", "spent", "reserved rho", "lifetime", "period"):
-        accounts.add_column(column)
+        accounts.add_column(column, overflow="fold")
     for account in report.accounts:
         lifetime = ledger.lifetime_epsilon(account.dataset, account.unit, account.allotted_delta)
         accounts.add_row(
@@ -30,7 +30,7 @@ def ledger_tables(ledger: Ledger, report: LedgerReport) -> list[Table]:
         )
     charges = Table(title="Charges")
     for column in ("job", "round", "attempt", "rho", "state", "cohort", "at"):
-        charges.add_column(column)
+        charges.add_column(column, overflow="fold")
     for charge in report.charges:
         charges.add_row(
             charge.job_id[:8],
@@ -48,7 +48,7 @@ def curve_table(job_id: str, points: list[dict[str, Any]]) -> Table:
     """Held-out AUC by round; an AUC of one class alone is undefined and said so."""
     table = Table(title=f"Job {job_id[:8]}: held-out AUC, known to this site alone")
     for column in ("round", "AUC", "rows", ""):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for point in points:
         value = point["auc"]
         shown = "undefined (one class)" if value is None else f"{value:.3f}"
