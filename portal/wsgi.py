@@ -9,4 +9,9 @@ os.environ.setdefault("FSC_DB_POOL", "1")
 
 from django.core.wsgi import get_wsgi_application
 
+from portal.celery import app
+
+# Celery's current app is one a thread; without a default, a request's thread would make an app of
+# its own that looks for a broker that is not there.
+app.set_default()
 application = get_wsgi_application()
