@@ -95,7 +95,6 @@ class JobRow:
 class EventRow:
     label: str
     tag: str
-    subject: str
     actor: str
     at: datetime
     leaf: int | None
@@ -217,6 +216,7 @@ class JobPage:
     spec_digest: str
     key_epoch: str
     events: list[EventRow]
+    events_all: int
     log_note: str
     may_decide: bool
     may_cancel: bool

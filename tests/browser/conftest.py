@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connection
 
 from tests.browser.server import PortalServer
 from tests.conftest import PASSWORD
@@ -39,6 +40,8 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield browser
         browser.close()
+        # Code beside a running loop has a connection of its own.
+        connection.close()
 
 
 @pytest.fixture

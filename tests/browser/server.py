@@ -44,6 +44,10 @@ class PortalServer:
     def _serve(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         environ["wsgi.url_scheme"] = "https"
         with self.quiet:
+            # It takes an open transaction for a spoilt connection; Django's test client, which
+            # leaves it out too, connects it again after each of its own requests.
+            for signal in (request_started, request_finished):
+                signal.disconnect(close_old_connections)
             response = self._application(environ, start_response)
             try:
                 return list(response)
@@ -53,9 +57,6 @@ class PortalServer:
     @contextmanager
     def running(self) -> Iterator[PortalServer]:
         self._shared.inc_thread_sharing()
-        # An open transaction looks like a spoilt connection to them.
-        for signal in (request_started, request_finished):
-            signal.disconnect(close_old_connections)
         self._thread.start()
         try:
             yield self

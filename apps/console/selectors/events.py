@@ -12,8 +12,9 @@ from apps.federation.models import Job
 from apps.provenance import selectors as provenance
 from apps.provenance.models import Event
 from apps.provenance.selectors import LoggedEvent
+from federated.provenance.events import EventActor
 
-JOB_EVENTS_SHOWN = 40
+JOB_EVENTS_SHOWN = 18
 
 
 def logged_rows(found: Iterable[Event]) -> list[pages.EventRow]:
@@ -21,13 +22,14 @@ def logged_rows(found: Iterable[Event]) -> list[pages.EventRow]:
     return [_row(event) for event in provenance.events_logged(list(found))]
 
 
-def job_event_rows(job: Job) -> list[pages.EventRow]:
-    """The newest events of a job that the caller was found to take part in.
+def job_event_rows(job: Job) -> tuple[list[pages.EventRow], int]:
+    """The newest events of a job that the caller was found to take part in, and how many it has.
 
     They are in the consortium's log, which an organization's role cannot read by itself.
     """
     with as_coordinator():
-        return logged_rows(provenance.events(subject=("job", job.pk))[:JOB_EVENTS_SHOWN])
+        found = provenance.events(subject=("job", job.pk))
+        return logged_rows(found[:JOB_EVENTS_SHOWN]), found.count()
 
 
 def log_note(slug: str = "") -> str:
@@ -40,14 +42,18 @@ def _row(event: LoggedEvent) -> pages.EventRow:
     return pages.EventRow(
         label=_label(body.tag, body.data.get("round"), body.data.get("attempt")),
         tag=body.tag,
-        subject=f"{body.subject.kind} {body.subject.id[:12]}",
-        actor=body.actor.name,
+        actor=_actor(body.actor),
         at=body.time,
         leaf=event.log_index,
         checkpoint=event.checkpoint_size,
         block=None if anchor is None else anchor.block_number,
         transaction="" if anchor is None else anchor.tx_hash,
     )
+
+
+def _actor(actor: EventActor) -> str:
+    """A site by its organization, which is what others know it by; people by their name."""
+    return actor.organization if actor.kind == "site" and actor.organization else actor.name
 
 
 def _label(tag: str, number: object, attempt: object) -> str:

@@ -39,6 +39,7 @@ def job_page(*, membership: Membership, job_id: Any) -> pages.JobPage:
     spent = epsilons(spec, charged)
     released = [attempt for attempt in attempts if attempt.state == Round.State.RELEASED]
     acting = membership.role in ACTING
+    events, events_all = job_event_rows(job)
     return pages.JobPage(
         id=str(job.pk),
         title=job_title(spec),
@@ -64,7 +65,8 @@ def job_page(*, membership: Membership, job_id: Any) -> pages.JobPage:
         model_step=len(released),
         spec_digest=job.spec_digest,
         key_epoch=spec.key_epoch,
-        events=job_event_rows(job),
+        events=events,
+        events_all=events_all,
         log_note=log_note(),
         may_decide=acting and _waits_for(job, own),
         may_cancel=acting and not job.ended,
@@ -107,17 +109,17 @@ def _key_id(public_key: str) -> str:
 
 def _round(attempt: Round, participants: Iterable[str]) -> pages.RoundRow:
     members = set(attempt.members) or {c.organization for c in attempt.contributions.all()}
-    verdicts = list(attempt.verdicts.all())
+    verdicts, refusals = list(attempt.verdicts.all()), list(attempt.refusals.all())
     return pages.RoundRow(
         number=attempt.number,
         attempt=attempt.attempt,
         state=attempt.state,
-        reason=attempt.reason,
+        reason=attempt.reason.partition(":")[0] if refusals else attempt.reason,
         cohort=[(name, name in members) for name in participants],
         phase_seconds=_phases(attempt),
         refusals=[
             pages.RefusalRow(organization=r.organization, reason=r.reason, detail=r.detail)
-            for r in attempt.refusals.all()
+            for r in refusals
         ],
         agree=sum(verdict.agrees for verdict in verdicts),
         disagree=[verdict.organization for verdict in verdicts if not verdict.agrees],
