@@ -35,9 +35,7 @@ class Row:
     unit: str
 
 
-def spread(
-    case: str, system: str, metric: str, values: Sequence[float], unit: str
-) -> list[Row]:
+def spread(case: str, system: str, metric: str, values: Sequence[float], unit: str) -> list[Row]:
     """The median over repeats under ``metric``; its minimum and maximum as rows of their own."""
     if not values:
         raise ValueError(f"{case}, {system}: {metric} has no measured value")
@@ -83,9 +81,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def write(
-    name: str, rows: Iterable[Row], facts: Mapping[str, object], folder: Path = VAR
-) -> Path:
+def write(name: str, rows: Iterable[Row], facts: Mapping[str, object], folder: Path = VAR) -> Path:
     """Write ``folder/name.json``, whole or not at all, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
@@ -120,6 +116,26 @@ def ratios(rows: Sequence[Row], metrics: Iterable[str]) -> list[Ratio]:
     return found
 
 
+def _table(rows: Sequence[Row]) -> Table:
+    """All rows, one line a metric: a minimum and maximum stand beside their median."""
+    known = {(row.case, row.system, row.metric): row.value for row in rows}
+    table = Table("metric", "value", "unit", "min to max", title="Measured")
+    block = None
+    for row in rows:
+        if row.metric.endswith(("(min)", "(max)")):
+            continue
+        if (row.system, row.case) != block:
+            block = (row.system, row.case)
+            table.add_section()
+            table.add_row(f"[bold]{row.system}[/]: {row.case}")
+        ends = [
+            known.get((row.case, row.system, f"{row.metric} ({end})")) for end in ("min", "max")
+        ]
+        reach = " to ".join(f"{end:.4g}" for end in ends if end is not None)
+        table.add_row(row.metric, f"{row.value:.4g}", row.unit, reach)
+    return table
+
+
 def show(
     rows: Sequence[Row],
     metrics: Iterable[str],
@@ -128,10 +144,7 @@ def show(
 ) -> None:
     """Print all rows, then each peer against this project, then what was not measured and why."""
     console = console or Console()
-    table = Table("case", "system", "metric", "value", "unit", title="Measured")
-    for row in rows:
-        table.add_row(row.case, row.system, row.metric, f"{row.value:.4g}", row.unit)
-    console.print(table)
+    console.print(_table(rows))
     compared = ratios(rows, metrics)
     if compared:
         table = Table("metric", "peer", "this project", "peer / this project", title="Ratios")

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -38,15 +38,39 @@ def command_name(process: psutil.Process) -> str:
     return Path(words[0]).name
 
 
+def family(roots: Iterable[int]) -> set[int]:
+    """Every process of the roots' sessions and all their descendants, orphans too (proc(5))."""
+    found, parents = set(roots), {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        pid, parents[pid] = int(folder.name), int(fields[1])
+        if int(fields[3]) in found:
+            found.add(pid)
+    grown = True
+    while grown:
+        more = {pid for pid, parent in parents.items() if parent in found} - found
+        found |= more
+        grown = bool(more)
+    return found & parents.keys()
+
+
 class Watch:
-    """Samples every descendant's peak memory five times a second, from its own thread.
+    """Samples the peak memory of started processes' families, from a thread of its own.
 
     ``peaks`` maps a role to the highest peak, in MiB, that any one process of that role reached.
+    A process that lives for less than ``pause`` seconds may be missed.
     """
 
-    def __init__(self, roots: Sequence[int], role: Role = command_name) -> None:
+    def __init__(
+        self, roots: Iterable[int] = (), role: Role = command_name, pause: float = 0.25
+    ) -> None:
         self.peaks: dict[str, float] = {}
-        self._roots, self._role = list(roots), role
+        self._roots, self._role, self._pause = list(roots), role, pause
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -62,17 +86,12 @@ class Watch:
         self._roots.append(pid)
 
     def _run(self) -> None:
-        while not self._over.wait(0.2):
-            for root in list(self._roots):
-                self._sample(root)
-
-    def _sample(self, root: int) -> None:
-        with contextlib.suppress(psutil.Error):
-            top = psutil.Process(root)
-            for process in [top, *top.children(recursive=True)]:
+        while not self._over.wait(self._pause):
+            for pid in family(self._roots):
                 with contextlib.suppress(psutil.Error):
-                    role = self._role(process)
-                    self.peaks[role] = max(self.peaks.get(role, 0.0), peak_mib(process.pid))
+                    peak = peak_mib(pid)
+                    role = self._role(psutil.Process(pid))
+                    self.peaks[role] = max(self.peaks.get(role, 0.0), peak)
 
 
 def free_ports(count: int) -> list[int]:
@@ -108,17 +127,13 @@ def started(
 
 
 def end_session(process: subprocess.Popen[bytes], patience: float = 10) -> None:
-    """Ask a process's session to end, then kill what is left of it and its descendants."""
-    family = [process.pid]
-    with contextlib.suppress(psutil.Error):
-        family += [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    """Ask a process's session to end, then kill what is left of its family."""
+    left = family([process.pid])
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(patience)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    for pid in family[1:]:
+    for pid in left | family([process.pid]):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.wait(patience)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from tests.bench.frame import VAR
@@ -35,7 +36,7 @@ class Run:
 
     def rounds(self) -> list[float]:
         """Seconds from the start of each round to the start of the next."""
-        return [later - start for start, later in zip(self.starts, self.starts[1:], strict=False)]
+        return [later - start for start, later in pairwise(self.starts)]
 
 
 @dataclass(frozen=True)

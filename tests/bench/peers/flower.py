@@ -34,7 +34,7 @@ def run(*, rounds: int, secure: bool, simulated: bool = False, limit: float = 60
     variables = ENVIRONMENT.variables(FLWR_HOME=str(folder))
     begun = time.monotonic()
     with contextlib.ExitStack() as stack:
-        watch = stack.enter_context(Watch([]))
+        watch = stack.enter_context(Watch())
 
         def start(name: str, *arguments: str) -> None:
             command = [ENVIRONMENT.program(name), *arguments]
