@@ -5,6 +5,7 @@ DomainError
    . TooLarge              over a size limit
    . SignatureInvalid      a signature does not verify
    . ProofInvalid          a zero-knowledge proof does not verify
+   . MaskKeyInvalid        the released sum of mask keys is out of range
  x NotAuthenticated        no credential, or one that is not known
  x Forbidden               known, but not allowed
  x NotFound                absent, or another organization's
@@ -68,6 +69,11 @@ class SignatureInvalid(InvalidInput):
 class ProofInvalid(InvalidInput):
     code = "proof_invalid"
     title = "The proof does not verify"
+
+
+class MaskKeyInvalid(InvalidInput):
+    code = "mask_key_invalid"
+    title = "A mask key was out of range"
 
 
 class NotAuthenticated(DomainError):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from federated.aggregation.base import Sealed, Sink, Total, Vector
 from federated.crypto import proofs
 from federated.crypto.packing import SlotLayout
 from federated.crypto.paillier import PublicKey
@@ -38,37 +39,43 @@ class PackedAggregator:
     def ciphertexts_per_contribution(self) -> int:
         return self.layout.plaintexts(self._dimension)
 
+    @property
+    def masked_bytes(self) -> int:
+        return 0
+
     def encrypt(
-        self, vector: NDArray[np.int64], *, context: bytes, organization: str
-    ) -> tuple[list[bytes], bytes]:
+        self, vector: Vector, *, context: bytes, organization: str, sink: Sink | None = None
+    ) -> Sealed:
         """Ciphertexts of ``vector`` (shape (dimension,), noise included) and their proof.
 
         Each call draws fresh randomness: store what it returns and resend those bytes, or two
-        encryptions of one noisy vector go out. Raises InvalidInput for another shape or dtype.
+        encryptions of one noisy vector go out. ``sink`` gets nothing. Raises InvalidInput for
+        another shape or dtype.
         """
-        if vector.shape != (self._dimension,) or vector.dtype != np.int64:
+        values = vector if isinstance(vector, np.ndarray) else np.concatenate(list(vector))
+        if values.shape != (self._dimension,) or values.dtype != np.int64:
             raise InvalidInput(
-                f"vector has shape {vector.shape} and type {vector.dtype}: "
+                f"vector has shape {values.shape} and type {values.dtype}: "
                 f"({self._dimension},) and int64 are allowed"
             )
-        plaintexts = self.layout.pack(vector)
+        plaintexts = self.layout.pack(values)
         encryptions = [self.public_key.encrypt(plaintext) for plaintext in plaintexts]
         proof = proofs.prove(
             self.public_key, plaintexts, encryptions, context=context, organization=organization
         )
         ciphertexts = [self.public_key.encode_ciphertext(e.ciphertext) for e in encryptions]
-        return ciphertexts, proof.encode(self.public_key)
+        return Sealed(tuple(ciphertexts), proof.encode(self.public_key))
 
-    def verify(
-        self, ciphertexts: Sequence[bytes], proof: bytes, *, context: bytes, organization: str
-    ) -> None:
+    def verify(self, sealed: Sealed, *, context: bytes, organization: str) -> None:
         """Check one contribution before it may be summed.
 
         Raises InvalidInput for a wrong number of ciphertexts or an impossible one, ProofInvalid
         for a proof that is not for exactly these, by this organization, in this context.
         """
-        values = self._decode_contribution(ciphertexts)
-        decoded = proofs.PlaintextProof.decode(self.public_key, proof, len(values))
+        if sealed.masked is not None:
+            raise InvalidInput("a packed contribution has no masked vector beside it")
+        values = self._decode_contribution(sealed.ciphertexts)
+        decoded = proofs.PlaintextProof.decode(self.public_key, sealed.proof)
         proofs.verify(self.public_key, values, decoded, context=context, organization=organization)
 
     def combine(self, contributions: Sequence[Sequence[bytes]]) -> list[bytes]:
@@ -87,8 +94,20 @@ class PackedAggregator:
             for column in zip(*rows, strict=True)
         ]
 
-    def decode(self, plaintexts: Sequence[int], contributors: int) -> NDArray[np.int64]:
+    def total(self) -> None:
+        return None
+
+    def decode(
+        self,
+        plaintexts: Sequence[int],
+        contributors: int,
+        *,
+        context: bytes = b"",
+        total: Total | None = None,
+    ) -> NDArray[np.int64]:
         """The sum, shape (dimension,); a coordinate out of range wraps (SlotLayout.unpack)."""
+        if total is not None:
+            raise InvalidInput("packed contributions have no total of masked vectors")
         sums = self.layout.unpack(
             plaintexts, self._dimension, contributors=contributors, modulus=self.public_key.n
         )

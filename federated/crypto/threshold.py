@@ -156,8 +156,8 @@ def deal(
 ) -> Dealt:
     """Make a key and its shares; the factors are dropped before it returns.
 
-    Takes about 2 to 10 s at 3072 bits. ``progress(primes_found, candidates_tested)`` is called a few
-    times a second. The caller sees all shares: run it in a ceremony on a machine of its own.
+    Takes about 2 to 10 s at 3072 bits. ``progress(primes_found, candidates_tested)`` is called a
+    few times a second. The caller sees all shares: run it in a ceremony on a machine of its own.
     Raises InvalidInput for a quorum that check_quorum refuses or an odd number of bits.
     """
     check_quorum(threshold, trustees, max_colluding)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from federated.aggregation.base import Sealed
 from federated.errors import InvalidInput
 from federated.privacy import discrete_gaussian
 from federated.protocol.identity import SiteIdentity, verify_signed
@@ -39,15 +40,15 @@ def contribution_make(
     if spec.privacy.noise_sigma > 0:
         vector = vector + discrete_gaussian.sample(spec.privacy.noise_sigma, vector.size)
     digest = context.digest()
-    ciphertexts, proof = aggregator_of(spec, epoch).encrypt(
+    sealed = aggregator_of(spec, epoch).encrypt(
         vector, context=bytes.fromhex(digest), organization=identity.organization
     )
     return identity.sign(
         Contribution(
             context=digest,
             organization=identity.organization,
-            ciphertexts=tuple(encode_bytes(ciphertext) for ciphertext in ciphertexts),
-            proof=encode_bytes(proof),
+            ciphertexts=tuple(encode_bytes(ciphertext) for ciphertext in sealed.ciphertexts),
+            proof=encode_bytes(sealed.proof),
         )
     )
 
@@ -71,8 +72,10 @@ def contribution_check(
             f"context: bound to {body.context[:16]}, this attempt's is {digest[:16]}"
         )
     aggregator_of(spec, epoch).verify(
-        [decode_bytes(ciphertext) for ciphertext in body.ciphertexts],
-        decode_bytes(body.proof),
+        Sealed(
+            tuple(decode_bytes(ciphertext) for ciphertext in body.ciphertexts),
+            decode_bytes(body.proof),
+        ),
         context=bytes.fromhex(digest),
         organization=body.organization,
     )

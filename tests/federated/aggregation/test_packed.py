@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,10 +34,10 @@ def test_the_decoded_sum_is_the_sum(seed, contributors):
     vectors = np.random.default_rng(seed).integers(-1000, 1001, (contributors, DIMENSION))
     contributions = []
     for organization, vector in zip(CAST, vectors, strict=False):
-        ciphertexts, proof = AGGREGATOR.encrypt(vector, context=CONTEXT, organization=organization)
-        assert len(ciphertexts) == AGGREGATOR.ciphertexts_per_contribution == 2
-        AGGREGATOR.verify(ciphertexts, proof, context=CONTEXT, organization=organization)
-        contributions.append(ciphertexts)
+        sealed = AGGREGATOR.encrypt(vector, context=CONTEXT, organization=organization)
+        assert len(sealed.ciphertexts) == AGGREGATOR.ciphertexts_per_contribution == 2
+        AGGREGATOR.verify(sealed, context=CONTEXT, organization=organization)
+        contributions.append(sealed.ciphertexts)
     combined = AGGREGATOR.combine(contributions)
     assert combined == AGGREGATOR.combine(contributions[::-1])
     total = AGGREGATOR.decode(decrypt(combined), contributors)
@@ -60,26 +61,39 @@ def contribution():
 )
 def test_a_copy_for_another_context_or_organization_is_refused(contribution, bound):
     with pytest.raises(ProofInvalid):
-        AGGREGATOR.verify(*contribution, **bound)
+        AGGREGATOR.verify(contribution, **bound)
 
 
 def test_a_broken_or_missing_proof_is_refused(contribution):
-    ciphertexts, proof = contribution
+    proof = contribution.proof
     for broken in (b"", proof[:-1], proof[:-1] + bytes([proof[-1] ^ 1])):
         with pytest.raises(ProofInvalid):
-            AGGREGATOR.verify(ciphertexts, broken, context=CONTEXT, organization="northwind")
+            AGGREGATOR.verify(
+                replace(contribution, proof=broken), context=CONTEXT, organization="northwind"
+            )
 
 
 def test_a_contribution_of_another_shape_is_refused(contribution):
-    ciphertexts, proof = contribution
-    for wrong in ([], ciphertexts[:1], [*ciphertexts, ciphertexts[0]]):
+    ciphertexts = contribution.ciphertexts
+    for wrong in ((), ciphertexts[:1], (*ciphertexts, ciphertexts[0])):
         with pytest.raises(InvalidInput, match="ciphertexts"):
-            AGGREGATOR.verify(wrong, proof, context=CONTEXT, organization="northwind")
+            AGGREGATOR.verify(
+                replace(contribution, ciphertexts=wrong), context=CONTEXT, organization="northwind"
+            )
         with pytest.raises(InvalidInput, match="ciphertexts"):
             AGGREGATOR.combine([ciphertexts, wrong])
     with pytest.raises(InvalidInput, match="bytes"):
         AGGREGATOR.verify(
-            [ciphertexts[0], ciphertexts[1][1:]], proof, context=CONTEXT, organization="northwind"
+            replace(contribution, ciphertexts=(ciphertexts[0], ciphertexts[1][1:])),
+            context=CONTEXT,
+            organization="northwind",
+        )
+
+
+def test_a_packed_contribution_has_no_masked_vector(contribution):
+    with pytest.raises(InvalidInput, match="masked"):
+        AGGREGATOR.verify(
+            replace(contribution, masked="0" * 64), context=CONTEXT, organization="northwind"
         )
 
 
@@ -100,7 +114,7 @@ def test_a_vector_of_another_shape_or_type_is_refused(vector):
 def test_an_empty_or_too_large_cohort_is_refused(contribution):
     for count in (0, 5):
         with pytest.raises(InvalidInput, match="contributions"):
-            AGGREGATOR.combine([contribution[0]] * count)
+            AGGREGATOR.combine([contribution.ciphertexts] * count)
 
 
 def test_an_aggregator_that_does_not_fit_its_key_is_refused():
@@ -112,8 +126,8 @@ def test_an_aggregator_that_does_not_fit_its_key_is_refused():
 
 def test_a_sum_out_of_range_decodes_without_an_error():
     far = np.full(DIMENSION, np.iinfo(np.int64).max)
-    ciphertexts, _ = AGGREGATOR.encrypt(far, context=CONTEXT, organization="northwind")
-    assert AGGREGATOR.decode(decrypt(ciphertexts), 1).shape == (DIMENSION,)
+    sealed = AGGREGATOR.encrypt(far, context=CONTEXT, organization="northwind")
+    assert AGGREGATOR.decode(decrypt(sealed.ciphertexts), 1).shape == (DIMENSION,)
 
 
 def test_the_cryptography_needs_no_torch_and_no_phe():

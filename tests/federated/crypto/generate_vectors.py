@@ -87,9 +87,9 @@ def cipher_vectors() -> dict[str, Any]:
         key.encrypt(m, exponent=exponent) for m, exponent in zip(messages, exponents, strict=True)
     ]
     ciphertexts = [encryption.ciphertext for encryption in encryptions]
-    nonces = [(1000 + j, (1 << 700) + j) for j in range(len(messages))]
+    proof_nonce = (1000, (1 << 700) + 1)
     proof = proofs._prove_with(
-        key, messages, encryptions, nonces, context=b"context", organization="northwind"
+        key, messages, encryptions, proof_nonce, context=b"context", organization="northwind"
     )
     partials = {
         share.index: threshold.partial_decrypt(share, ciphertexts) for share in dealt.shares
@@ -111,7 +111,7 @@ def cipher_vectors() -> dict[str, Any]:
         "plaintext_proof": {
             "context": "context",
             "organization": "northwind",
-            "nonces": [[f"{m:x}", f"{e:x}"] for m, e in nonces],
+            "nonce": [f"{part:x}" for part in proof_nonce],
             "proof": proof.encode(key).hex(),
         },
         "threshold": {

@@ -71,7 +71,7 @@ def test_plaintext_proof(vectors):
         key,
         hexes(paillier["messages"]),
         encryptions,
-        [tuple(hexes(pair)) for pair in vector["nonces"]],
+        tuple(hexes(vector["nonce"])),
         **bound,
     )
     assert made.encode(key).hex() == vector["proof"]
