@@ -94,7 +94,13 @@ app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
-    broker_transport_options={"visibility_timeout": 600},
+    # A request that enqueues does not wait for a broker that is away: the next tick catches up.
+    broker_transport_options={
+        "visibility_timeout": 600,
+        "max_retries": 1,
+        "interval_start": 0,
+        "connect_retries_timeout": 1,
+    },
     broker_connection_retry_on_startup=True,
     worker_cancel_long_running_tasks_on_connection_loss=True,
     # States are in the database; nobody reads results from the broker.

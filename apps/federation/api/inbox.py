@@ -6,6 +6,7 @@ from django.core.cache import cache
 from django.utils import timezone
 from django.utils.http import parse_etags
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -39,6 +40,10 @@ class InboxView(SiteAPIView):
         return Response(inbox_of(slug).dump(), headers=headers)
 
     def _seen(self) -> None:
-        if cache.add(f"seen:{self.site.pk}", 1, SEEN_SECONDS):
+        try:
+            due = cache.add(f"seen:{self.site.pk}", 1, SEEN_SECONDS)
+        except RedisError:
+            due = False
+        if due:
             with as_coordinator():
                 Site.objects.filter(pk=self.site.pk).update(last_seen_at=timezone.now())

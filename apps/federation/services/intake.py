@@ -251,7 +251,9 @@ def _follow(row: Round, signed: Signed[Any]) -> None:
         case wire.ChargeReceipt():
             complete = row.receipts.count() == len(row.members)
         case wire.DecryptionShare():
-            complete = row.shares.count() >= epoch_of(row.job).threshold
+            complete = False
+            if row.shares.count() >= epoch_of(row.job).threshold:
+                enqueue("aggregation.round_release", row.pk)
         case wire.Verdict(agrees=False, organization=organization, detail=detail):
             reason = f"{organization} does not agree with the release of {row}: {detail}"
             machine.job_end(
