@@ -18,6 +18,7 @@ from tests.federation.world import (
     current,
     dealt,
     pass_deadline,
+    pass_grace,
     share_of,
     task_for,
     workers,
@@ -152,6 +153,27 @@ def test_a_refusal_to_charge_ends_the_attempt(world: World) -> None:
     assert current(job).attempt == 2
 
 
+def asked(world: World) -> list[str]:
+    return [s for s in EVERYBODY if Work.DECRYPT in [t.kind for t in world[s].inbox().tasks]]
+
+
+def test_as_many_trustees_are_asked_as_are_needed(world: World) -> None:
+    job = world.start(EVERYBODY)
+    found = world.to_decrypting(job, EVERYBODY)
+    assert asked(world) == ["lakeside", "northwind", "summit"]
+    no = world["summit"].refusal(found)
+    assert post(world, "summit", found, "refusal", no) == (201, "")
+    assert asked(world) == ["harbor", "lakeside", "northwind"]
+
+
+def test_all_trustees_are_asked_when_some_are_silent(world: World) -> None:
+    job = world.start(EVERYBODY)
+    found = world.to_decrypting(job, EVERYBODY)
+    world.all_work(("lakeside",), Work.DECRYPT)
+    pass_grace(found)
+    assert asked(world) == ["harbor", "northwind", "summit"]
+
+
 def test_releasing_twice_is_releasing_once(world: World) -> None:
     job = world.start()
     found = world.to_decrypting(job)
@@ -180,6 +202,7 @@ def test_a_share_after_the_release_is_late(world: World) -> None:
     job = world.start(EVERYBODY)
     found = world.to_decrypting(job, EVERYBODY)
     late = world["summit"].share(task_for(found))
+    pass_grace(found)
     world.all_work(("harbor", "lakeside", "northwind"), Work.DECRYPT)
     assert post(world, "summit", found, "share", late) == (409, "closed")
     assert Share.objects.filter(round=found).count() == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -213,9 +214,7 @@ class Site:
         )
 
     def do_decrypt(self, task: Task) -> Any:
-        answer = self.post(f"{self.path(task)}/share", self.share(task))
-        # With t shares already there, a late one is refused and nobody is the worse for it.
-        return answer
+        return self.post(f"{self.path(task)}/share", self.share(task))
 
     def verdict(self, task: Task, **changes: Any) -> Signed[wire.Verdict]:
         spec, transcript = self.spec(task.job_id or ""), self.transcript(task)
@@ -344,6 +343,11 @@ def pass_deadline(found: Round) -> None:
     """Let the attempt's deadline lie in the past, without waiting for it."""
     Round.objects.filter(pk=found.pk).update(deadline=found.opened_at)
     workers()
+
+
+def pass_grace(found: Round) -> None:
+    """Let the moment lie in the past from which every trustee is asked."""
+    Round.objects.filter(pk=found.pk).update(charged_at=found.opened_at - timedelta(seconds=60))
 
 
 def task_for(found: Round, kind: Work = Work.TRAIN) -> Task:

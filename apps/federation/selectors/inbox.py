@@ -18,7 +18,7 @@ from apps.federation.models import (
     Verdict,
 )
 from apps.federation.selectors.jobs import jobs_of
-from apps.federation.selectors.transcripts import epoch_of
+from apps.federation.selectors.trustees import trustees_asked
 from federated.wire.site import Inbox, Task, Work
 
 WAIT_ROUND_MS = 50
@@ -85,7 +85,7 @@ def _round_tasks(found: Round, organization: str) -> Iterator[Task]:
         case Round.State.CHARGING if organization in found.members and not found.charged:
             kind = None if found.refused else Work.CHARGE
         case Round.State.DECRYPTING if not (found.shared or found.refused):
-            kind = Work.DECRYPT if epoch_of(found.job).trustee(organization) else None
+            kind = Work.DECRYPT if organization in trustees_asked(found) else None
     if kind is not None:
         yield _task(kind, found)
 

@@ -24,6 +24,7 @@ from apps.federation.models import Job, JobParticipant, Round
 from apps.federation.queue import enqueue
 from apps.federation.selectors.jobs import round_last
 from apps.federation.selectors.transcripts import epoch_of
+from apps.federation.selectors.trustees import trustees_of
 from apps.federation.services import rounds
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
@@ -109,12 +110,10 @@ def _why_no_charge(found: Round, *, late: bool) -> str:
 
 def _why_no_release(found: Round, *, late: bool) -> str:
     """Empty while ``threshold`` trustees of this job may still answer."""
-    epoch = epoch_of(found.job)
-    trustees = {t.organization for t in epoch.trustees} & set(found.job.slugs())
+    needed = epoch_of(found.job).threshold
     refusing = set(found.refusals.filter(counts=True).values_list("organization", flat=True))
-    have = found.shares.count()
-    few = f"fewer than {epoch.threshold} trustees ({have} of {epoch.threshold} shares)"
-    if len(trustees - refusing) < epoch.threshold:
+    few = f"fewer than {needed} trustees ({found.shares.count()} of {needed} shares)"
+    if len(set(trustees_of(found)) - refusing) < needed:
         return f"{few}: {_refusals(found)}"
     return f"{few} by the deadline" if late else ""
 
