@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from federated.aggregation.base import Sealed
+from federated.aggregation.base import Sealed, Sink
 from federated.errors import InvalidInput
 from federated.privacy import discrete_gaussian
 from federated.protocol.identity import SiteIdentity, verify_signed
-from federated.protocol.layout import aggregator_of
+from federated.protocol.layout import aggregator_of, clamp_of
 from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch
 from federated.wire.round import Contribution, RoundContext
+
+_PIECE = 1 << 16
 
 
 def contribution_make(
@@ -23,25 +27,26 @@ def contribution_make(
     context: RoundContext,
     identity: SiteIdentity,
     gradient: NDArray[np.int64],
+    sink: Sink | None = None,
 ) -> Signed[Contribution]:
     """The signed contribution of a bounded gradient sum (int64, shape (d,), grid units).
 
     Coordinates are clamped, then the noise share is added. Every call draws fresh noise and
-    randomness: store the result before it is sent, and resend those very bytes.
-    Raises InvalidInput for another shape or type.
+    randomness: store the result before it is sent, and resend those very bytes. ``sink`` takes the
+    masked vector of a masked job, piece by piece, so that no more than pieces of it are in memory.
+    Raises InvalidInput for another shape or type, or a masked job without a sink.
     """
     if gradient.shape != (spec.model.parameters,) or gradient.dtype != np.int64:
         raise InvalidInput(
             f"gradient has shape {gradient.shape} and type {gradient.dtype}; "
             f"({spec.model.parameters},) and int64 are allowed"
         )
-    clamp = spec.data.max_records * spec.privacy.units
-    vector = np.clip(gradient, -clamp, clamp)
-    if spec.privacy.noise_sigma > 0:
-        vector = vector + discrete_gaussian.sample(spec.privacy.noise_sigma, vector.size)
     digest = context.digest()
     sealed = aggregator_of(spec, epoch).encrypt(
-        vector, context=bytes.fromhex(digest), organization=identity.organization
+        _noisy(gradient, spec),
+        context=bytes.fromhex(digest),
+        organization=identity.organization,
+        sink=sink,
     )
     return identity.sign(
         Contribution(
@@ -49,8 +54,19 @@ def contribution_make(
             organization=identity.organization,
             ciphertexts=tuple(encode_bytes(ciphertext) for ciphertext in sealed.ciphertexts),
             proof=encode_bytes(sealed.proof),
+            masked=sealed.masked,
         )
     )
+
+
+def _noisy(gradient: NDArray[np.int64], spec: JobSpec) -> Iterator[NDArray[np.int64]]:
+    """The clamped gradient with its noise share, in pieces."""
+    clamp = clamp_of(spec)
+    for at in range(0, len(gradient), _PIECE):
+        piece = np.clip(gradient[at : at + _PIECE], -clamp, clamp)
+        if spec.privacy.noise_sigma > 0:
+            piece += discrete_gaussian.sample(spec.privacy.noise_sigma, len(piece))
+        yield piece
 
 
 def contribution_check(
@@ -58,6 +74,8 @@ def contribution_check(
 ) -> None:
     """Check signature, context, shape and proof of one contribution.
 
+    The bytes of a masked vector are not needed for it: its digest is signed and proven, and
+    whoever reads them checks them against it (masked_check, total_of).
     Raises SignatureInvalid, InvalidInput (organization, context, number or range of ciphertexts)
     or ProofInvalid.
     """
@@ -75,6 +93,7 @@ def contribution_check(
         Sealed(
             tuple(decode_bytes(ciphertext) for ciphertext in body.ciphertexts),
             decode_bytes(body.proof),
+            body.masked,
         ),
         context=bytes.fromhex(digest),
         organization=body.organization,

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+from federated.aggregation.base import Aggregator
+from federated.aggregation.masked import MaskedAggregator
 from federated.aggregation.packed import PackedAggregator
+from federated.crypto.masking import MaskLayout
 from federated.crypto.packing import SlotLayout
 from federated.protocol.keys import public_key_of
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch
 
 
-def layout_of(spec: JobSpec, *, modulus_bits: int) -> SlotLayout:
-    """The slots of a job: S is ``max_records`` records of integer norm ``units`` each.
+def clamp_of(spec: JobSpec) -> int:
+    """S, the largest absolute coordinate of a site before noise: records times integer norm."""
+    return spec.data.max_records * spec.privacy.units
 
-    Raises InvalidInput for a job that does not fit the key.
-    """
+
+def layout_of(spec: JobSpec, *, modulus_bits: int) -> SlotLayout:
+    """The slots of a packed job. Raises InvalidInput for a job that does not fit the key."""
     return SlotLayout(
         contributors=len(spec.participants),
-        clamp=spec.data.max_records * spec.privacy.units,
+        clamp=clamp_of(spec),
         sigma=spec.privacy.noise_sigma,
         modulus_bits=modulus_bits,
     )
 
 
-def aggregator_of(spec: JobSpec, epoch: KeyEpoch) -> PackedAggregator:
-    """The job's aggregator. Raises InvalidInput for a job that does not fit the key."""
+def mask_layout_of(spec: JobSpec) -> MaskLayout:
+    """The slots of a masked job. Raises InvalidInput for a job that needs more than 52 bits."""
+    return MaskLayout(
+        contributors=len(spec.participants),
+        clamp=clamp_of(spec),
+        sigma=spec.privacy.noise_sigma,
+    )
+
+
+def aggregator_of(spec: JobSpec, epoch: KeyEpoch) -> Aggregator:
+    """The job's aggregator. Raises InvalidInput for a job that does not fit it."""
     key = public_key_of(epoch)
+    if spec.aggregation == "masked":
+        return MaskedAggregator(key, mask_layout_of(spec), spec.model.parameters)
     return PackedAggregator(key, layout_of(spec, modulus_bits=key.bits), spec.model.parameters)

@@ -40,6 +40,7 @@ def spec_make(
     momentum: float = 0.9,
     minimum_cohort: int | None = None,
     round_seconds: int = 120,
+    aggregation: str = "packed",
 ) -> JobSpec:
     """A whole job spec; see JobSpec for the fields.
 
@@ -77,6 +78,7 @@ def spec_make(
         ).dump(),
         "participants": [participant.dump() for participant in ordered],
         "minimum_cohort": minimum,
+        "aggregation": aggregation,
         "round_seconds": round_seconds,
         "key_epoch": key_epoch,
     }

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federated.aggregation.base import Total
 from federated.crypto.threshold import combine
 from federated.errors import InvalidInput
 from federated.protocol.keys import public_key_of, verification_of
@@ -15,12 +21,18 @@ from federated.wire.round import Release, Transcript
 
 
 def release_make(
-    transcript: Transcript, *, spec: JobSpec, epoch: KeyEpoch, state: ServerState
+    transcript: Transcript,
+    *,
+    spec: JobSpec,
+    epoch: KeyEpoch,
+    state: ServerState,
+    total: Total | None = None,
 ) -> tuple[Release, ServerState]:
     """Combine the transcript's shares, decode the sum, step the server state.
 
-    Deterministic: whoever holds the transcript and the state before gets the same bytes. The
-    shares' proofs must have been checked (share_check). Raises InvalidInput with fewer than t.
+    Deterministic: whoever holds the transcript and the state before gets the same bytes; a masked
+    job needs ``total``, which is total_of the same transcript. The shares' proofs must have been
+    checked (share_check). Raises InvalidInput with fewer than t, or MaskKeyInvalid.
     """
     cohort = transcript.cohort()
     key = public_key_of(epoch)
@@ -29,11 +41,12 @@ def release_make(
         for signed in transcript.shares
     }
     plaintexts = combine(key, verification_of(epoch), partials)
-    decoded = aggregator_of(spec, epoch).decode(plaintexts, len(cohort.members))
-    values: list[int] = decoded.tolist()
+    decoded = aggregator_of(spec, epoch).decode(
+        plaintexts, len(cohort.members), context=bytes.fromhex(cohort.context), total=total
+    )
     after = server_step(
         state,
-        values,
+        decoded,
         strategy=spec.strategy,
         privacy=spec.privacy,
         nominal_records=spec.data.nominal_records,
@@ -41,8 +54,9 @@ def release_make(
     release = Release(
         context=cohort.context,
         cohort=cohort.digest(),
-        values=tuple(values),
+        values=() if spec.aggregation == "masked" else tuple(decoded.tolist()),
         state=after.digest(),
+        sum=_digest(decoded) if spec.aggregation == "masked" else None,
     )
     return release, after
 
@@ -54,6 +68,7 @@ def release_check(
     epoch: KeyEpoch,
     state: ServerState,
     proofs: bool = False,
+    total: Total | None = None,
 ) -> ServerState:
     """Recompute a release from the signed shares and compare; the state that follows.
 
@@ -76,9 +91,13 @@ def release_check(
             share_check(signed, epoch=epoch, cohort=cohort, product=product)
         else:
             share_signature_check(signed, epoch=epoch, cohort=cohort)
-    expected, after = release_make(transcript, spec=spec, epoch=epoch, state=state)
-    if expected.values != release.values:
+    expected, after = release_make(transcript, spec=spec, epoch=epoch, state=state, total=total)
+    if (expected.values, expected.sum) != (release.values, release.sum):
         raise InvalidInput("the released sum differs from the one the shares combine to")
     if expected != release:
         raise InvalidInput("the released state differs from the recomputed server step")
     return after
+
+
+def _digest(values: NDArray[np.int64]) -> str:
+    return hashlib.sha256(values.astype("<i8", copy=False).tobytes()).hexdigest()

@@ -87,7 +87,7 @@ class ServerState:
 
 def server_step(
     state: ServerState,
-    values: Sequence[int],
+    values: Sequence[int] | NDArray[np.int64],
     *,
     strategy: Strategy,
     privacy: PrivacySpec,
@@ -103,12 +103,15 @@ def server_step(
     """
     if len(values) != len(state.parameters):
         raise InvalidInput(f"values: {len(values)} of them, the model has {len(state.parameters)}")
-    if any(not -(2**53) <= value <= 2**53 for value in values):
+    ends = (values.min(), values.max()) if isinstance(values, np.ndarray) else values
+    if any(not -(2**53) <= value <= 2**53 for value in ends):
         raise InvalidInput("values: one is beyond 2^53 grid units")
     if nominal_records < 1:
         raise InvalidInput(f"nominal_records: {nominal_records} is below 1")
     grid = privacy.clipping_norm / privacy.units
-    gradient = np.array([int(value) for value in values], dtype=np.float64)
+    if not isinstance(values, np.ndarray):
+        values = np.array([int(value) for value in values], dtype=np.int64)
+    gradient = values.astype(np.float64)
     gradient = (gradient * grid) / float(nominal_records)
     velocity = state.velocity * strategy.momentum
     velocity = velocity + gradient

@@ -216,7 +216,11 @@ class Participant(Message):
 
 
 class JobSpec(Message):
-    """Everything that a job's sites approve and countersign."""
+    """Everything that a job's sites approve and countersign.
+
+    ``aggregation`` says how vectors are summed: whole in Paillier ciphertexts, or under a mask
+    whose key is in them.
+    """
 
     TAG: ClassVar[str] = "job-spec"
 
@@ -232,6 +236,7 @@ class JobSpec(Message):
     privacy: PrivacySpec
     participants: Annotated[tuple[Participant, ...], Field(min_length=3, max_length=1000)]
     minimum_cohort: Annotated[int, Field(ge=3)]
+    aggregation: Literal["packed", "masked"] = "packed"
     round_seconds: Annotated[int, Field(ge=1, le=86_400)]
     key_epoch: Digest
 

@@ -33,7 +33,11 @@ class RoundContext(Message):
 
 
 class Contribution(Message):
-    """One organization's encrypted, bounded integer vector and its proof of plaintext knowledge."""
+    """One organization's encrypted, bounded integer vector and its proof of plaintext knowledge.
+
+    ``masked`` is the SHA-256 of the masked vector's bytes, which travel beside the message; None
+    where the job packs vectors into the ciphertexts.
+    """
 
     TAG: ClassVar[str] = "contribution"
 
@@ -41,6 +45,7 @@ class Contribution(Message):
     organization: Slug
     ciphertexts: Annotated[tuple[Bytes, ...], Field(min_length=1, max_length=65_536)]
     proof: Bytes
+    masked: Digest | None = None
 
 
 class Cohort(Message):
@@ -110,7 +115,10 @@ class Refusal(Message):
 
 
 class Release(Message):
-    """The decoded sum of a cohort (grid units) and the server state that follows from it."""
+    """The decoded sum of a cohort (grid units) and the server state that follows from it.
+
+    ``sum`` stands for the values of a masked job: the SHA-256 of the sum as little-endian int64.
+    """
 
     TAG: ClassVar[str] = "release"
 
@@ -118,6 +126,13 @@ class Release(Message):
     cohort: Digest
     values: tuple[int, ...]
     state: Digest
+    sum: Digest | None = None
+
+    @model_validator(mode="after")
+    def _once(self) -> Release:
+        if bool(self.values) == (self.sum is not None):
+            raise ValueError("a release holds either the values or the digest of their sum")
+        return self
 
 
 class Verdict(Message):

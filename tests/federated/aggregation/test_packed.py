@@ -29,7 +29,7 @@ def decrypt(ciphertexts):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 def test_the_decoded_sum_is_the_sum(seed, contributors):
     vectors = np.random.default_rng(seed).integers(-1000, 1001, (contributors, DIMENSION))
     contributions = []

@@ -97,7 +97,7 @@ def test_other_verification_keys_are_refused():
 
 
 @given(st.integers(0, 8 * len(PROOF) - 1))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_flipped_proof_bits_are_refused(bit):
     flipped = bytearray(PROOF)
     flipped[bit // 8] ^= 1 << (bit % 8)
