@@ -121,6 +121,8 @@ def test_pages_fit_in_every_look(
         for name, job in jobs.items():
             page.goto(f"/o/northwind/jobs/{job.pk}/")
             look_at(page, f"job-{name}_{look}", picture)
+        page.goto("/accounts/password/change/")
+        look_at(page, f"password_{look}", picture)
         page.goto("/operator/")
         look_at(page, f"operator_{look}", picture)
         assert page.problems == []
