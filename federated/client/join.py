@@ -38,6 +38,8 @@ max_epsilon: 1.0
 max_delta: 1.0e-5
 minimum_cohort: 3
 minimum_colluding: 1
+minimum_key_bits: 3072
+key_epochs: any            # better: [fingerprint], as it was read out at the key ceremony
 allotment: {epsilon: 8.0, delta: 1.0e-4, period: year, max_queries_per_tenant: 100}
 datasets: {}
 """

@@ -9,6 +9,8 @@ Example::
     proposers: any             # or a list of organizations
     minimum_cohort: 3
     minimum_colluding: 1
+    minimum_key_bits: 3072
+    key_epochs: any            # or the fingerprints that were read out at the key ceremony
     allotment: {epsilon: 8.0, delta: 1.0e-4, period: year, max_queries_per_tenant: 100}
     datasets:
       heart:
@@ -27,8 +29,9 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from federated.errors import Forbidden, InvalidInput
-from federated.wire.base import Name, Slug
+from federated.wire.base import Digest, Name, Slug
 from federated.wire.job import JobSpec
+from federated.wire.key import KeyEpoch
 
 
 class PolicyRefusal(Forbidden):
@@ -79,6 +82,8 @@ class Policy(Section):
     proposers: Literal["any"] | tuple[Slug, ...] = "any"
     minimum_cohort: Annotated[int, Field(ge=3)] = 3
     minimum_colluding: Annotated[int, Field(ge=1)] = 1
+    minimum_key_bits: Annotated[int, Field(ge=512)] = 3072
+    key_epochs: Literal["any"] | tuple[Digest, ...] = "any"
     allotment: Allotment = Allotment()
     datasets: dict[Name, Dataset] = {}
 
@@ -109,6 +114,20 @@ class Policy(Section):
         """What is granted for a data set: its own line, else the general one."""
         entry = self.datasets.get(dataset)
         return (entry.allotment if entry else None) or self.allotment
+
+    def check_key(self, epoch: KeyEpoch, *, bits: int) -> None:
+        """Raises PolicyRefusal for a key that is too short, or whose fingerprint nobody read out.
+
+        With ``key_epochs: any`` the site takes the coordinator's word for who dealt the key.
+        """
+        if bits < self.minimum_key_bits:
+            raise PolicyRefusal(
+                f"policy minimum_key_bits: the key has {bits}, at least {self.minimum_key_bits}"
+            )
+        if self.key_epochs != "any" and epoch.digest() not in self.key_epochs:
+            raise PolicyRefusal(
+                f"policy key_epochs: fingerprint {epoch.digest()[:16]} is not among them"
+            )
 
     def check(self, spec: JobSpec, *, organization: str) -> None:
         """Raises PolicyRefusal with the first line of the policy that does not allow the job.

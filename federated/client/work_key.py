@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from federated.client.site import Site
 from federated.errors import InvalidInput
-from federated.protocol.keys import open_share, verification_of
+from federated.protocol.keys import open_share, public_key_of, verification_of
 from federated.wire.key import KeyConfirmation, KeyEpoch
 
 
@@ -12,7 +12,8 @@ def key_take(site: Site, digest: str) -> KeyEpoch:
     """Check an epoch, keep it and this site's share, and confirm.
 
     Raises InvalidInput for an epoch that is not the one named, of another consortium, or that
-    pins another key for this organization; EnvelopeInvalid or ProofInvalid for a wrong share.
+    pins another key for this organization; PolicyRefusal for a key that the site's policy does
+    not take; EnvelopeInvalid or ProofInvalid for a wrong share.
     """
     epoch = site.home.epoch(digest)
     share = None if epoch is None else site.home.share(digest)
@@ -53,3 +54,4 @@ def _check(site: Site, epoch: KeyEpoch, digest: str) -> None:
     if own is not None and own.public_key != site.identity.public_key:
         raise InvalidInput("the key epoch pins another signing key for this organization")
     verification_of(epoch)
+    site.home.policy().check_key(epoch, bits=public_key_of(epoch).bits)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from federated.wire.key import KeyEpoch
 from portal.demo.hospitals import Hospital, dictionary
 from portal.demo.stage import Stage, wait_for
 from portal.demo.story import Story
@@ -83,9 +84,11 @@ def key(story: Story, stage: Stage, organizations: Sequence[str]) -> str:
             str(folder),
             text=roster,
         )
+        digest = KeyEpoch.parse((folder / "key.json").read_bytes()).digest()
+        for name in organizations:
+            key_pin(stage.home(name), digest)
         step.progress("every site opens its sealed share and checks it")
-        published = stage.manage("key_publish", str(folder))
-        digest = next(word for word in published.split() if len(word) == 64)
+        stage.manage("key_publish", str(folder))
         wait_for(
             lambda: all(
                 (stage.home(name) / "epochs" / digest / "share.json").exists()
@@ -94,8 +97,15 @@ def key(story: Story, stage: Stage, organizations: Sequence[str]) -> str:
             seconds=60,
             what="every site holds its share",
         )
-        step.detail = f"fingerprint {digest[:16]}, shares sealed to each site by HPKE"
+        step.detail = f"fingerprint {digest[:16]} pinned by each site, shares sealed by HPKE"
     return digest
+
+
+def key_pin(home: Path, digest: str) -> None:
+    """What each site's people do with the fingerprint that the ceremony reads out to them."""
+    path = home / "policy.yaml"
+    policy = yaml.safe_load(path.read_text()) | {"key_epochs": [digest]}
+    path.write_text(yaml.safe_dump(policy, sort_keys=False))
 
 
 def ledger(stage: Stage, organization: str) -> dict[str, object]:

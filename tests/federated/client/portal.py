@@ -25,6 +25,7 @@ from tests.federation.world import DICTIONARY
 URL = "https://coordinator.test"
 POLICY = """\
 approve: auto
+minimum_key_bits: 512
 datasets:
   ward: {{path: ward.csv{held_out}}}
 """

@@ -106,3 +106,16 @@ def test_a_job_without_noise_is_refused(consortium: Consortium) -> None:
     spec = consortium.spec.model_copy(update={"privacy": bare})
     with pytest.raises(PolicyRefusal, match="epsilon = infinity"):
         Policy().check(spec, organization="summit")
+
+
+def test_a_key_that_is_too_short_is_refused(consortium: Consortium) -> None:
+    with pytest.raises(PolicyRefusal, match="minimum_key_bits: the key has 768, at least 3072"):
+        Policy().check_key(consortium.epoch, bits=768)
+
+
+def test_a_key_whose_fingerprint_was_not_read_out_is_refused(consortium: Consortium) -> None:
+    policy = Policy(minimum_key_bits=512, key_epochs=("ab" * 32,))
+    with pytest.raises(PolicyRefusal, match="key_epochs: fingerprint"):
+        policy.check_key(consortium.epoch, bits=768)
+    pinned = Policy(minimum_key_bits=512, key_epochs=(consortium.epoch.digest(),))
+    pinned.check_key(consortium.epoch, bits=768)
