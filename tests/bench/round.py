@@ -1,7 +1,7 @@
 """``python -m tests.bench.round``: a round of this project and of its peers, in one run.
 
 Writes var/bench/round.json. Every system trains with 4 clients; a round's seconds run from one
-round's start to the next one's, so that start-up and shut-down are not in them.
+moment of a round to the same moment of the next, so that start-up and shut-down are not in them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from tests.bench.own import median_seconds, own_rows
 from tests.bench.peers import flower, nvflare, toy
 from tests.bench.peers.base import NotMeasured, Run
 
+# Below this many MiB a process is a shell or a helper of one.
+SHELLS = 5
 COMPARED = ("seconds a round beyond local training", "seconds end to end")
 PEERS: dict[tuple[str, str], Callable[..., Run]] = {
     ("in the clear", "Flower 1.41"): partial(flower.run, secure=False),
@@ -38,12 +40,12 @@ def peer_rows(case: str, system: str, found: Run) -> list[Row]:
         *spread(case, system, "seconds a round", found.rounds(), "s"),
         *spread(case, system, "seconds a round beyond local training", beyond, "s"),
         Row(case, system, "seconds end to end", found.seconds, "s"),
-        Row(case, system, "rounds", len(found.starts), "count"),
+        Row(case, system, "rounds", len(found.marks), "count"),
         Row(case, system, "accuracy", found.accuracy, "fraction"),
         *(
             Row(case, system, f"peak memory: {role}", peak, "MiB")
             for role, peak in sorted(found.peaks.items())
-            if peak
+            if peak >= SHELLS
         ),
     ]
 
@@ -57,6 +59,9 @@ def main(rounds: int, seeds: int, only: tuple[str, ...]) -> None:
     console = Console()
     facts, rows, missing = frame.machine(), [], {}
     parts = only or ("own", "auc", "peers")
+    if "own" in parts:
+        console.print(f"this project: {rounds} rounds")
+        rows += own_rows(rounds)
     if "auc" in parts:
         from tests.bench.auc import auc_rows
 
@@ -68,9 +73,6 @@ def main(rounds: int, seeds: int, only: tuple[str, ...]) -> None:
             rows += peer_rows(case, system, run(rounds=rounds))
         except NotMeasured as error:
             missing[f"{system}, {case}"] = str(error)
-    if "own" in parts:
-        console.print(f"this project: {rounds} rounds")
-        rows = own_rows(rounds) + rows
     facts["not_measured"] = missing
     facts["peers"] = [*flower.ENVIRONMENT.pins, *nvflare.ENVIRONMENT.pins]
     path = frame.write("round", rows, facts)

@@ -24,19 +24,19 @@ class NotMeasured(Exception):
 class Run:
     """One run of a peer.
 
-    ``starts``: the wall clock, in seconds, at the start of every round, in order.
+    ``marks``: the wall clock, in seconds, at one and the same moment of every round, in order.
     ``seconds``: end to end, from the first process's start to the last result.
     ``peaks``: MiB by role of process. ``accuracy``: of the last model, on all rows.
     """
 
-    starts: tuple[float, ...]
+    marks: tuple[float, ...]
     seconds: float
     accuracy: float
     peaks: dict[str, float] = field(default_factory=dict)
 
     def rounds(self) -> list[float]:
-        """Seconds from the start of each round to the start of the next."""
-        return [later - start for start, later in pairwise(self.starts)]
+        """Seconds from each round's mark to the next one's."""
+        return [later - mark for mark, later in pairwise(self.marks)]
 
 
 @dataclass(frozen=True)

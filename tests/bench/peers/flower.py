@@ -58,7 +58,7 @@ def run(*, rounds: int, secure: bool, simulated: bool = False, limit: float = 60
         _wait_for(report, folder, begun + limit)
         seconds = time.monotonic() - begun
     found = json.loads(report.read_text())
-    return Run(tuple(found["starts"]), seconds, found["accuracy"], watch.peaks)
+    return Run(tuple(found["marks"]), seconds, found["accuracy"], watch.peaks)
 
 
 def _folder(folder: Path) -> Path:

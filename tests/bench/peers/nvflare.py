@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from tests.bench.peers.base import Environment, NotMeasured, Run, last_lines
-from tests.bench.processes import Watch, command_name, started
+from tests.bench.processes import Watch, command_name, free_ports, started
 
 ENVIRONMENT = Environment("nvflare", ("nvflare==2.9.0", "tenseal==0.3.18"))
 APP = Path(__file__).parent / "nvflare_app"
@@ -29,16 +29,16 @@ def run(*, rounds: int, secure: bool, limit: float = 600) -> Run:
     variables = ENVIRONMENT.variables(NVFLARE_POC_WORKSPACE=str(folder / "poc"), HOME=str(folder))
     log = folder / "job.log"
     command = [ENVIRONMENT.program("python"), "job.py", str(rounds)]
-    command += ["he" if secure else "clear", str(folder)]
+    command += ["he" if secure else "clear", str(folder), str(free_ports(1)[0])]
     with started(command, log, variables, folder) as process, Watch([process.pid], role) as watch:
         try:
             process.wait(limit)
         except subprocess.TimeoutExpired:
             raise NotMeasured(f"no result in time: {last_lines(log)}") from None
-    report, starts = folder / "report.json", folder / "site-1.starts"
-    if not report.exists() or not starts.exists():
+    report, marks = folder / "report.json", folder / "site-1.marks"
+    if not report.exists() or not marks.exists():
         raise NotMeasured(f"the run failed: {last_lines(log)}")
-    noted = tuple(float(line) for line in starts.read_text().split())
+    noted = tuple(float(line) for line in marks.read_text().split())
     if len(noted) != rounds:
         raise NotMeasured(f"{len(noted)} of {rounds} rounds ran: {last_lines(log)}")
     accuracy = float((folder / "site-1.accuracy").read_text())

@@ -22,6 +22,7 @@ from nvflare.job_config.script_runner import ScriptRunner
 from nvflare.recipe.poc_env import PocEnv
 
 CLIENTS = 4
+ADMIN = "admin@nvidia.com"
 
 
 def build(rounds: int, secure: bool, folder: Path) -> FedJob:
@@ -77,9 +78,48 @@ def build(rounds: int, secure: bool, folder: Path) -> FedJob:
     return job
 
 
-def main(rounds: int, secure: bool, folder: Path) -> None:
+def project(secure: bool, port: int, path: Path) -> Path:
+    """The deployment's description: the server is named localhost, so that it listens there."""
+    lighter = "nvflare.lighter.impl"
+    builders = [
+        {
+            "path": f"{lighter}.workspace.WorkspaceBuilder",
+            "args": {"template_file": ["master_template.yml"]},
+        },
+        {
+            "path": f"{lighter}.static_file.StaticFileBuilder",
+            "args": {"config_folder": "config"},
+        },
+        {"path": f"{lighter}.cert.CertBuilder", "args": {}},
+        *([{"path": f"{lighter}.he.HEBuilder", "args": {}}] if secure else []),
+        {"path": f"{lighter}.signature.SignatureBuilder", "args": {}},
+    ]
+    server = {"name": "localhost", "type": "server", "org": "bench", "fed_learn_port": port}
+    admin = {"name": ADMIN, "type": "admin", "org": "bench", "role": "project_admin"}
+    sites = [
+        {"name": f"site-{client + 1}", "type": "client", "org": "bench"}
+        for client in range(CLIENTS)
+    ]
+    description = {
+        "api_version": 3,
+        "name": "bench",
+        "description": "toy",
+        "participants": [{**server, "default_host": "localhost"}, admin, *sites],
+        "builders": builders,
+    }
+    path.write_text(json.dumps(description))
+    return path
+
+
+def main(rounds: int, secure: bool, folder: Path, port: int) -> None:
     begun = time.monotonic()
-    environment = PocEnv(num_clients=CLIENTS, use_he=secure, extra={"login_timeout": 60})
+    environment = PocEnv(
+        num_clients=CLIENTS,
+        use_he=secure,
+        username=ADMIN,
+        project_conf_path=str(project(secure, port, folder / "project.yml")),
+        extra={"login_timeout": 60},
+    )
     try:
         job_id = environment.deploy(build(rounds, secure, folder))
         result = environment.get_job_result(job_id, timeout=600)
@@ -92,4 +132,4 @@ def main(rounds: int, secure: bool, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2] == "he", Path(sys.argv[3]))
+    main(int(sys.argv[1]), sys.argv[2] == "he", Path(sys.argv[3]), int(sys.argv[4]))

@@ -17,7 +17,7 @@ def main(folder: Path) -> None:
         model = flare.receive()
         if model is None:
             break
-        with (folder / f"{site}.starts").open("a") as notes:
+        with (folder / f"{site}.marks").open("a") as notes:
             notes.write(f"{time.time()}\n")
         parameters = toy.step(model.params[NPConstants.NUMPY_KEY], int(site.split("-")[-1]) - 1)
         (folder / f"{site}.accuracy").write_text(str(toy.accuracy(parameters, 4)))
