@@ -21,7 +21,7 @@ from apps.federation.selectors.jobs import jobs_of
 from apps.federation.selectors.trustees import trustees_asked
 from federated.wire.site import Inbox, Task, Work
 
-WAIT_ROUND_MS = 50
+WAIT_ROUND_MS = 75
 WAIT_JOB_MS = 250
 WAIT_IDLE_MS = 1000
 TASKS_MOST = 100

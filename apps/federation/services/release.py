@@ -23,7 +23,7 @@ from federated.training.server import ServerState
 from federated.wire.base import decode_bytes, encode_bytes
 from federated.wire.round import Release
 
-LEASE_SECONDS = 30
+LEASE_SECONDS = 10
 
 
 def round_sum(round_id: Any) -> list[int]:
