@@ -174,7 +174,7 @@ def _numbers(table: pd.DataFrame, name: str, what: str) -> NDArray[np.float64]:
             f"{_origin(table)}: column {name}, row {infinite[0] + 1}: infinite; "
             "leave the cell empty if the value is missing"
         )
-    return values
+    return np.asarray(values, dtype=np.float64)
 
 
 def _digits(cell: Any) -> str:
