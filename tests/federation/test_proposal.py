@@ -99,6 +99,11 @@ def test_no_noise_is_refused(world: World) -> None:
     assert '"none" is not allowed here' in detail
 
 
+def test_an_aggregation_that_is_not_served(world: World) -> None:
+    detail = refused(world, world.proposal(world.spec(aggregation="masked")))[2]
+    assert detail == 'aggregation: "masked" is not served here; allowed: "packed"'
+
+
 def test_a_key_that_is_unknown_or_retired(world: World) -> None:
     unknown = changed(world.spec(), key_epoch="0" * 64)
     assert "is not known" in refused(world, world.proposal(unknown))[2]
