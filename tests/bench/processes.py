@@ -89,9 +89,10 @@ class Watch:
         while not self._over.wait(self._pause):
             for pid in family(self._roots):
                 with contextlib.suppress(psutil.Error):
-                    peak = peak_mib(pid)
-                    role = self._role(psutil.Process(pid))
-                    self.peaks[role] = max(self.peaks.get(role, 0.0), peak)
+                    # A process that is ending has neither memory nor a command line any more.
+                    if peak := peak_mib(pid):
+                        role = self._role(psutil.Process(pid))
+                        self.peaks[role] = max(self.peaks.get(role, 0.0), peak)
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,0 +1,57 @@
+"""TenSEAL CKKS as NVFlare uses it: one vector of all parameters, added up as it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import numpy as np
+import tenseal as ts
+
+REPEATS = 5
+# NVFlare's default, and the smallest degree that TenSEAL's tutorials take for sums.
+SETTINGS = {
+    "CKKS 8192 (NVFlare's default)": (8192, [60, 40, 40], 40),
+    "CKKS 4096": (4096, [40, 20, 40], 20),
+}
+
+
+def seconds(call):
+    found = []
+    for _ in range(REPEATS):
+        begun = time.perf_counter()
+        call()
+        found.append(time.perf_counter() - begun)
+    return found
+
+
+def main(params):
+    values = np.random.default_rng(1).uniform(-1, 1, params).astype(np.float32)
+    rows = []
+    for case, (degree, bits, scale) in SETTINGS.items():
+        context = ts.context(
+            ts.SCHEME_TYPE.CKKS,
+            poly_modulus_degree=degree,
+            coeff_mod_bit_sizes=bits,
+            n_threads=1,
+        )
+        context.global_scale = 2**scale
+        one = ts.ckks_vector(context, values)
+        other = ts.ckks_vector(context, values)
+        total = one + other
+        worst = np.abs(np.array(total.decrypt()) - 2 * values.astype(float)).max()
+        if worst > 0.05:
+            raise SystemExit(f"{case} decrypts wrongly: off by {worst}")
+        timed = {
+            "encrypt": lambda c=context: ts.ckks_vector(c, values),
+            "add a site": lambda t=total, o=other: t.add_(o),
+            "decrypt": lambda t=total: t.decrypt(),
+        }
+        for metric, call in timed.items():
+            rows.append({"case": case, "metric": metric, "seconds": seconds(call)})
+        rows.append({"case": case, "metric": "wire", "bytes": len(one.serialize())})
+    print(json.dumps([{**row, "params": params} for row in rows]))
+
+
+main(int(sys.argv[1]))
