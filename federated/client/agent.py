@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ LONGEST_PAUSE = 60.0
 OUTAGE_PAUSE = 5.0
 MIRROR_SECONDS = 2.0
 ENDED_SECONDS = 15.0
+LOADED_EARLY = ("pandas", "sklearn.metrics")
 ENDED = frozenset({"finished", "failed", "declined", "cancelled"})
 
 
@@ -125,7 +127,11 @@ class SiteAgent:
                     self._say(f"no inbox ({error.code}): {short(error)}; asking on")
 
     def _prepare(self) -> None:
-        """Allotments of the policy's data sets are shown from the start, spent or not."""
+        """What would otherwise wait for the first job, in the middle of a round.
+
+        Allotments of the policy's data sets are shown from the start, spent or not; libraries that
+        take seconds to load are loaded.
+        """
         try:
             policy = self.home.policy()
         except DomainError as error:
@@ -133,6 +139,8 @@ class SiteAgent:
             return
         for name, dataset in policy.datasets.items():
             self.home.ledger.allot(name, "record", dataset.allotment or policy.allotment)
+        for library in LOADED_EARLY if policy.datasets else ():
+            importlib.import_module(library)
 
     def _work(self, task: Task) -> None:
         before = self._due.get(task)
