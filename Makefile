@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up check test demo bench bench-round clean
+.PHONY: help up check test demo bench bench-aggregation bench-round clean
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -31,7 +31,10 @@ ROUNDS ?= 10
 demo: $(VENV)/installed ## four hospitals train one model (KEEP=0 stops at the end, ROUNDS=3 shortens it)
 	@KEEP=$(KEEP) ROUNDS=$(ROUNDS) $(BIN)/python -m portal.demo
 
-bench: bench-round ## every benchmark; results in var/bench, ratios printed
+bench: bench-aggregation bench-round ## every benchmark; results in var/bench, ratios printed
+
+bench-aggregation: $(VENV)/installed ## encrypting, adding, decrypting a million parameters, beside peers
+	@$(BIN)/python -m tests.bench.aggregation
 
 bench-round: $(VENV)/installed ## a round of this project, of Flower and of NVFlare (ROUNDS=3 shortens it)
 	@$(BIN)/python -m tests.bench.round --rounds $(ROUNDS)

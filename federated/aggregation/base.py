@@ -34,8 +34,11 @@ class Total(Protocol):
     def count(self) -> int:
         """How many it holds."""
 
-    def add(self, chunks: Iterable[bytes], digest: str) -> None:
-        """Add one masked vector. InvalidInput unless its bytes have the right length and digest."""
+    def add(self, chunks: Iterable[bytes], digest: str | None) -> None:
+        """Add one masked vector. InvalidInput unless its bytes have the right length and digest.
+
+        None for bytes whose digest was checked when they were stored.
+        """
 
 
 class Aggregator(Protocol):

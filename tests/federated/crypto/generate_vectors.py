@@ -15,6 +15,7 @@ from federated.crypto import envelope, proofs, share_proofs, signatures, thresho
 from federated.crypto.packing import SlotLayout
 from federated.crypto.safe_primes import safe_prime
 from federated.crypto.transcript import Transcript
+from tests.federated.crypto.masking_vectors import masking_vectors
 from tests.federated.crypto.small_key import VECTORS, small_key
 
 
@@ -165,6 +166,7 @@ def main() -> None:
             "signature": signature_vector(),
         },
     )
+    write("masking.json", masking_vectors())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from federated.crypto import envelope, proofs, share_proofs, signatures, thresho
 from federated.crypto.packing import SlotLayout
 from federated.crypto.paillier import Encryption, PublicKey
 from federated.crypto.transcript import Transcript
+from tests.federated.crypto.masking_vectors import LAYOUTS, masked_vector
 from tests.federated.crypto.small_key import VECTORS, small_key
 
 
@@ -76,6 +77,12 @@ def test_plaintext_proof(vectors):
     )
     assert made.encode(key).hex() == vector["proof"]
     proofs.verify(key, ciphertexts, made, **bound)
+
+
+@pytest.mark.parametrize("width", LAYOUTS)
+def test_masked_vector(width):
+    expected = json.loads((VECTORS / "masking.json").read_text())
+    assert masked_vector(width) == expected[f"{width} bits"]
 
 
 def test_threshold_partials(vectors):

@@ -65,8 +65,7 @@ def main(params):
     }
     case = "SecAgg+ primitives, 9 neighbours"
     rows = [
-        {"case": case, "metric": metric, "seconds": seconds(call)}
-        for metric, call in timed.items()
+        {"case": case, "metric": metric, "seconds": seconds(call)} for metric, call in timed.items()
     ]
     rows.append({"case": case, "metric": "wire", "bytes": sum(part.nbytes for part in masked)})
     print(json.dumps([{**row, "params": params} for row in rows]))

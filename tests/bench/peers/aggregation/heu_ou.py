@@ -40,8 +40,7 @@ def main(params):
     }
     case = f"OU 2048, {count:,} values measured"
     rows = [
-        {"case": case, "metric": metric, "seconds": seconds(call)}
-        for metric, call in timed.items()
+        {"case": case, "metric": metric, "seconds": seconds(call)} for metric, call in timed.items()
     ]
     rows.append({"case": case, "metric": "wire", "bytes": len(one.serialize())})
     print(json.dumps([{**row, "params": count} for row in rows]))
