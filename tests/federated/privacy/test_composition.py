@@ -56,11 +56,12 @@ def test_losses_agree_with_dp_accounting(charges: tuple) -> None:
     assert pld_epsilon(charges, DELTA) <= peer + 1e-9
 
 
-@pytest.mark.parametrize("charges", [(JOB,), (GaussianCharge(0.5),), MIXED])
+@pytest.mark.parametrize("charges", [(JOB,), (GaussianCharge(0.5),), MIXED[1:]])
 def test_renyi_agrees_with_dp_accounting(charges: tuple) -> None:
     dp = pytest.importorskip("dp_accounting")
-    relation = dp.NeighboringRelation.REPLACE_SPECIAL
-    peer = dp.rdp.RdpAccountant(composition._ORDERS, relation)
+    pure = isinstance(charges[0], PureCharge)
+    name = "REPLACE_ONE" if pure else "ADD_OR_REMOVE_ONE"
+    peer = dp.rdp.RdpAccountant(composition._ORDERS, dp.NeighboringRelation[name])
     for charge in charges:
         if isinstance(charge, GaussianCharge):
             event = dp.GaussianDpEvent(1 / math.sqrt(2 * charge.rho))

@@ -1,0 +1,127 @@
+"""A portal that replays or drops countersignatures is caught by the sites, and charges nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from apps.aggregation.bell import bell_ring
+from apps.federation.models import Job, JobParticipant, Receipt, Round
+from federated.wire.base import Signed
+from federated.wire.round import ChargeReceipt
+from tests.federated.client.portal import SiteAtWork, home_make
+from tests.federated.client.test_agent import Sites, present, refusals, states_of
+from tests.federation.world import CAST, World, current, workers
+
+
+@pytest.fixture
+def world(db: None) -> World:
+    made = World()
+    made.publish_key()
+    made["harbor"].work()
+    return made
+
+
+@pytest.fixture
+def sites(world: World, tmp_path: Path) -> Sites:
+    made = Sites({slug: SiteAtWork(home_make(tmp_path, slug)) for slug in CAST})
+    made.world = world
+    return made
+
+
+def second_round(sites: Sites, job: Job, state: str) -> Round:
+    """Play on until round 2 reaches a state; its receipts and shares are not in yet."""
+    for _ in range(40):
+        found = current(job)
+        if (found.number, found.state) == (2, state):
+            return found
+        for site in sites.values():
+            site.step()
+            found = current(job)
+            if (found.number, found.state) == (2, state):
+                return found
+        workers()
+    raise AssertionError(f"round 2 is not {state}")
+
+
+def test_a_receipt_of_the_round_before_does_not_count_for_this_one(sites: Sites) -> None:
+    job = sites.start()
+    found = second_round(sites, job, Round.State.DECRYPTING)
+    old = Receipt.objects.get(round__job=job, round__number=1, organization="summit")
+    found.receipts.filter(organization="summit").update(content=old.content, digest=old.digest)
+    bell_ring(list(CAST))
+    sites["lakeside"].step()
+    assert sites["lakeside"].said("REFUSED charge_mismatch: receipt of summit is for another")
+    assert ("lakeside", "charge_mismatch") in refusals(job)
+    assert len(sites["lakeside"].sent("share")) == 1
+
+
+def test_a_dropped_approval_is_missed_before_anything_is_charged(sites: Sites) -> None:
+    job = sites.start()
+    sites.play(job, until=Round.State.CHARGING)
+    JobParticipant.objects.filter(job=job, organization="summit").update(answer=None)
+    bell_ring(list(CAST))
+    sites["lakeside"].step()
+    assert sites["lakeside"].said("REFUSED approval_missing")
+    assert states_of(sites["lakeside"]) == ["reserved", "reserved"]
+
+
+def test_an_approval_of_another_job_is_no_approval_of_this_one(sites: Sites) -> None:
+    other, job = sites.start(), sites.world.propose()
+    for _ in range(40):
+        for site in sites.values():
+            site.step()
+        workers()
+        job.refresh_from_db()
+        if job.state == Job.State.RUNNING:
+            break
+    answer = JobParticipant.objects.get(job=other, organization="summit").answer
+    JobParticipant.objects.filter(job=job, organization="summit").update(answer=answer)
+    sites.play(job, until=Round.State.CHARGING)
+    for site in sites.values():
+        site.step()
+    assert sites["lakeside"].said("REFUSED approval_missing: summit approved another spec")
+    charges = sites["lakeside"].home.ledger.report("lakeside").charges
+    assert {c.state for c in charges if c.job_id == str(job.pk)} == {"reserved"}
+
+
+def test_a_dropped_receipt_that_is_asked_for_again_is_the_same_one_charge(sites: Sites) -> None:
+    job = sites.start()
+    sites.play(job, until=Round.State.DECRYPTING)
+    found, site = current(job), sites["summit"]
+    (sent,) = site.sent("receipt")
+    found.receipts.filter(organization="summit").delete()
+    Round.objects.filter(pk=found.pk).update(state=Round.State.CHARGING)
+    bell_ring(list(CAST))
+    site.restart()
+    site.step()
+    assert site.sent("receipt") == [sent]
+    assert states_of(site) == ["committed", "reserved"]
+
+
+def test_a_dropped_receipt_does_not_open_the_attempt_to_another_cohort(sites: Sites) -> None:
+    job = sites.start(minimum_cohort=3)
+    sites.play(job, until=Round.State.DECRYPTING)
+    site = sites["summit"]
+    kept = Signed[ChargeReceipt].parse(site.sent("receipt")[0]).body
+    present(current(job), Round.State.CHARGING, without="northwind")
+    site.step()
+    assert site.said("REFUSED")
+    assert site.home.ledger.charged(str(job.pk), 1, 1) == kept.cohort
+    assert states_of(site) == ["committed", "reserved"]
+
+
+def test_an_approval_that_is_asked_for_again_reserves_nothing_more(sites: Sites) -> None:
+    job = sites.world.propose()
+    site = sites["summit"]
+    site.step()
+    (sent,) = site.sent("approval")
+    JobParticipant.objects.filter(job=job, organization="summit").update(
+        state=JobParticipant.State.PENDING, answer=None
+    )
+    bell_ring(list(CAST))
+    site.restart()
+    site.step()
+    assert site.sent("approval") == [sent]
+    assert states_of(site) == ["reserved", "reserved"]
