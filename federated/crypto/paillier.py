@@ -86,8 +86,8 @@ class PublicKey:
         return _derive_h0(self.n)
 
     def h0_power(self, exponent: int) -> int:
-        """h0**exponent mod n^2, for exponents of encryptions and of their proofs."""
-        return _h0_comb(self.n).power(exponent)
+        """h0**exponent mod n^2, for exponents as long as a proof's response."""
+        return _proving_comb(self.n).power(exponent)
 
     def encrypt(self, m: int, *, exponent: int | None = None) -> Encryption:
         """Encrypt the integer m modulo n (negative values wrap).
@@ -99,8 +99,8 @@ class PublicKey:
             exponent = secrets.randbits(self.exponent_bits)
         elif exponent < 0 or exponent.bit_length() > self.exponent_bits:
             raise InvalidInput(f"exponent out of range: 0 to {self.exponent_bits} bits are allowed")
-        ciphertext = self.plaintext_power(m) * self.h0_power(exponent) % self.n_squared
-        return Encryption(ciphertext, exponent)
+        ciphertext = self.plaintext_power(m) * _encrypting_comb(self.n).power(exponent)
+        return Encryption(ciphertext % self.n_squared, exponent)
 
     def plaintext_power(self, m: int) -> int:
         """(1 + n)**m mod n^2, which is 1 + m n."""
@@ -166,6 +166,12 @@ def _derive_h0(n: int) -> int:
 
 
 @lru_cache(maxsize=8)
-def _h0_comb(n: int) -> FixedBase:
+def _encrypting_comb(n: int) -> FixedBase:
+    key = PublicKey(n)
+    return FixedBase(key.h0, key.n_squared, key.exponent_bits, rows=9)
+
+
+@lru_cache(maxsize=8)
+def _proving_comb(n: int) -> FixedBase:
     key = PublicKey(n)
     return FixedBase(key.h0, key.n_squared, key.exponent_bits + NONCE_SLACK + 1)

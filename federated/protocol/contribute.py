@@ -17,7 +17,7 @@ from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch
 from federated.wire.round import Contribution, RoundContext
 
-_PIECE = 1 << 16
+_PIECE = 1 << 14
 
 
 def contribution_make(
