@@ -16,6 +16,7 @@ class LedgerReport(Model):
     sequence = models.BigIntegerField(unique=True)
     digest = models.CharField(max_length=64)
     message = models.JSONField()
+    differences = models.JSONField(default=list, help_text="from the receipts accepted here")
 
     class Meta:
         ordering = ["-sequence"]

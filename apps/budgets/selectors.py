@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+from django.utils import timezone
 from django_tenants.utils import schema_context
 
 from apps.budgets.models import Account, Charge, LedgerReport
+from federated.client.ledger_report import period_start, stamp
 from federated.errors import BudgetExceeded
 from federated.privacy import accountant
 from federated.wire.job import Cost
@@ -22,6 +27,7 @@ def ledger_describe(*, organization: str) -> dict[str, Any]:
             "reported_at": None if report is None else report.created_at.isoformat(),
             "accounts": [] if report is None else report.message["body"]["accounts"],
             "charges": [] if report is None else report.message["body"]["charges"],
+            "differences": [] if report is None else report.differences,
         }
 
 
@@ -36,32 +42,54 @@ def charge_list(*, organization: str, job_id: Any = None) -> list[Charge]:
         return list(found if job_id is None else found.filter(job_id=job_id))
 
 
-def budget_check(*, organization: str, cost: Cost, rounds: int) -> None:
+def budget_check(
+    *, organization: str, cost: Cost, proposer: str, proposed: Mapping[UUID, datetime]
+) -> None:
     """Refuse early what the organization's own ledger would refuse; the site has the last word.
 
-    Raises BudgetExceeded that says by how much. An account that the site never reported is not
-    judged here.
+    ``proposed``: the proposer's jobs and when they were made. Raises BudgetExceeded that says by
+    how much. An account that the site never reported is not judged here.
     """
     with schema_context(f"t_{organization}"):
         account = Account.objects.filter(dataset=cost.dataset, unit=cost.unit).first()
         if account is None:
             return
-        queries = Charge.objects.filter(dataset=cost.dataset, unit=cost.unit)
-        used = queries.exclude(state="returned").count()
+        made = _queries(account, proposed)
     if not account.allotted_epsilon or not 0 < account.allotted_delta < 1:
         raise BudgetExceeded(f"{organization} grants nothing for {cost.dataset}.")
-    before = account.reserved_rho + account.committed_rho
-    after = accountant.rho_to_epsilon(before + cost.rho, account.allotted_delta)
+    before, after = account_epsilons(account, cost.rho)
     over = after - account.allotted_epsilon
     if over > 0:
-        spent = accountant.rho_to_epsilon(before, account.allotted_delta) if before else 0.0
         raise BudgetExceeded(
             f"{cost.dataset}: epsilon would reach {after:.3f} of the {account.allotted_epsilon:g} "
-            f"that {organization} grants ({spent:.3f} reserved or spent): {over:.3f} too much.",
+            f"that {organization} grants ({before:.3f} reserved or spent): {over:.3f} too much.",
             over=round(over, 6),
         )
-    if used + rounds > account.max_queries:
+    if made >= account.max_queries:
         raise BudgetExceeded(
-            f"{cost.dataset}: {used} queries are charged or reserved and the job makes {rounds}; "
+            f"{cost.dataset}: {proposer} has made {made} jobs this {account.period}; "
             f"{organization} allows {account.max_queries}."
         )
+
+
+def account_epsilons(account: Account, rho: float) -> tuple[float, float]:
+    """Epsilon spent or reserved at the account's delta, now and with ``rho`` more."""
+    used = account.reserved_rho + account.committed_rho
+
+    def epsilon(total: float) -> float:
+        return accountant.rho_to_epsilon(total, account.allotted_delta)
+
+    return epsilon(used), epsilon(used + rho)
+
+
+def _queries(account: Account, proposed: Mapping[UUID, datetime]) -> int:
+    """How many of a proposer's jobs of this period the account was asked for, at least.
+
+    By when a job was proposed, which is before the site counts it: never more than the site's.
+    """
+    start = period_start(account.period, timezone.now())
+    recent = [job_id for job_id, made in proposed.items() if stamp(made) >= start]
+    found = Charge.objects.filter(
+        dataset=account.dataset, unit=account.unit, job_id__in=recent
+    ).order_by()
+    return found.values("job_id").distinct().count()

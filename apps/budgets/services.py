@@ -6,6 +6,7 @@ from django.db import transaction
 from django_tenants.utils import schema_context
 
 from apps.budgets.models import Account, Charge, LedgerReport
+from apps.budgets.reconcile import differences
 from apps.common.actor import Actor
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
@@ -13,6 +14,8 @@ from federated.errors import Conflict, Forbidden
 from federated.protocol.identity import verify_signed
 from federated.wire import site as wire
 from federated.wire.base import Signed
+
+DIFFERENCES_LOGGED = 20
 
 
 class ReportStale(Conflict):
@@ -46,7 +49,12 @@ def ledger_mirror(
             )
         _replace(report)
         LedgerReport.objects.all().delete()
-        LedgerReport.objects.create(sequence=report.sequence, digest=digest, message=signed.dump())
+        found = [
+            one.dump() for one in differences(organization=organization, charges=report.charges)
+        ]
+        LedgerReport.objects.create(
+            sequence=report.sequence, digest=digest, message=signed.dump(), differences=found
+        )
         event_record(
             tag=Tag.LEDGER_MIRRORED,
             actor=actor,
@@ -55,7 +63,22 @@ def ledger_mirror(
             data={"sequence": report.sequence, "charges": len(report.charges)},
             signature=digest,
         )
+        if found and (newest is None or newest.differences != found):
+            _record_differences(found, organization=organization, digest=digest, actor=actor)
         return True
+
+
+def _record_differences(
+    found: list[dict[str, object]], *, organization: str, digest: str, actor: Actor
+) -> None:
+    """Into the organization's own log, once for each set of differences."""
+    event_record(
+        tag=Tag.LEDGER_DIFFERS,
+        actor=actor,
+        subject=("ledger", organization),
+        digests={"report": digest},
+        data={"count": len(found), "differences": found[:DIFFERENCES_LOGGED]},
+    )
 
 
 def _replace(report: wire.LedgerReport) -> None:

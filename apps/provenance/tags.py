@@ -25,6 +25,7 @@ class Tag(StrEnum):
     CHARGE_COMMITTED = "budgets:charge:committed"
     CHARGE_RELEASED = "budgets:charge:released"
     LEDGER_MIRRORED = "budgets:ledger:mirrored"
+    LEDGER_DIFFERS = "budgets:ledger:differs"
 
     KEY_REGISTERED = "aggregation:key:registered"
     KEY_CONFIRMED = "aggregation:key:confirmed"

@@ -14,6 +14,7 @@ from apps.common.coordinator import as_coordinator
 from apps.federation.errors import AlreadySent, Closed
 from apps.federation.models import DataDictionary, Job, JobParticipant, ModelState
 from apps.federation.queue import enqueue
+from apps.federation.selectors.jobs import jobs_of
 from apps.federation.services import checks, machine, proposals
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
@@ -75,7 +76,7 @@ def job_propose(
             proposals.proposal_check(signed, state)
     if found is not None:
         return _same(found, signed), False
-    budget_check(organization=organization, cost=job_cost(spec), rounds=spec.strategy.rounds)
+    _budget_check(spec, organization)
     with as_coordinator(), transaction.atomic():
         job, created = Job.objects.get_or_create(
             id=spec.job_id,
@@ -230,9 +231,7 @@ def job_approve_by_person(*, job: Job, organization: str, actor: Actor) -> bool:
     The site still decides and signs. Raises BudgetExceeded by the mirrored ledger, Closed where
     the organization has answered or the job is past approval.
     """
-    budget_check(
-        organization=organization, cost=job_cost(job.wire), rounds=job.wire.strategy.rounds
-    )
+    _budget_check(job.wire, organization)
     with as_coordinator(), transaction.atomic():
         locked, part = _to_answer(job, organization)
         if part.endorsed_by is not None:
@@ -248,6 +247,16 @@ def job_approve_by_person(*, job: Job, organization: str, actor: Actor) -> bool:
         )
         bell_ring(locked.slugs())
         return True
+
+
+def _budget_check(spec: wire.JobSpec, organization: str) -> None:
+    proposed = jobs_of(organization).filter(proposer=spec.proposer).exclude(pk=spec.job_id)
+    budget_check(
+        organization=organization,
+        cost=job_cost(spec),
+        proposer=spec.proposer,
+        proposed=dict(proposed.values_list("pk", "created_at")),
+    )
 
 
 def job_decline_by_person(*, job: Job, organization: str, reason: str, actor: Actor) -> bool:
