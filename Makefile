@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up check test demo bench bench-aggregation bench-round clean
+.PHONY: help up check test demo bench bench-aggregation bench-round simulate clean
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -38,6 +38,10 @@ bench-aggregation: $(VENV)/installed ## encrypting, adding, decrypting a million
 
 bench-round: $(VENV)/installed ## a round of this project, of Flower and of NVFlare (ROUNDS=3 shortens it)
 	@$(BIN)/python -m tests.bench.round --rounds $(ROUNDS)
+
+simulate: $(VENV)/installed ## 1,000 seeded runs of the protocol under faults and malice
+	@$(BIN)/federated simulate tests/data/simulation.yaml --runs 500
+	@$(BIN)/federated simulate tests/data/simulation.yaml --runs 500 --seed 500 --malicious 1
 
 clean: ## remove the virtual environment and all state
 	rm -rf $(VENV) var

@@ -1,0 +1,13 @@
+"""The whole ``federated`` command: the site's side, and the simulation above it."""
+
+from __future__ import annotations
+
+from federated.client.cli import main
+from federated.simulation.command import simulate
+
+__all__ = ["main"]
+
+main.add_command(simulate)
+
+if __name__ == "__main__":
+    main()

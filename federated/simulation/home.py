@@ -1,0 +1,89 @@
+"""A site's real folder and ledger, with a place to die before and after every durable write."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from federated.client.home import JobFolder, SiteHome
+from federated.client.ledger import Ledger
+from federated.crypto.threshold import KeyShare
+from federated.simulation.faults import Faults
+from federated.wire.base import Message, Signed
+from federated.wire.job import JobSpec
+from federated.wire.key import KeyEpoch
+
+M = TypeVar("M", bound=Message)
+
+
+class MortalLedger(Ledger):
+    """May die before a transaction, inside it (rolled back, as on the disk) and after it."""
+
+    def __init__(self, path: Path, *, now: Callable[[], datetime], faults: Faults) -> None:
+        super().__init__(path, now=now)
+        self._faults = faults
+        # Nothing here outlives the process that the simulation runs in.
+        self._db.execute("PRAGMA synchronous = OFF")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._faults.crash_point()
+        with super()._transaction() as db:
+            yield db
+            self._faults.crash_point()
+        self._faults.crash_point()
+
+
+class MortalFolder(JobFolder):
+    def __init__(self, path: Path, faults: Faults) -> None:
+        super().__init__(path)
+        self._faults = faults
+
+    def spec_keep(self, spec: JobSpec) -> JobSpec:
+        with dying(self._faults):
+            return super().spec_keep(spec)
+
+    def signed_keep(self, name: str, signed: Signed[M]) -> Signed[M]:
+        with dying(self._faults):
+            return super().signed_keep(name, signed)
+
+    def message_keep(self, name: str, message: M) -> M:
+        with dying(self._faults):
+            return super().message_keep(name, message)
+
+    def state_keep(self, round: int, content: bytes) -> None:
+        with dying(self._faults):
+            super().state_keep(round, content)
+
+
+class MortalHome(SiteHome):
+    def __init__(self, path: Path, *, now: Callable[[], datetime], faults: Faults) -> None:
+        super().__init__(path)
+        self._now, self._faults = now, faults
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return MortalLedger(self.path / "ledger.sqlite", now=self._now, faults=self._faults)
+
+    def job(self, job_id: str) -> JobFolder:
+        return MortalFolder(super().job(job_id).path, self._faults)
+
+    def epoch_keep(self, epoch: KeyEpoch) -> None:
+        with dying(self._faults):
+            super().epoch_keep(epoch)
+
+    def share_keep(self, digest: str, share: KeyShare) -> None:
+        with dying(self._faults):
+            super().share_keep(digest, share)
+
+
+@contextmanager
+def dying(faults: Faults) -> Iterator[None]:
+    faults.crash_point()
+    yield
+    faults.crash_point()

@@ -1,0 +1,222 @@
+"""The wire between sites and coordinator: faults, malice, and a tap that sees all that leaves."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from federated.client.home import Attempt
+from federated.errors import DomainError, Unavailable
+from federated.protocol.identity import SiteIdentity
+from federated.simulation.coordinator import DURING, Coordinator
+from federated.simulation.faults import Fate, Faults
+from federated.simulation.malice import (
+    ALTERED_RELEASE,
+    SPLIT_VIEW,
+    message_forge,
+    transcript_forge,
+)
+from federated.wire.base import Signed
+from federated.wire.job import Approval, Decline
+from federated.wire.key import KeyConfirmation, KeyEpoch, SealedShare
+from federated.wire.round import Reason, RoundContext, Transcript
+from federated.wire.site import Inbox, LedgerReport
+
+T = TypeVar("T")
+SILENT, DISHONEST, SHOWN = 0.1, 0.5, 0.2
+Tap = Callable[[str, Attempt, str, Signed[Any]], None]
+
+
+class Network:
+    """Carries every call; ``tap`` is told of each message an honest site lets out."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        faults: Faults,
+        *,
+        malicious: frozenset[str],
+        later: Callable[[float, Callable[[], None]], None],
+        tap: Tap,
+    ) -> None:
+        self.coordinator, self.faults = coordinator, faults
+        self.malicious, self.later, self.tap = malicious, later, tap
+        self.refused: Counter[str] = Counter()
+        self.violations: list[str] = []
+        self.trace: list[str] = []
+        self.spoilt: set[tuple[str, Attempt]] = set()
+        self.lied_to: set[tuple[str, Attempt]] = set()
+
+    def carry(self, name: str, what: str, deliver: Callable[[], T]) -> T:
+        """One request and its answer. Raises Unavailable where the answer does not come."""
+        fate = self.faults.fate()
+        self.trace.append(f"{name} {what} {fate.value}")
+
+        def again() -> None:
+            with contextlib.suppress(DomainError):
+                deliver()
+
+        if fate is Fate.REQUEST_LOST:
+            raise Unavailable(f"{what}: lost")
+        if fate in (Fate.LATE, Fate.REPEATED):
+            self.later(self.faults.lateness(), again)
+        if fate is Fate.LATE:
+            raise Unavailable(f"{what}: no answer in time")
+        answer = deliver()
+        if fate is Fate.ANSWER_LOST:
+            raise Unavailable(f"{what}: the answer was lost")
+        return answer
+
+    def chance(self, share: float) -> bool:
+        return not self.faults.quiet and self.faults.random.random() < share
+
+    def expect(self, act: str, name: str, answer: str) -> None:
+        """Note how an act was refused; a violation where that is not its name."""
+        self.refused[f"{act}: {answer}"] += 1
+        if answer != name:
+            self.violations.append(f"{act}: expected {name}, answered {answer}")
+
+
+class VirtualAPI:
+    """What a site's agent calls; the interface of ``CoordinatorAPI``."""
+
+    url = "https://coordinator.invalid"
+
+    def __init__(self, network: Network, identity: SiteIdentity) -> None:
+        self._network, self._identity = network, identity
+        self._name = identity.organization
+        self._shown: tuple[str, str] | None = None
+
+    @property
+    def _coordinator(self) -> Coordinator:
+        return self._network.coordinator
+
+    def interrupt(self) -> None:
+        """Nothing waits here."""
+
+    def inbox(self) -> Inbox:
+        return self._ask("inbox", lambda: self._coordinator.inbox(self._name))
+
+    def key(self, digest: str) -> tuple[KeyEpoch, SealedShare | None]:
+        return self._ask("key", lambda: self._coordinator.key(self._name))
+
+    def key_confirm(self, digest: str, signed: Signed[KeyConfirmation]) -> None:
+        self._say("key confirmation", lambda: self._coordinator.key_confirm(self._name))
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return self._ask("job", self._coordinator.job)
+
+    def job_approve(self, signed: Signed[Approval]) -> None:
+        self._say("approval", lambda: self._coordinator.approve(signed))
+
+    def job_decline(self, signed: Signed[Decline]) -> None:
+        self._say("decline", lambda: self._coordinator.decline(signed))
+
+    def model(self, digest: str) -> bytes:
+        return self._ask("model", self._coordinator.states[digest].to_bytes)
+
+    def round_context(self, at: Attempt) -> RoundContext:
+        return self._ask(f"context {at}", lambda: self._coordinator.find(at).context)
+
+    def ledger_send(self, signed: Signed[LedgerReport]) -> None:
+        self._say("ledger", lambda: None)
+
+    def transcript(self, at: Attempt) -> Transcript:
+        found = self._coordinator.find(at)
+        honest = self._ask(f"transcript {at}", lambda: self._coordinator.transcript(at))
+        self._shown = None
+        network = self._network
+        share = SHOWN / 4 if found.state == "released" else SHOWN
+        if not network.malicious or self._name in network.malicious or not network.chance(share):
+            return Transcript.parse(honest.canonical())
+        forged = transcript_forge(
+            network.faults.random,
+            honest=honest,
+            state=found.state,
+            minimum=self._coordinator.spec.minimum_cohort,
+            name=self._name,
+        )
+        if found.state == "abandoned" or forged is None:
+            return honest
+        act, name, transcript = forged
+        self._shown = (act, name)
+        if act == SPLIT_VIEW:
+            network.spoilt.add((self._name, at))
+        if act == ALTERED_RELEASE:
+            network.lied_to.add((self._name, at))
+        return Transcript.parse(transcript.canonical())
+
+    def attempt_send(self, at: Attempt, kind: str, signed: Signed[Any]) -> None:
+        network, shown = self._network, self._shown
+        if self._name in network.malicious:
+            self._misbehave(at, kind, signed)
+        elif shown and shown[0] not in (SPLIT_VIEW, ALTERED_RELEASE):
+            answer = signed.body.reason.value if kind == "refusal" else f"sent a {kind}"
+            network.expect(shown[0], shown[1], answer)
+            return
+        else:
+            self._judge(at, kind, signed)
+        message = type(signed).parse(signed.canonical())
+        network.tap(self._name, at, kind, message)
+        self._say(
+            f"{kind} {at}",
+            lambda: self._coordinator.receive(at, kind, message, self._name),
+        )
+
+    def _judge(self, at: Attempt, kind: str, signed: Signed[Any]) -> None:
+        """What an honest site may say where it was told the truth, or was fooled before."""
+        network, body = self._network, signed.body
+        if kind == "refusal":
+            fooled = (self._name, at) in network.spoilt
+            name = Reason.COHORT_ALREADY_SERVED.value if fooled else "no refusal"
+            network.expect("second cohort of an attempt", name, body.reason.value)
+        if kind == "verdict" and not body.agrees and (self._name, at) in network.lied_to:
+            network.refused[f"{ALTERED_RELEASE}: disagrees"] += 1
+        elif kind == "verdict" and not body.agrees:
+            network.violations.append(f"{self._name} disagrees with {at}: {body.detail}")
+
+    def _misbehave(self, at: Attempt, kind: str, signed: Signed[Any]) -> None:
+        network, coordinator = self._network, self._coordinator
+        if network.chance(SILENT):
+            raise Unavailable(f"{self._name} sends no {kind}")
+        found = coordinator.find(at)
+        if not network.chance(DISHONEST) or kind not in ("contribution", "receipt", "share"):
+            return
+        if found.state != DURING[kind]:
+            return
+        if self._name in found.sent[kind]:
+            again = self._identity.sign(signed.body)
+            self._attack("resend with other bytes", "conflict", at, kind, again)
+            return
+        before = [t for t in coordinator.tries if self._name in t.sent[kind] and t is not found]
+        forged = message_forge(
+            network.faults.random,
+            kind=kind,
+            honest=signed,
+            found=found,
+            older=before[-1].sent[kind][self._name] if before else None,
+            identity=self._identity,
+            epoch=coordinator.epoch,
+        )
+        if forged is not None:
+            self._attack(*forged[:2], at, kind, forged[2])
+
+    def _attack(self, act: str, name: str, at: Attempt, kind: str, message: Signed[Any]) -> None:
+        try:
+            self._coordinator.receive(at, kind, message, self._name)
+        except DomainError as error:
+            answer = str(error.fields.get("reason", error.code))
+        else:
+            answer = "accepted"
+        self._network.expect(act, name, answer)
+
+    def _ask(self, what: str, deliver: Callable[[], T]) -> T:
+        return self._network.carry(self._name, what, deliver)
+
+    def _say(self, what: str, deliver: Callable[[], None]) -> None:
+        """A message: the process may die just before it is sent and just after."""
+        self._network.faults.crash_point()
+        self._network.carry(self._name, what, deliver)
+        self._network.faults.crash_point()
