@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 WIDTH = 1000.0
 
@@ -118,6 +119,61 @@ def step_chart(
         target=None if target is None else place_y(target),
         description="; ".join(f"{line.label}: {line.last:.3g}" for line in lines),
     )
+
+
+def time_chart(
+    series: Sequence[tuple[str, Sequence[tuple[datetime, float]], int]],
+    *,
+    start: datetime,
+    end: datetime,
+    now: datetime,
+    target: float | None = None,
+    width: float = 1040.0,
+    height: float = 220.0,
+) -> StepChart | None:
+    """Cumulative values over time, a step at each ``(moment, value)``; None without a value.
+
+    Lines end at ``now``; moments before ``start`` stand at its edge.
+    """
+    if end <= start or not any(points for _, points, _ in series):
+        return None
+    left, right, top, bottom = 34.0, width - 6.0, 10.0, height - 26.0
+    highest = max([v for _, points, _ in series for _, v in points] + [target or 0.0])
+    step = nice_step(highest)
+    limit = step * max(math.ceil(highest / step - 1e-6), 1)
+
+    def place_x(moment: datetime) -> float:
+        part = (min(max(moment, start), end) - start) / (end - start)
+        return round(left + (right - left) * part, 1)
+
+    def place_y(value: float) -> float:
+        return round(bottom - (bottom - top) * value / limit, 1)
+
+    lines = []
+    for label, points, colour in series:
+        if points:
+            drawn = [f"M{place_x(start)} {place_y(0)}"]
+            drawn += [f"H{place_x(moment)}V{place_y(value)}" for moment, value in points]
+            drawn.append(f"H{place_x(now)}")
+            lines.append(Series(label, colour, "".join(drawn), points[-1][1]))
+    ticks = [start + (end - start) * part / 4 for part in range(5)]
+    return StepChart(
+        width=width,
+        height=height,
+        left=left,
+        right=right,
+        top=top,
+        bottom=bottom,
+        x_ticks=[Tick(place_x(tick), _tick_label(tick, end - start)) for tick in ticks[:-1]],
+        y_ticks=[Tick(place_y(step * n), f"{step * n:g}") for n in range(round(limit / step) + 1)],
+        series=lines,
+        target=None if target is None else place_y(target),
+        description="; ".join(f"{line.label}: {line.last:.3g}" for line in lines),
+    )
+
+
+def _tick_label(moment: datetime, span: timedelta) -> str:
+    return moment.strftime("%b %-d" if span >= timedelta(days=4) else "%b %-d, %H:%M")
 
 
 def nice_step(highest: float, ticks: int = 4) -> float:

@@ -190,6 +190,30 @@ class RoundRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CostRow:
+    """What a job would take of the reader's organization, at the account's delta.
+
+    ``left`` and ``left_after`` are None where its site has reported no account for the data set.
+    """
+
+    dataset: str
+    epsilon: float
+    delta: float
+    left: float | None = None
+    left_after: float | None = None
+    allotted: float | None = None
+    period: str = ""
+
+    @property
+    def fits(self) -> bool:
+        return self.left_after is None or self.left_after >= 0
+
+    @property
+    def excess(self) -> float:
+        return -(self.left_after or 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobPage:
     id: str
     title: str
@@ -218,6 +242,7 @@ class JobPage:
     events: list[EventRow]
     events_all: int
     log_note: str
+    cost: CostRow | None
     may_decide: bool
     may_cancel: bool
 
@@ -246,6 +271,56 @@ class JobPage:
     @property
     def bundle_name(self) -> str:
         return f"bundle-{self.id}.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurchaseRow:
+    """What one job's charges bought; ``epsilon`` is theirs alone, at the account's delta."""
+
+    job_id: str
+    title: str
+    proposer: str
+    committed: int
+    reserved: int
+    returned: int
+    epsilon: float
+    released: int
+    model_digest: str
+    at: datetime
+
+    @property
+    def known(self) -> bool:
+        return bool(self.title)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetAccount:
+    """An account of the budget page: composition over the present period, and its purchases."""
+
+    account: AccountRow
+    chart: StepChart | None
+    rules: list[tuple[str, float]]
+    lifetime: float
+    forecast: str
+    purchases: list[PurchaseRow]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DifferenceRow:
+    kind: str
+    job_id: str
+    where: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetPage:
+    name: str
+    slug: str
+    accounts: list[BudgetAccount]
+    differences: list[DifferenceRow]
+    sequence: int | None
+    reported_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

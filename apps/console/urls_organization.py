@@ -8,6 +8,7 @@ from apps.console import views
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("budget/", views.budget, name="budget"),
     path("jobs/<uuid:job_id>/", views.job, name="job"),
     path("jobs/<uuid:job_id>/live", views.job_live, name="job_live"),
     path("jobs/<uuid:job_id>/approve", views.job_approve, name="job_approve"),

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.common.actor import request_actor
 from apps.common.urls import organization_url
+from apps.console.selectors.budget import budget_page
 from apps.console.selectors.home import home_page
 from apps.console.selectors.job import ACTING, job_page, page_fingerprint
 from apps.console.selectors.operator import operator_page
@@ -49,6 +50,13 @@ def operator(request: Any) -> HttpResponse:
 def home(request: Any) -> HttpResponse:
     page = home_page(organization=request.organization)
     return render(request, "console/home.html", {"page": page, "section": "home"})
+
+
+@require_safe
+@never_cache
+def budget(request: Any) -> HttpResponse:
+    page = budget_page(organization=request.organization)
+    return render(request, "console/budget.html", {"page": page, "section": "budget"})
 
 
 @require_safe

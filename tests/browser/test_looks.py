@@ -118,6 +118,8 @@ def test_pages_fit_in_every_look(
         look_at(page, f"reset_{look}", picture)
         sign_in(page, user.email)
         look_at(page, f"home_{look}", picture)
+        page.goto("/o/northwind/budget/")
+        look_at(page, f"budget_{look}", picture)
         for name, job in jobs.items():
             page.goto(f"/o/northwind/jobs/{job.pk}/")
             look_at(page, f"job-{name}_{look}", picture)

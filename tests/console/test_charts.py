@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.console.charts import WIDTH, nice_step, stack, step_chart
+from apps.console.charts import WIDTH, nice_step, stack, step_chart, time_chart
 
 VALUES = st.floats(min_value=0, max_value=1e9, allow_nan=False)
 
@@ -56,3 +58,31 @@ def test_many_rounds_get_few_labels() -> None:
 )
 def test_grid_lines_are_round_numbers(highest: float, step: float) -> None:
     assert nice_step(highest) == pytest.approx(step)
+
+
+YEAR = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
+JULY = datetime(2026, 7, 2, 12, tzinfo=UTC)
+
+
+def test_a_step_over_time_stands_where_its_moment_lies() -> None:
+    chart = time_chart([("zCDP", [(JULY, 2.0)], 1)], start=YEAR[0], end=YEAR[1], now=JULY, target=4)
+    assert chart is not None
+    middle = (chart.left + chart.right) / 2
+    half = (chart.top + chart.bottom) / 2
+    assert chart.series[0].path == f"M{chart.left} {chart.bottom}H{middle}V{half}H{middle}"
+    assert chart.target == chart.top
+    assert chart.x_ticks[0].label == "Jan 1"
+
+
+def test_moments_outside_of_the_period_stand_at_its_edges() -> None:
+    early, late = YEAR[0] - timedelta(days=9), YEAR[1] + timedelta(days=9)
+    points = [(early, 1.0), (late, 2.0)]
+    chart = time_chart([("zCDP", points, 1)], start=YEAR[0], end=YEAR[1], now=late)
+    assert chart is not None
+    assert f"H{chart.left}V" in chart.series[0].path
+    assert chart.series[0].path.endswith(f"H{chart.right}")
+
+
+def test_nothing_over_time_is_no_chart() -> None:
+    assert time_chart([("zCDP", [], 1)], start=YEAR[0], end=YEAR[1], now=JULY) is None
+    assert time_chart([("zCDP", [(JULY, 1.0)], 1)], start=JULY, end=JULY, now=JULY) is None

@@ -72,6 +72,7 @@ API = {
 # Pages know no certificate: who comes with one is asked to sign in (302).
 PAGES = {
     "": Expect(200, 405, 302, 302),
+    "budget/": Expect(200, 405, 302, 302),
     "jobs/<uuid:job_id>/": Expect(404, 405, 302, 302),
     "jobs/<uuid:job_id>/live": Expect(404, 405, 302, 302),
     "jobs/<uuid:job_id>/approve": Expect(405, 404, 302, 302),

@@ -54,7 +54,7 @@ OBJECTS = {
     f"{_ROUND}/verdict",
 }
 #: Pages of an organization: its own, and those of objects.
-PAGES = {""}
+PAGES = {"", "budget/"}
 OBJECT_PAGES = {
     "jobs/<uuid:job_id>/",
     "jobs/<uuid:job_id>/live",

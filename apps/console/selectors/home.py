@@ -31,7 +31,7 @@ def home_page(*, organization: Organization) -> pages.HomePage:
         slug=organization.slug,
         state=organization.state,
         sites=[site_row(site) for site in organization.sites.prefetch_related("certificates")],
-        accounts=[_account(account) for account in Account.objects.all()],
+        accounts=[account_row(account) for account in Account.objects.all()],
         reported_at=None if report is None else report.created_at,
         jobs=[_job_row(job, *counts.get(job.pk, (0, 0))) for job in found],
         events=logged_rows(provenance.events()[:EVENTS_SHOWN]),
@@ -53,7 +53,7 @@ def _round_counts(jobs: Sequence[Job]) -> dict[object, tuple[int, int]]:
     return {row["job_id"]: (row["released"], row["charged"]) for row in rows}
 
 
-def _account(account: Account) -> pages.AccountRow:
+def account_row(account: Account) -> pages.AccountRow:
     """The account in epsilons: of rho, at the account's delta, which is how the site adds up."""
 
     def epsilon(rho: float) -> float:

@@ -12,6 +12,7 @@ from apps.accounts.models import Membership
 from apps.common.roles import Role
 from apps.console import pages
 from apps.console.charts import StepChart, step_chart
+from apps.console.selectors.budget import cost_row
 from apps.console.selectors.events import job_event_rows, log_note
 from apps.console.selectors.words import job_summary, job_title, job_when
 from apps.federation.models import Job, JobParticipant, Round
@@ -68,6 +69,7 @@ def job_page(*, membership: Membership, job_id: Any) -> pages.JobPage:
         events=events,
         events_all=events_all,
         log_note=log_note(),
+        cost=cost_row(spec) if own and _undecided(job, own) else None,
         may_decide=acting and _waits_for(job, own),
         may_cancel=acting and not job.ended,
     )
@@ -76,6 +78,10 @@ def job_page(*, membership: Membership, job_id: Any) -> pages.JobPage:
 def page_fingerprint(page: pages.JobPage) -> str:
     """Changes when anything on the page does: an unchanged page is not sent again."""
     return hashlib.sha256(repr(page).encode()).hexdigest()[:16]
+
+
+def _undecided(job: Job, own: JobParticipant) -> bool:
+    return job.state == Job.State.PROPOSED and own.state == JobParticipant.State.PENDING
 
 
 def _waits_for(job: Job, own: JobParticipant | None) -> bool:

@@ -1,0 +1,172 @@
+"""An organization's budget: accounts over time, what was bought, what a job would leave."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from apps.budgets import outlook
+from apps.budgets.models import Account, Charge, LedgerReport
+from apps.budgets.selectors import account_epsilons
+from apps.console import pages
+from apps.console.charts import StepChart, time_chart
+from apps.console.selectors.home import account_row
+from apps.console.selectors.words import job_title
+from apps.federation.models import Job, Round
+from apps.federation.selectors.jobs import jobs_of
+from apps.organizations.models import Organization
+from federated.privacy.accountant import rho_to_epsilon
+from federated.protocol.cost import job_cost, job_epsilons
+from federated.wire.job import JobSpec
+
+#: The rules of composition in words, in the order of the page.
+RULES = {
+    "zcdp": "zCDP, the ledger's",
+    "pld": "privacy loss distribution",
+    "rdp": "Rényi (RDP)",
+    "advanced": "advanced composition",
+    "basic": "basic composition",
+}
+PURCHASES_SHOWN = 50
+
+
+def budget_page(*, organization: Organization) -> pages.BudgetPage:
+    """The mirrored ledger as its members see it; call under the organization's role."""
+    report = LedgerReport.objects.order_by("-sequence").first()
+    charges: dict[tuple[str, str], list[Charge]] = defaultdict(list)
+    for charge in Charge.objects.order_by("at"):
+        charges[charge.dataset, charge.unit].append(charge)
+    jobs = _jobs(organization.slug, {c.job_id for made in charges.values() for c in made})
+    now = timezone.now()
+    return pages.BudgetPage(
+        name=organization.name,
+        slug=organization.slug,
+        accounts=[
+            _account(account, charges[account.dataset, account.unit], jobs, now)
+            for account in Account.objects.all()
+        ],
+        differences=[_difference(one) for one in (report.differences if report else [])],
+        sequence=None if report is None else report.sequence,
+        reported_at=None if report is None else report.created_at,
+    )
+
+
+def cost_row(spec: JobSpec) -> pages.CostRow | None:
+    """A job's cost and what it would leave; None for a job without noise."""
+    if spec.privacy.delta is None:
+        return None
+    cost = job_cost(spec)
+    account = Account.objects.filter(dataset=cost.dataset, unit=cost.unit).first()
+    if account is None:
+        return pages.CostRow(
+            dataset=cost.dataset,
+            epsilon=job_epsilons(spec)["coordinator"],
+            delta=spec.privacy.delta,
+        )
+    before, after = account_epsilons(account, cost.rho)
+    return pages.CostRow(
+        dataset=cost.dataset,
+        epsilon=rho_to_epsilon(cost.rho, account.allotted_delta),
+        delta=account.allotted_delta,
+        left=max(account.allotted_epsilon - before, 0.0),
+        left_after=account.allotted_epsilon - after,
+        allotted=account.allotted_epsilon,
+        period=account.period,
+    )
+
+
+def _jobs(slug: str, ids: Iterable[UUID]) -> dict[UUID, tuple[Job, int]]:
+    """``{id: (job, rounds released)}`` of those that the organization takes part in."""
+    released = Count("rounds", filter=Q(rounds__state=Round.State.RELEASED))
+    found = jobs_of(slug).filter(pk__in=list(ids)).annotate(released=released)
+    return {job.pk: (job, job.released) for job in found}
+
+
+def _account(
+    account: Account, charges: list[Charge], jobs: dict[UUID, tuple[Job, int]], now: datetime
+) -> pages.BudgetAccount:
+    made = outlook.charges_of_period(account, charges, now)
+    rules = outlook.composition(account, made)
+    ever = math.fsum(charge.rho for charge in charges if charge.state == "committed")
+    by_job: dict[UUID, list[Charge]] = defaultdict(list)
+    for charge in charges:
+        by_job[charge.job_id].append(charge)
+    purchases = [_purchase(account, of_job, jobs.get(job)) for job, of_job in by_job.items()]
+    purchases.sort(key=lambda row: row.at, reverse=True)
+    return pages.BudgetAccount(
+        account=account_row(account),
+        chart=_chart(account, made, now),
+        rules=[(RULES[name], rules[name]) for name in RULES],
+        lifetime=rho_to_epsilon(ever, account.allotted_delta),
+        forecast=_forecast(account, made, now),
+        purchases=purchases[:PURCHASES_SHOWN],
+    )
+
+
+def _chart(account: Account, made: list[tuple[datetime, float]], now: datetime) -> StepChart | None:
+    points = outlook.composed(account, made)
+    if not points:
+        return None
+    start, end = outlook.period_of(account, now)
+    if start is None or end is None:
+        start, end = points[0].at, max(now, points[0].at + timedelta(days=1))
+    return time_chart(
+        [
+            ("zCDP, the ledger's", [(point.at, point.zcdp) for point in points], 1),
+            ("privacy loss distribution", [(point.at, point.pld) for point in points], 2),
+        ],
+        start=start,
+        end=end,
+        now=now,
+        target=account.allotted_epsilon,
+    )
+
+
+def _forecast(account: Account, made: list[tuple[datetime, float]], now: datetime) -> str:
+    if not made:
+        return "Nothing is spent in this period."
+    if now - made[0][0] < outlook.LEAST_HISTORY:
+        return "Too little time has passed since the first charge to tell a rate."
+    end = outlook.used_up_at(account, made, now)
+    if end is not None:
+        return f"At this rate the {account.period}'s budget ends on {end:%B %-d, %Y}."
+    _, over = outlook.period_of(account, now)
+    if over is None:
+        return "At this rate the budget outlasts a hundred years."
+    return f"At this rate the budget lasts until the {account.period} ends on {over:%B %-d, %Y}."
+
+
+def _purchase(
+    account: Account, charges: list[Charge], known: tuple[Job, int] | None
+) -> pages.PurchaseRow:
+    states = [charge.state for charge in charges]
+    rho = math.fsum(charge.rho for charge in charges if charge.state == "committed")
+    job, released = known or (None, 0)
+    return pages.PurchaseRow(
+        job_id=str(charges[0].job_id),
+        title="" if job is None else job_title(job.wire),
+        proposer="" if job is None else job.proposer,
+        committed=states.count("committed"),
+        reserved=states.count("reserved"),
+        returned=states.count("returned"),
+        epsilon=rho_to_epsilon(rho, account.allotted_delta),
+        released=released,
+        model_digest=job.model_digest if job is not None and released else "",
+        at=datetime.fromisoformat(charges[-1].at.replace("Z", "+00:00")),
+    )
+
+
+def _difference(one: dict[str, Any]) -> pages.DifferenceRow:
+    where = f"round {one['round']}"
+    if one["attempt"] > 1:
+        where += f", attempt {one['attempt']}"
+    return pages.DifferenceRow(
+        kind=one["kind"], job_id=one["job_id"], where=where, detail=one["detail"]
+    )
