@@ -25,6 +25,7 @@ from federated.wire.round import Reason, RoundContext, Transcript
 from federated.wire.site import Inbox, LedgerReport
 
 T = TypeVar("T")
+CHEATED = ("contribution", "receipt", "share")
 SILENT, DISHONEST, SHOWN = 0.1, 0.5, 0.2
 Tap = Callable[[str, Attempt, str, Signed[Any]], None]
 
@@ -130,7 +131,7 @@ class VirtualAPI:
         network = self._network
         share = SHOWN / 4 if found.state == "released" else SHOWN
         if not network.malicious or self._name in network.malicious or not network.chance(share):
-            return Transcript.parse(honest.canonical())
+            return honest
         forged = transcript_forge(
             network.faults.random,
             honest=honest,
@@ -164,6 +165,8 @@ class VirtualAPI:
             f"{kind} {at}",
             lambda: self._coordinator.receive(at, kind, message, self._name),
         )
+        if self._name in network.malicious and kind in CHEATED:
+            self._resend_other(at, kind, signed)
 
     def _judge(self, at: Attempt, kind: str, signed: Signed[Any]) -> None:
         """What an honest site may say where it was told the truth, or was fooled before."""
@@ -182,13 +185,10 @@ class VirtualAPI:
         if network.chance(SILENT):
             raise Unavailable(f"{self._name} sends no {kind}")
         found = coordinator.find(at)
-        if not network.chance(DISHONEST) or kind not in ("contribution", "receipt", "share"):
+        sent = self._name in found.sent[kind]
+        if kind not in CHEATED or sent or found.state != DURING[kind]:
             return
-        if found.state != DURING[kind]:
-            return
-        if self._name in found.sent[kind]:
-            again = self._identity.sign(signed.body)
-            self._attack("resend with other bytes", "conflict", at, kind, again)
+        if not network.chance(DISHONEST):
             return
         before = [t for t in coordinator.tries if self._name in t.sent[kind] and t is not found]
         forged = message_forge(
@@ -202,6 +202,13 @@ class VirtualAPI:
         )
         if forged is not None:
             self._attack(*forged[:2], at, kind, forged[2])
+
+    def _resend_other(self, at: Attempt, kind: str, signed: Signed[Any]) -> None:
+        arrived = self._name in self._coordinator.find(at).sent[kind]
+        if arrived and self._network.chance(DISHONEST):
+            other = signed.body.model_copy(update={"context": "0" * 64})
+            message = self._identity.sign(other)
+            self._attack("resend with other bytes", "conflict", at, kind, message)
 
     def _attack(self, act: str, name: str, at: Attempt, kind: str, message: Signed[Any]) -> None:
         try:
