@@ -14,10 +14,15 @@ from apps.federation.models import Job, JobParticipant, Refusal, Round, Verdict
 from apps.federation.selectors.jobs import jobs_of
 from apps.federation.selectors.transcripts import epoch_of, transcript_of
 from apps.provenance.models import Event
-from apps.provenance.selectors import LoggedEvent, bundle_anchors, bundle_log, events_logged
+from apps.provenance.selectors import (
+    LoggedEvent,
+    anchors_since,
+    bundle_anchors,
+    bundle_log,
+    events_logged,
+)
 from apps.provenance.services import checkpoint_make, log_sequence
 from federated.provenance.bundle import Bundle
-from federated.provenance.bundle import BundleLog as Log
 from federated.wire.base import Signed, encode_bytes
 from federated.wire.job import Decline
 from federated.wire.record import JobRecord
@@ -48,31 +53,35 @@ def bundle_assemble(*, job: Job, organization: str) -> Bundle:
     Of the consortium's log the events of this job and its key, of the organization's own those of
     its ledger. The sequencer runs first, so that the newest events have their place.
     """
+    record_of = Q(subject_kind="job", subject_id=str(job.pk))
+    key_of = Q(subject_kind="key_epoch", subject_id=job.wire.key_epoch)
+    ledger = Q(subject_kind="ledger")
     with as_coordinator():
-        logs = [
-            _log(
-                Q(subject_kind="job", subject_id=str(job.pk))
-                | Q(subject_kind="key_epoch", subject_id=job.wire.key_epoch)
-            )
-        ]
         record = job_record(job)
+        chosen = _sequenced(record_of | key_of)
     with schema_context(f"t_{organization}"):
-        own = Q(subject_kind="ledger")
-        if Event.objects.filter(own).exists():
-            logs.append(_log(own))
+        own = _sequenced(ledger) if Event.objects.filter(ledger).exists() else {}
+    anchors = anchors_since(min([*chosen.values(), *own.values()]))
+    with as_coordinator():
+        logs = [bundle_log(event_ids=list(chosen), anchors=anchors)]
+    if own:
+        with schema_context(f"t_{organization}"):
+            logs.append(bundle_log(event_ids=list(own), anchors=anchors))
     return Bundle(
         created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         logs=logs,
-        anchors=bundle_anchors([log.origin for log in logs]),
+        anchors=bundle_anchors(anchors, [log.origin for log in logs]),
         sections={"jobs": [record.dump()]},
     )
 
 
-def _log(chosen: Q) -> Log:
+def _sequenced(chosen: Q) -> dict[Any, datetime]:
+    """The times of the chosen events by id, once a checkpoint of this schema's log covers them."""
+    found = dict(Event.objects.filter(chosen).values_list("pk", "created_at"))
     while log_sequence():
         pass
     checkpoint_make()
-    return bundle_log(event_ids=list(Event.objects.filter(chosen).values_list("pk", flat=True)))
+    return found
 
 
 def log_page(

@@ -17,7 +17,7 @@ from apps.provenance.tags import Tag
 def bundle_export(*, job: Job, organization: str, actor: Actor) -> bytes:
     """The job's bundle as JSON, noted in the organization's own log."""
     bundle = bundle_assemble(job=job, organization=organization)
-    content = bundle.model_dump_json(indent=1).encode() + b"\n"
+    content = bundle.to_bytes()
     with transaction.atomic(), schema_context(f"t_{organization}"):
         event_record(
             tag=Tag.BUNDLE_EXPORTED,

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django_tenants.utils import get_public_schema_name, schema_context
 
 from apps.provenance import keys
@@ -54,31 +55,59 @@ def events(*, tag: str = "", subject: tuple[str, Any] | None = None) -> QuerySet
 
 def events_logged(found: Sequence[Event]) -> list[LoggedEvent]:
     """Events with leaf number, first covering checkpoint and first covering anchor."""
-    places = [event.leaf.log_index for event in found if _has_leaf(event)]
-    lowest = min(places, default=0)
-    later = Checkpoint.objects.filter(size__gt=lowest).order_by("size")
-    sizes = list(later.values_list("size", flat=True)) if places else []
-    anchored = anchors_of(current_origin(), above=lowest) if places else []
+    placed = [event for event in found if _has_leaf(event)]
+    later = Checkpoint.objects.filter(size__gt=OuterRef("log_index")).order_by("size")
+    leaves = Leaf.objects.filter(event__in=placed).annotate(
+        under=Subquery(later.values("size")[:1])
+    )
+    sizes = dict(leaves.values_list("log_index", "under"))
+    anchored = _anchors_covering(placed)
     logged = []
     for event in found:
         index = event.leaf.log_index if _has_leaf(event) else None
-        size = None if index is None else next((s for s in sizes if s > index), None)
+        size = None if index is None else sizes[index]
         anchor = None if index is None else next((a for s, a in anchored if s > index), None)
         body, intact = _read(event)
         logged.append(LoggedEvent(str(event.pk), body, index, size, anchor, intact))
     return logged
 
 
-def anchors_of(origin: str, *, above: int = 0) -> list[tuple[int, Anchor]]:
-    """Confirmed anchors that cover log `origin`: (the log's size under it, anchor), ascending."""
-    covering: list[tuple[int, Anchor]] = []
+def _anchors_covering(found: Sequence[Event]) -> list[tuple[int, Anchor]]:
+    """The anchors in question for these events: (the log's size under it, anchor), ascending.
+
+    An anchor that covers an event was confirmed after the event was recorded, and what is under
+    anchors only grows: so reading starts at the first event's time and stops at the first anchor
+    that covers them all.
+    """
+    if not found:
+        return []
+    origin = current_origin()
+    last = max(event.leaf.log_index for event in found)
+    covering = []
     with schema_context(get_public_schema_name()):
-        rows = list(Anchor.objects.filter(state=Anchor.State.CONFIRMED).order_by("size"))
-    for anchor in rows:
-        size = anchor.size_of(origin)
-        if size is not None and size > above:
-            covering.append((size, anchor))
+        rows = _confirmed(since=min(event.created_at for event in found))
+        for anchor in rows.iterator(chunk_size=20):
+            size = anchor.size_of(origin)
+            if size is not None:
+                covering.append((size, anchor))
+                if size > last:
+                    break
     return covering
+
+
+def anchors_since(moment: datetime, *, limit: int = 200) -> list[Anchor]:
+    """The first `limit` anchors confirmed from `moment` on, and the newest; by ascending size."""
+    with schema_context(get_public_schema_name()):
+        rows = list(_confirmed(since=moment)[:limit])
+        newest = _confirmed(since=moment).last() if len(rows) == limit else None
+    if newest is not None and newest.pk != rows[-1].pk:
+        rows.append(newest)
+    return rows
+
+
+def _confirmed(*, since: datetime) -> QuerySet[Anchor]:
+    found = Anchor.objects.filter(state=Anchor.State.CONFIRMED, confirmed_at__gte=since)
+    return found.order_by("size")
 
 
 def checkpoint_latest() -> Checkpoint | None:
@@ -113,11 +142,16 @@ def consistency_proof(*, old: int, new: int | None = None) -> tuple[Checkpoint, 
     return checkpoint, compute(lambda n: merkle.consistency_proof(n, old, checkpoint.size))
 
 
-def bundle_log(*, event_ids: Sequence[Any] | None = None, max_checkpoints: int = 200) -> BundleLog:
+def bundle_log(
+    *,
+    event_ids: Sequence[Any] | None = None,
+    anchors: Sequence[Anchor] = (),
+    max_checkpoints: int = 200,
+) -> BundleLog:
     """The current schema's log for a bundle, up to its newest checkpoint.
 
     `event_ids` limits the events (default: all); checkpoints are the newest `max_checkpoints`
-    and all those that an anchor covers. Raises `NotFound` while the log has no checkpoint.
+    and all those under one of `anchors`. Raises `NotFound` while the log has no checkpoint.
     """
     newest = _checkpoint(None)
     leaves = Leaf.objects.filter(log_index__lt=newest.size).select_related("event")
@@ -125,10 +159,10 @@ def bundle_log(*, event_ids: Sequence[Any] | None = None, max_checkpoints: int =
         leaves = leaves.filter(event_id__in=event_ids)
     chosen = list(leaves.order_by("log_index"))
     origin = current_origin()
-    heads = list(Checkpoint.objects.filter(size__lte=newest.size).order_by("size"))
-    anchored = {size for size, _ in anchors_of(origin)}
-    recent = {head.size for head in heads[-max_checkpoints:]}
-    kept = [head for head in heads if head.size in recent | anchored]
+    anchored = {size for anchor in anchors if (size := anchor.size_of(origin)) is not None}
+    heads = Checkpoint.objects.filter(size__lte=newest.size).order_by("-size")
+    recent = list(heads.values_list("size", flat=True)[:max_checkpoints])
+    kept = list(heads.filter(size__in=anchored.union(recent)).order_by("size"))
     steps = list(pairwise(kept))
 
     def proofs(nodes: Nodes) -> tuple[list[list[bytes]], list[list[bytes]]]:
@@ -148,10 +182,8 @@ def bundle_log(*, event_ids: Sequence[Any] | None = None, max_checkpoints: int =
     )
 
 
-def bundle_anchors(origins: Sequence[str]) -> list[BundleAnchor]:
-    """The confirmed anchors that cover any of the logs `origins`, oldest first."""
-    with schema_context(get_public_schema_name()):
-        rows = list(Anchor.objects.filter(state=Anchor.State.CONFIRMED).order_by("size"))
+def bundle_anchors(anchors: Sequence[Anchor], origins: Sequence[str]) -> list[BundleAnchor]:
+    """Those of `anchors` that cover any of the logs `origins`, for a bundle."""
     return [
         BundleAnchor(
             origin=row.origin,
@@ -164,7 +196,7 @@ def bundle_anchors(origins: Sequence[str]) -> list[BundleAnchor]:
             block_number=row.block_number,
             block_hash=row.block_hash,
         )
-        for row in rows
+        for row in anchors
         if any(row.size_of(origin) is not None for origin in origins)
     ]
 

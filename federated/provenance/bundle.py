@@ -7,6 +7,7 @@ an anchored root. `sections` holds what further checks read (transcripts of roun
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 
 from federated.errors import InvalidInput
 from federated.provenance.events import Event
+from federated.wire.base import canonical
 
 FORMAT: Literal["federated-simulation-cloud/bundle/1"] = "federated-simulation-cloud/bundle/1"
 MAX_BUNDLE_BYTES = 512 * 2**20
@@ -97,6 +99,18 @@ class Bundle(_Part):
     logs: list[BundleLog] = Field(min_length=1)
     anchors: list[Anchor] = Field(default_factory=list)
     sections: dict[str, JsonValue] = Field(default_factory=dict)
+    digest: Hash | None = None
+    """SHA-256 of the canonical bytes of all other fields: against damage, not against forgery."""
+
+    def content_digest(self) -> str:
+        """What `digest` must be. Raises InvalidInput where JSON cannot hold a value exactly."""
+        content = self.model_dump(mode="json", exclude={"digest"})
+        return hashlib.sha256(canonical(content)).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """The one spelling of the bundle as a file: RFC 8785 with its digest, and a line feed."""
+        content = self.model_dump(mode="json") | {"digest": self.content_digest()}
+        return canonical(content) + b"\n"
 
     def events(self) -> Iterator[tuple[BundleLog, Event]]:
         """Every event that parses, with its log; an edited one may not."""
@@ -108,9 +122,9 @@ class Bundle(_Part):
                     continue
 
     def write(self, path: Path) -> None:
-        """Write the bundle as JSON, whole or not at all."""
+        """Write `to_bytes`, whole or not at all."""
         draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_text(json.dumps(self.model_dump(mode="json"), indent=1) + "\n")
+        draft.write_bytes(self.to_bytes())
         draft.replace(path)
 
 
@@ -124,14 +138,27 @@ def load_bundle(source: Bundle | dict[str, Any] | str | os.PathLike[str]) -> Bun
         path = Path(source)
         if path.stat().st_size > MAX_BUNDLE_BYTES:
             raise BundleInvalid(f"{path}: a bundle has at most {MAX_BUNDLE_BYTES} bytes")
-        return Bundle.model_validate_json(path.read_bytes())
+        raw = path.read_bytes()
+        bundle = Bundle.model_validate_json(raw)
+        _check_spelling(bundle, raw)
+        return bundle
     except OSError as exc:
         raise BundleInvalid(f"the bundle cannot be read: {exc.strerror}") from exc
     except ValidationError as exc:
         raise BundleInvalid(f"not a bundle: {_problems(exc)}") from exc
+    except InvalidInput as exc:
+        raise BundleInvalid(exc.message) from exc
     except (ValueError, RecursionError) as exc:
         # Of a path with a null byte, or of a dictionary nested too deeply.
         raise BundleInvalid(f"not a bundle: {exc}") from exc
+
+
+def _check_spelling(bundle: Bundle, raw: bytes) -> None:
+    """One bundle is one file: a bit that changes no value (1e5, 1E5) is a change all the same."""
+    if bundle.digest is None:
+        raise BundleInvalid("not a bundle: its digest is missing")
+    if canonical(json.loads(raw)) + b"\n" != raw:
+        raise BundleInvalid("not a bundle: the file is not in canonical form (RFC 8785)")
 
 
 def _problems(exc: ValidationError) -> str:

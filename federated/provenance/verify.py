@@ -76,7 +76,17 @@ def verify_bundle(
     results += _anchor_checks(bundle)
     for check in checks:
         results += _guarded(check, bundle)
+    results += _digest_check(bundle)
     return Report(tuple(results))
+
+
+def _digest_check(bundle: Bundle) -> Iterator[Check]:
+    if bundle.digest is None:
+        return  # Made in memory: a file always has one (load_bundle).
+    if bundle.digest != bundle.content_digest():
+        yield Check("digest", "failed", "the bundle was changed after it was written")
+    else:
+        yield Check("digest", "ok", bundle.digest)
 
 
 def _guarded(check: BundleCheck, bundle: Bundle) -> list[Check]:
@@ -166,6 +176,8 @@ def _event_problem(item: BundleEvent, log: BundleLog, head: Checkpoint) -> str |
         except InvalidInput:
             return f"not in the signed tree ({exc.message})"
         return "edited after it was logged: its content no longer has the hash in the signed tree"
+    if merkle.leaf_hash(item.data).hex() != item.leaf_hash:
+        return "another leaf hash is given beside it than the one in the signed tree"
     try:
         event = Event.parse(item.data)
     except InvalidInput as exc:
@@ -234,6 +246,8 @@ def _anchor_covers(anchor: Anchor, logs: dict[str, BundleLog]) -> str:
     origins = [head.origin for head in heads]
     if origins != sorted(set(origins)):
         raise InvalidInput("the notes under the root are not ordered by origin")
+    if not all(f"{origin}/".startswith(f"{anchor.origin}/") for origin in origins):
+        raise InvalidInput(f"the notes under the root are not all of {anchor.origin}'s logs")
     if sum(head.size for head in heads) != anchor.size:
         raise InvalidInput("the sizes under the root do not add up to the anchor's size")
     if merkle.root_of(note.encode() for note in anchor.notes).hex() != anchor.root:

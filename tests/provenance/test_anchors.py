@@ -183,8 +183,10 @@ def test_without_a_chain_nothing_is_anchored(db, settings, grow, tmp_path):
 def test_a_bundle_carries_its_anchors_and_they_verify(chain, grow):
     anchor_submit_pending()
     with inside("northwind"):
-        log = selectors.bundle_log()
-        bundled = selectors.bundle_anchors([log.origin])
+        first = selectors.events().last()
+        anchors = selectors.anchors_since(first.created_at)
+        log = selectors.bundle_log(anchors=anchors)
+        bundled = selectors.bundle_anchors(anchors, [log.origin])
         shown = selectors.events_logged(list(selectors.events()))
     assert all(entry.anchor.block_number == bundled[0].block_number for entry in shown)
     bundle = Bundle(created_at="2026-01-01T00:00:00Z", logs=[log], anchors=bundled)
@@ -203,3 +205,20 @@ def test_a_bundle_carries_its_anchors_and_they_verify(chain, grow):
     rest = sum(parse_checkpoint(note).size for note in elsewhere)
     root = merkle.root_of(note.encode() for note in elsewhere).hex()
     assert "covers none" in failing(notes=elsewhere, size=rest, root=root)
+
+
+def test_a_page_reads_no_more_anchors_than_its_events_need(chain, grow):
+    for _ in range(3):
+        anchor_submit_pending()
+        grow()
+    retry_now()
+    confirmed = list(Anchor.objects.filter(state=Anchor.State.CONFIRMED).order_by("size"))
+    assert len(confirmed) > 1
+    with inside("northwind"):
+        newest = list(selectors.events()[:1])
+        asked = selectors._anchors_covering(newest)
+        oldest = selectors._anchors_covering(list(selectors.events().reverse()[:1]))
+    assert [anchor.pk for _, anchor in asked] == [confirmed[-1].pk]
+    assert [anchor.pk for _, anchor in oldest] == [confirmed[0].pk]
+    since = selectors.anchors_since(confirmed[0].confirmed_at, limit=1)
+    assert [anchor.pk for anchor in since] == [confirmed[0].pk, confirmed[-1].pk]

@@ -1,0 +1,155 @@
+"""A whole bundle of one two-round job under a short key, made in process; cached a session."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import cache
+from itertools import pairwise
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from federated.protocol.release import release_make
+from federated.provenance import merkle
+from federated.provenance.bundle import Anchor, Bundle, BundleEvent, BundleLog, Row
+from federated.provenance.checkpoint import Checkpoint, VerifierKey, sign_checkpoint
+from federated.provenance.events import Event
+from federated.wire.base import encode_bytes
+from federated.wire.record import JobRecord
+from federated.wire.round import Verdict
+from tests.federated.protocol.conftest import CAST, make_consortium, with_
+
+KEY = Ed25519PrivateKey.from_private_bytes(b"\x09" * 32)
+ORIGIN = "consortium"
+
+
+@cache
+def small_record() -> JobRecord:
+    """Two released rounds, with verdicts."""
+    consortium = make_consortium(rounds=2)
+    initial = consortium.state
+    attempts, verdicts = [], []
+    for number in (1, 2):
+        transcript = consortium.transcript(consortium.context(round=number))
+        transcript = with_(
+            transcript, receipts=tuple(consortium.receipt(name, transcript) for name in CAST)
+        )
+        transcript = with_(
+            transcript, shares=tuple(consortium.share(name, transcript) for name in CAST[:3])
+        )
+        release, consortium.state = release_make(
+            transcript, spec=consortium.spec, epoch=consortium.epoch, state=consortium.state
+        )
+        attempts.append(with_(transcript, release=release))
+        verdicts += [
+            consortium.identities[name].sign(
+                Verdict(
+                    context=release.context,
+                    cohort=release.cohort,
+                    release=release.digest(),
+                    organization=name,
+                    agrees=True,
+                )
+            )
+            for name in CAST
+        ]
+    return JobRecord(
+        key_epoch=consortium.epoch,
+        initial_state=encode_bytes(initial.to_bytes()),
+        attempts=tuple(attempts),
+        verdicts=tuple(verdicts),
+    )
+
+
+@cache
+def small_bundle_bytes() -> bytes:
+    """The bundle as a file: the record, a log that names all of it, and an anchor."""
+    record = small_record()
+    log = _log(record)
+    note = log.checkpoints[0]
+    anchor = Anchor(
+        origin=ORIGIN,
+        size=_size(note),
+        root=merkle.root_of([note.encode()]).hex(),
+        notes=[note],
+        chain_id=7,
+        contract="0x" + "ab" * 20,
+        tx_hash="0x" + "cd" * 32,
+        block_number=3,
+        block_hash="0x" + "ef" * 32,
+    )
+    return Bundle(
+        created_at="2026-01-01T00:00:00Z",
+        logs=[log],
+        anchors=[anchor],
+        sections={"jobs": [record.dump()]},
+    ).to_bytes()
+
+
+def small_bundle() -> dict:
+    """A fresh copy to edit, without the digest that tells every edit at once."""
+    raw = json.loads(small_bundle_bytes())
+    del raw["digest"]
+    return raw
+
+
+def _events(record: JobRecord) -> list[Event]:
+    named = []
+    for attempt in record.attempts:
+        for kind in ("contributions", "receipts", "shares"):
+            named += [(kind, signed.digest()) for signed in getattr(attempt, kind)]
+        named.append(("release", attempt.release.digest()))
+    return [
+        Event.build(
+            id=UUID(int=number),
+            at=datetime(2026, 1, 1, tzinfo=UTC),
+            tag="federation:round:closed",
+            origin=ORIGIN,
+            actor={"kind": "system", "id": "rounds", "name": "rounds"},
+            subject={"kind": "job", "id": record.attempts[0].spec.body.job_id},
+            digests={kind: digest},
+        )
+        for number, (kind, digest) in enumerate(named)
+    ]
+
+
+def _log(record: JobRecord) -> BundleLog:
+    events = _events(record)
+    nodes: dict = {}
+    for index, event in enumerate(events):
+        merkle.append(nodes, index, merkle.leaf_hash(event.canonical()))
+    sizes = (3, 7, len(events))
+    return BundleLog(
+        origin=ORIGIN,
+        verifier_key=str(VerifierKey.of(ORIGIN, KEY)),
+        checkpoints=[
+            sign_checkpoint(Checkpoint(ORIGIN, size, merkle.root(nodes, size)), KEY)
+            for size in sizes
+        ],
+        consistency=[
+            [part.hex() for part in merkle.consistency_proof(nodes, old, new)]
+            for old, new in pairwise(sizes)
+        ],
+        events=[
+            BundleEvent(
+                index=index,
+                id=event.id,
+                canonical=event.canonical().decode(),
+                leaf_hash=merkle.leaf_hash(event.canonical()).hex(),
+                proof=[p.hex() for p in merkle.inclusion_proof(nodes, index, sizes[-1])],
+                row=Row(
+                    tag=event.tag,
+                    actor=event.actor.model_dump(mode="json"),
+                    subject_kind=event.subject.kind,
+                    subject_id=event.subject.id,
+                    at=event.at,
+                ),
+            )
+            for index, event in enumerate(events)
+        ],
+    )
+
+
+def _size(note: str) -> int:
+    return int(note.split("\n")[1])

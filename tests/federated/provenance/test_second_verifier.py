@@ -1,0 +1,125 @@
+"""Two verifiers that share no code say the same of honest and of edited bundles."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from federated.client.verify_rounds import round_checks
+from federated.provenance.bundle import Bundle
+from federated.provenance.verify import verify_bundle
+from federated.wire.base import canonical
+from tests import second_verifier
+from tests.federated.provenance.small_bundle import small_bundle, small_bundle_bytes, small_record
+
+ACCEPTED_OF_MALFORMED = (
+    second_verifier.Wrong,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+
+
+def resealed(raw: dict) -> bytes:
+    return Bundle.model_validate(raw).to_bytes()
+
+
+def test_it_imports_nothing_of_the_project() -> None:
+    tree = ast.parse(Path(second_verifier.__file__).read_text())
+    modules = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert modules - set(sys.stdlib_module_names) == {"cryptography"}
+
+
+def test_both_accept_an_honest_bundle_and_recompute_one_state(tmp_path: Path) -> None:
+    path = tmp_path / "bundle.json"
+    path.write_bytes(small_bundle_bytes())
+    assert verify_bundle(path, checks=[round_checks]).ok
+    (state,) = second_verifier.verify(small_bundle_bytes())
+    assert state.digest() == small_record().attempts[-1].release.state
+    command = [sys.executable, second_verifier.__file__, str(path)]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+EDITS = {
+    "event": lambda b: b["logs"][0]["events"][3].update(
+        canonical=b["logs"][0]["events"][3]["canonical"].replace("closed", "opened")
+    ),
+    "leaf hash": lambda b: b["logs"][0]["events"][3].update(leaf_hash="0" * 64),
+    "row": lambda b: b["logs"][0]["events"][3]["row"].update(tag="federation:round:opened"),
+    "proof": lambda b: b["logs"][0]["events"][3]["proof"].reverse(),
+    "consistency": lambda b: b["logs"][0]["consistency"][0].reverse(),
+    "missing event": lambda b: b["logs"][0]["events"].pop(),
+    "checkpoint order": lambda b: b["logs"][0]["checkpoints"].reverse(),
+    "anchor root": lambda b: b["anchors"][0].update(root="0" * 64),
+    "anchor size": lambda b: b["anchors"][0].update(size=5),
+    "values": lambda b: first(b)["release"]["values"].reverse(),
+    "state": lambda b: first(b)["release"].update(state="0" * 64),
+    "approval": lambda b: first(b)["approvals"].pop(),
+    "receipt": lambda b: first(b)["receipts"].pop(),
+    "share": lambda b: first(b)["shares"].pop(),
+    "contribution": lambda b: first(b)["contributions"].pop(),
+    "cost": lambda b: first(b)["receipts"][0]["body"]["cost"].update(rho=0.5),
+    "noise": lambda b: first(b)["spec"]["body"]["privacy"].update(noise_sigma=9.0),
+    "partials": lambda b: first(b)["shares"][0]["body"].update(
+        partials=first(b)["shares"][1]["body"]["partials"]
+    ),
+    "signer": lambda b: first(b)["contributions"][0].update(signer="0" * 64),
+    "verdict": lambda b: b["sections"]["jobs"][0]["verdicts"][0]["body"].update(agrees=False),
+    "order of attempts": lambda b: b["sections"]["jobs"][0]["attempts"].reverse(),
+}
+
+
+def first(bundle: dict) -> dict:
+    return bundle["sections"]["jobs"][0]["attempts"][0]
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_both_refuse_an_edited_bundle(edit: str) -> None:
+    raw = small_bundle()
+    EDITS[edit](raw)
+    assert not verify_bundle(raw, checks=[round_checks]).ok
+    with pytest.raises(ACCEPTED_OF_MALFORMED):
+        second_verifier.verify(resealed(raw))
+
+
+def test_the_file_is_one_spelling() -> None:
+    raw = json.loads(small_bundle_bytes())
+    with pytest.raises(second_verifier.Wrong, match="canonical"):
+        second_verifier.verify(json.dumps(raw).encode())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        0.1,
+        1.0,
+        123456.0,
+        1e-7,
+        1.5e-6,
+        1e21,
+        1e20,
+        1e-5,
+        5e-324,
+        1.7976931348623157e308,
+        -2.5,
+        3e22,
+    ],
+)
+def test_its_numbers_are_those_of_rfc_8785(value: float) -> None:
+    assert second_verifier.number(value).encode() == canonical(value)
