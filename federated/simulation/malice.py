@@ -30,8 +30,8 @@ def message_forge(
     older: Signed[Any] | None,
     identity: SiteIdentity,
     epoch: KeyEpoch,
-) -> Forged | None:
-    """One dishonest message of a site in place of the honest one; None where none fits.
+) -> Forged:
+    """One dishonest message of a site in place of the honest one.
 
     ``older`` is what the site sent of this kind in an attempt before.
     """
@@ -72,7 +72,7 @@ def message_forge(
 
 def transcript_forge(
     rng: random.Random, *, honest: Transcript, state: str, minimum: int, name: str
-) -> Forged | None:
+) -> Forged:
     """What a coordinator shows a site in place of the honest transcript of an attempt."""
 
     def changed(**changes: Any) -> Transcript:

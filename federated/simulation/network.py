@@ -130,18 +130,16 @@ class VirtualAPI:
         self._shown = None
         network = self._network
         share = SHOWN / 4 if found.state == "released" else SHOWN
-        if not network.malicious or self._name in network.malicious or not network.chance(share):
+        told_truth = not network.malicious or self._name in network.malicious
+        if told_truth or found.state == "abandoned" or not network.chance(share):
             return honest
-        forged = transcript_forge(
+        act, name, transcript = transcript_forge(
             network.faults.random,
             honest=honest,
             state=found.state,
             minimum=self._coordinator.spec.minimum_cohort,
             name=self._name,
         )
-        if found.state == "abandoned" or forged is None:
-            return honest
-        act, name, transcript = forged
         self._shown = (act, name)
         if act == SPLIT_VIEW:
             network.spoilt.add((self._name, at))
@@ -200,8 +198,8 @@ class VirtualAPI:
             identity=self._identity,
             epoch=coordinator.epoch,
         )
-        if forged is not None:
-            self._attack(*forged[:2], at, kind, forged[2])
+        act, name, message = forged
+        self._attack(act, name, at, kind, message)
 
     def _resend_other(self, at: Attempt, kind: str, signed: Signed[Any]) -> None:
         arrived = self._name in self._coordinator.find(at).sent[kind]
