@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up check test demo bench bench-aggregation bench-round simulate clean
+.PHONY: help up check test demo bench bench-aggregation bench-round simulate audit-privacy clean
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -42,6 +42,9 @@ bench-round: $(VENV)/installed ## a round of this project, of Flower and of NVFl
 simulate: $(VENV)/installed ## 1,000 seeded runs of the protocol under faults and malice
 	@$(BIN)/federated simulate tests/data/simulation.yaml --runs 500
 	@$(BIN)/federated simulate tests/data/simulation.yaml --runs 500 --seed 500 --malicious 1
+
+audit-privacy: $(VENV)/installed ## an adversary's lower bound on epsilon against the claim; JSON in var/bench
+	@$(BIN)/python -m tests.bench.audit
 
 clean: ## remove the virtual environment and all state
 	rm -rf $(VENV) var
