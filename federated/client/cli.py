@@ -6,7 +6,8 @@ import functools
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -14,7 +15,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from federated.errors import DomainError
+from federated.errors import DomainError, InvalidInput
 
 F = TypeVar("F", bound=Callable[..., Any])
 out = Console(highlight=False, soft_wrap=True)
@@ -39,6 +40,15 @@ def answered(command: F) -> F:
             sys.exit(1)
 
     return run  # type: ignore[return-value]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A file that cannot be written is an answer too."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}") from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -179,18 +189,64 @@ def curve(home: Path, job_id: str | None) -> None:
 
 
 @main.command()
+@HOME
+@click.argument("job_id")
+@click.option("-o", "--out", "path", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@answered
+def bundle(home: Path, job_id: str, path: Path) -> None:
+    """Download JOB_ID's bundle: all that an outsider needs to verify it."""
+    from federated.client.files import write_durably
+    from federated.client.home import SiteHome
+    from federated.client.http import CoordinatorAPI
+
+    site = SiteHome(home)
+    api = CoordinatorAPI.for_site(site.about().url, site.credentials, retry_seconds=5.0)
+    try:
+        content = api.bundle(job_id)
+    finally:
+        api.close()
+    with writing(path):
+        write_durably(path, content, mode=0o644)
+    out.print(
+        f"{escape(str(path))}: {len(content)} bytes; next: federated verify {escape(str(path))}"
+    )
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("-o", "--out", "path", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@click.option("--job", "job_id", help="Which job, if the bundle holds several.")
+@answered
+def replay(bundle: Path, path: Path, job_id: str | None) -> None:
+    """Recompute BUNDLE's global model from its transcripts and write it as safetensors."""
+    from federated.client.verify_replay import replay_job
+    from federated.provenance.bundle import load_bundle
+    from federated.training.model import save_model
+
+    done = replay_job(load_bundle(bundle), job_id)
+    with writing(path):
+        written = save_model(path, done.spec.model, done.parameters)
+    out.print(f"job {done.spec.job_id}: {done.state.step} rounds recomputed, state of each equal")
+    out.print(f"state {done.state.digest()}")
+    out.print(f"model written to {escape(str(written))}")
+
+
+@main.command()
 @click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--json", "as_json", is_flag=True)
 @click.option("--log-key", "log_keys", multiple=True, help="A log's verifier key, known before.")
 @click.option("--rpc", help="A chain's JSON-RPC address to look the anchors up at.")
+@click.option("--contract", help="The anchors' contract, known before; with --rpc.")
 @answered
-def verify(bundle: Path, as_json: bool, log_keys: tuple[str, ...], rpc: str | None) -> None:
+def verify(
+    bundle: Path, as_json: bool, log_keys: tuple[str, ...], rpc: str | None, contract: str | None
+) -> None:
     """Verify BUNDLE without trusting who exported it; exit 1 where a check fails."""
     from federated.client.verify_chain import chain_checks
     from federated.client.verify_rounds import round_checks
     from federated.provenance.verify import verify_bundle
 
-    checks = [round_checks, *([chain_checks(rpc)] if rpc else [])]
+    checks = [round_checks, *([chain_checks(rpc, contract)] if rpc else [])]
     report = verify_bundle(bundle, checks=checks, log_keys=log_keys)
     if as_json:
         listed = [vars(check) for check in report.checks]

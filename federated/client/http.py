@@ -188,6 +188,10 @@ class CoordinatorAPI:
     def job_cancel(self, signed: Signed[Cancel]) -> None:
         self._send(f"/api/jobs/{signed.body.job_id}/cancel", signed)
 
+    def bundle(self, job_id: str) -> bytes:
+        """A job's bundle (docs/bundle.md), as a file."""
+        return self._get(f"/api/jobs/{quote(job_id, safe='')}/bundle").content
+
     def model(self, digest: str) -> bytes:
         """The bytes of a server state."""
         return self._get(f"/api/models/{digest}").content

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,22 +14,32 @@ from federated.provenance.bundle import Anchor, Bundle
 from federated.provenance.verify import BundleCheck, Check, origin_hash
 
 ROOT_AT = "root_at(bytes32,uint64)"
+RUNTIME = "e44941eba3b13501849b36161028f4d67030d8c4051fd8b9bff785636230418a"
+"""SHA-256 of AnchorRegistry's runtime bytecode: any other code may answer what it likes."""
 
 
-def chain_checks(rpc: str) -> BundleCheck:
-    """Checks that each anchor's root is in its contract, and its block in that chain."""
+def chain_checks(rpc: str, contract: str | None = None) -> BundleCheck:
+    """Checks that each anchor's root is in its contract, and its block in that chain.
+
+    A bundle names its contract itself, and anyone can deploy one: ``contract`` is the address that
+    the reader knows to be the consortium's. Without it the checks say so.
+    """
 
     def chain_check(bundle: Bundle) -> Iterable[Check]:
         with httpx.Client(timeout=10.0, trust_env=False) as http:
-            yield from _checks(bundle, rpc, http)
+            yield from _checks(bundle, rpc, contract, http)
 
     return chain_check
 
 
-def _checks(bundle: Bundle, rpc: str, http: httpx.Client) -> Iterator[Check]:
+def _checks(bundle: Bundle, rpc: str, contract: str | None, http: httpx.Client) -> Iterator[Check]:
+    if bundle.anchors and contract is None:
+        yield Check("chain contract", "skipped", f"not pinned; it is {bundle.anchors[0].contract}")
     for anchor in bundle.anchors:
         name = f"chain anchor {anchor.size} of {anchor.origin}"
         try:
+            if contract is not None and anchor.contract.lower() != contract.lower():
+                raise InvalidInput(f"the anchor is in {anchor.contract}, not in {contract}")
             _look_up(anchor, rpc, http)
         except DomainError as error:
             yield Check(name, "failed", error.message)
@@ -38,12 +50,16 @@ def _checks(bundle: Bundle, rpc: str, http: httpx.Client) -> Iterator[Check]:
 
 def _look_up(anchor: Anchor, rpc: str, http: httpx.Client) -> None:
     """Raises InvalidInput for another chain, root or block, Unavailable for no answer."""
-    chain = int(_call(http, rpc, "eth_chainId"), 16)
+    chain = int(_text(_call(http, rpc, "eth_chainId")), 16)
     if chain != anchor.chain_id:
         raise InvalidInput(f"the node's chain is {chain}, the anchor's {anchor.chain_id}")
+    code = bytes.fromhex(_text(_call(http, rpc, "eth_getCode", anchor.contract, "latest")))
+    if hashlib.sha256(code).hexdigest() != RUNTIME:
+        what = "another contract" if code else "no contract"
+        raise InvalidInput(f"{anchor.contract} is {what}, not an AnchorRegistry")
     data = _selector() + origin_hash(anchor.origin) + anchor.size.to_bytes(32, "big")
     query = {"to": anchor.contract, "data": "0x" + data.hex()}
-    root = str(_call(http, rpc, "eth_call", query, "latest")).removeprefix("0x")
+    root = _text(_call(http, rpc, "eth_call", query, "latest"))
     if root != anchor.root:
         raise InvalidInput(f"the contract holds root {root[:16] or 'none'}, not {anchor.root[:16]}")
     block = _call(http, rpc, "eth_getBlockByNumber", hex(anchor.block_number), False)
@@ -63,6 +79,13 @@ def _call(http: httpx.Client, rpc: str, method: str, *parameters: Any) -> Any:
         told = answer.get("error") if isinstance(answer, dict) else answer
         raise InvalidInput(f"{rpc}: {method}: {told}")
     return answer["result"]
+
+
+def _text(answer: Any) -> str:
+    """The digits of a node's hexadecimal answer. Raises InvalidInput."""
+    if not isinstance(answer, str) or not re.fullmatch("0x[0-9a-f]*", answer):
+        raise InvalidInput("the node's answer is not hexadecimal text")
+    return answer.removeprefix("0x")
 
 
 def _selector() -> bytes:

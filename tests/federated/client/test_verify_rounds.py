@@ -7,49 +7,15 @@ import json
 import pytest
 
 from federated.client.verify_rounds import round_checks
-from federated.protocol.release import release_make
 from federated.provenance.bundle import Bundle
 from federated.wire.base import decode_bytes, encode_bytes
 from federated.wire.record import JobRecord
-from federated.wire.round import Verdict
-from tests.federated.protocol.conftest import CAST, make_consortium, with_
+from tests.federated.provenance.small_bundle import small_record
 
 
 @pytest.fixture(scope="module")
 def record() -> JobRecord:
-    consortium = make_consortium(rounds=2)
-    initial = consortium.state
-    attempts, verdicts = [], []
-    for number in (1, 2):
-        transcript = consortium.transcript(consortium.context(round=number))
-        transcript = with_(
-            transcript, receipts=tuple(consortium.receipt(name, transcript) for name in CAST)
-        )
-        transcript = with_(
-            transcript, shares=tuple(consortium.share(name, transcript) for name in CAST[:3])
-        )
-        release, consortium.state = release_make(
-            transcript, spec=consortium.spec, epoch=consortium.epoch, state=consortium.state
-        )
-        attempts.append(with_(transcript, release=release))
-        verdicts += [
-            consortium.identities[name].sign(
-                Verdict(
-                    context=release.context,
-                    cohort=release.cohort,
-                    release=release.digest(),
-                    organization=name,
-                    agrees=True,
-                )
-            )
-            for name in CAST
-        ]
-    return JobRecord(
-        key_epoch=consortium.epoch,
-        initial_state=encode_bytes(initial.to_bytes()),
-        attempts=tuple(attempts),
-        verdicts=tuple(verdicts),
-    )
+    return small_record()
 
 
 def failed(raw: dict) -> list[str]:

@@ -1,0 +1,72 @@
+"""A bundle's global model, computed again from its transcripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federated.errors import InvalidInput
+from federated.protocol.release import release_check
+from federated.provenance.bundle import Bundle
+from federated.training.server import ServerState, released_parameters
+from federated.wire.base import decode_bytes
+from federated.wire.job import JobSpec
+from federated.wire.record import JobRecord
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What the last release of a job must have made."""
+
+    spec: JobSpec
+    state: ServerState
+
+    @property
+    def parameters(self) -> NDArray[np.float64]:
+        """The released parameters, float64 of shape (d,)."""
+        return released_parameters(self.state, self.spec.strategy)
+
+
+def replay_job(bundle: Bundle, job_id: str | None = None) -> Replayed:
+    """Recompute every release of a job, bit for bit: product, shares' proofs, sum, server step.
+
+    ``job_id`` chooses among several jobs. Signatures and charges are the verifier's to check.
+    Raises InvalidInput or ProofInvalid for a record that does not lead to what was released.
+    """
+    record = _chosen(bundle, job_id)
+    spec = record.attempts[0].spec.body
+    if spec.aggregation == "masked":
+        raise InvalidInput(
+            f"job {spec.job_id} sums masked vectors, which a bundle does not hold: "
+            "only its sites and the portal can recompute it"
+        )
+    state = ServerState.from_bytes(decode_bytes(record.initial_state))
+    if state.digest() != spec.initial_state:
+        raise InvalidInput("the initial state is not the one that the spec pins")
+    for transcript in record.attempts:
+        if transcript.release is not None:
+            state = release_check(
+                transcript, spec=spec, epoch=record.key_epoch, state=state, proofs=True
+            )
+    if state.step == 0:
+        raise InvalidInput(f"job {spec.job_id} released no round, there is no model")
+    return Replayed(spec, state)
+
+
+def _chosen(bundle: Bundle, job_id: str | None) -> JobRecord:
+    raw = bundle.sections.get("jobs")
+    records = [
+        JobRecord.parse(item)
+        for item in (raw if isinstance(raw, list) else [])
+        if isinstance(item, dict)
+    ]
+    found = {record.attempts[0].spec.body.job_id: record for record in records if record.attempts}
+    if not found:
+        raise InvalidInput("the bundle holds no job with a closed attempt")
+    if job_id is None and len(found) == 1:
+        return next(iter(found.values()))
+    if job_id not in found:
+        raise InvalidInput(f"--job: the bundle holds {', '.join(sorted(found))}")
+    return found[job_id]

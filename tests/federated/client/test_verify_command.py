@@ -1,0 +1,104 @@
+"""`federated verify`, `replay`, `bundle`: one clear line for what is wrong, never a traceback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from federated.client.cli import main
+from federated.client.verify_replay import replay_job
+from federated.errors import InvalidInput
+from federated.provenance.bundle import Bundle
+from federated.training.model import read_model
+from tests.federated.provenance.small_bundle import small_bundle, small_bundle_bytes, small_record
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "bundle.json"
+    made.write_bytes(small_bundle_bytes())
+    return made
+
+
+def test_an_honest_file_passes(path: Path) -> None:
+    done = run("verify", path, "--json")
+    assert (done.exit_code, json.loads(done.stdout)["ok"]) == (0, True)
+
+
+BAD = {
+    "empty": b"",
+    "truncated": small_bundle_bytes()[:5000],
+    "no json": b"\x89PNG\r\n\x1a\n",
+    "no utf-8": b'{"format": "\xff"}',
+    "foreign": b'{"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json"}\n',
+    "a list": b"[1, 2, 3]\n",
+    "deep": b"[" * 100_000,
+    "spelled otherwise": json.dumps(json.loads(small_bundle_bytes())).encode(),
+    "no digest": json.dumps(small_bundle()).encode(),
+}
+
+
+@pytest.mark.parametrize("command", ["verify", "replay"])
+@pytest.mark.parametrize("kind", BAD)
+def test_no_bundle_is_one_line(path: Path, kind: str, command: str) -> None:
+    path.write_bytes(BAD[kind])
+    done = run(command, path, *(["-o", path.with_name("m")] if command == "replay" else []))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "[bundle_invalid]" in done.stderr
+
+
+def test_a_foreign_key_is_a_failed_check(path: Path) -> None:
+    key = small_bundle()["logs"][0]["verifier_key"]
+    assert run("verify", path, "--log-key", key).exit_code == 0
+    done = run("verify", path, "--log-key", "consortium+00000000+AAAA")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+
+
+def test_a_replay_gives_the_released_model_bit_for_bit(path: Path, tmp_path: Path) -> None:
+    done = run("replay", path, "-o", tmp_path / "model")
+    assert done.exit_code == 0, done.stderr
+    replayed = replay_job(Bundle.model_validate(small_bundle()))
+    assert replayed.state.digest() == small_record().attempts[-1].release.state
+    spec, parameters = read_model(tmp_path / "model.safetensors")
+    assert spec == replayed.spec.model
+    assert parameters.tobytes() == replayed.parameters.tobytes()
+    first = (tmp_path / "model.safetensors").read_bytes()
+    run("replay", path, "-o", tmp_path / "again")
+    assert (tmp_path / "again.safetensors").read_bytes() == first
+
+
+def test_a_replay_of_an_edited_record_is_refused(path: Path, tmp_path: Path) -> None:
+    raw = small_bundle()
+    raw["sections"]["jobs"][0]["attempts"][1]["release"]["values"][0] += 1
+    Bundle.model_validate(raw).write(path)
+    done = run("replay", path, "-o", tmp_path / "model")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+    assert "released sum differs" in done.stderr
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_replay_names_the_jobs_there_are() -> None:
+    bundle = Bundle.model_validate(small_bundle())
+    known = small_record().attempts[0].spec.body.job_id
+    with pytest.raises(InvalidInput, match=known):
+        replay_job(bundle, "another")
+
+
+def test_a_folder_that_is_not_there_is_one_line(path: Path, tmp_path: Path) -> None:
+    done = run("replay", path, "-o", tmp_path / "none" / "model")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+    assert "cannot be written" in done.stderr
+
+
+def test_a_bundle_needs_a_home(tmp_path: Path) -> None:
+    done = run("bundle", "x", "--home", tmp_path / "none", "-o", tmp_path / "b.json")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+    assert "[not_found]" in done.stderr
