@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up check test demo bench bench-aggregation bench-round simulate audit-privacy clean
+.PHONY: help up check test demo bench bench-aggregation bench-round bench-utility simulate audit-privacy clean
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -38,6 +38,9 @@ bench-aggregation: $(VENV)/installed ## encrypting, adding, decrypting a million
 
 bench-round: $(VENV)/installed ## a round of this project, of Flower and of NVFlare (ROUNDS=3 shortens it)
 	@$(BIN)/python -m tests.bench.round --rounds $(ROUNDS)
+
+bench-utility: $(VENV)/installed ## AUC against epsilon 0.25 to 8, 20 seeds; JSON and plot in var/bench
+	@$(BIN)/python -m tests.bench.utility
 
 simulate: $(VENV)/installed ## 1,000 seeded runs of the protocol under faults and malice
 	@$(BIN)/federated simulate tests/data/simulation.yaml --runs 500
