@@ -141,6 +141,8 @@ class Supervisor:
                 self._restart(service, recovery)
             elif recovery is not None and recovery.spawned is not None:
                 self._check_recovery(service, recovery)
+        if _somebody_ended():
+            self._reap()
 
     def _restart(self, service: Service, recovery: Recovery | None) -> None:
         now = time.monotonic()
@@ -216,3 +218,11 @@ class Supervisor:
             if child.pid not in own:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(child.pid, os.WNOHANG)
+
+
+def _somebody_ended() -> bool:
+    """Whether a child, or an orphan that was adopted, waits to be collected."""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
