@@ -125,9 +125,9 @@ class VirtualAPI:
         self._say("ledger", lambda: None)
 
     def transcript(self, at: Attempt) -> Transcript:
+        self._shown = None
         found = self._coordinator.find(at)
         honest = self._ask(f"transcript {at}", lambda: self._coordinator.transcript(at))
-        self._shown = None
         network = self._network
         share = SHOWN / 4 if found.state == "released" else SHOWN
         told_truth = not network.malicious or self._name in network.malicious
@@ -148,7 +148,8 @@ class VirtualAPI:
         return Transcript.parse(transcript.canonical())
 
     def attempt_send(self, at: Attempt, kind: str, signed: Signed[Any]) -> None:
-        network, shown = self._network, self._shown
+        # A forged transcript is answered once, by what the site says to it next.
+        network, shown, self._shown = self._network, self._shown, None
         if self._name in network.malicious:
             self._misbehave(at, kind, signed)
         elif shown and shown[0] not in (SPLIT_VIEW, ALTERED_RELEASE):

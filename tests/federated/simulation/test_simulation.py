@@ -52,6 +52,12 @@ def test_a_seed_repeats_what_happened_under_other_keys(seed):
     assert again.refused == played()[seed].refused
 
 
+@pytest.mark.parametrize("seed", [517, 541, 550, 604])
+def test_a_site_that_was_lied_to_is_heard_again(seed):
+    outcome = simulate(world(), seed=seed, malicious=1)
+    assert outcome.violations == []
+
+
 def test_more_sites_with_more_cheats():
     outcome = simulate(world(7), seed=11, malicious=2)
     assert outcome.violations == []
