@@ -10,6 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 from django_tenants.utils import schema_context
 
+from apps.budgets import outlook
 from apps.budgets.models import Account, Charge, LedgerReport
 from federated.client.ledger_report import period_start, stamp
 from federated.errors import BudgetExceeded
@@ -28,7 +29,22 @@ def ledger_describe(*, organization: str) -> dict[str, Any]:
             "accounts": [] if report is None else report.message["body"]["accounts"],
             "charges": [] if report is None else report.message["body"]["charges"],
             "differences": [] if report is None else report.differences,
+            "outlook": [_outlook(account) for account in Account.objects.all()],
         }
+
+
+def _outlook(account: Account) -> dict[str, Any]:
+    """Epsilon of the period's charges by each rule, and when the rest is spent at this rate."""
+    now = timezone.now()
+    charges = Charge.objects.filter(dataset=account.dataset, unit=account.unit)
+    made = outlook.charges_of_period(account, charges, now)
+    end = outlook.used_up_at(account, made, now)
+    return {
+        "dataset": account.dataset,
+        "unit": account.unit,
+        "epsilon": outlook.composition(account, made),
+        "used_up_at": None if end is None else end.isoformat(),
+    }
 
 
 def account_list(*, organization: str) -> list[Account]:

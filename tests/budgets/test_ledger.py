@@ -56,6 +56,9 @@ def test_a_report_is_mirrored_in_its_organizations_schema(world: World) -> None:
     assert told["sequence"] == 1
     assert told["accounts"][0]["committed_rho"] == 0.001
     assert told["charges"][0]["cohort"] == "a" * 64
+    (outlook,) = told["outlook"]
+    assert set(outlook["epsilon"]) == {"zcdp", "rdp", "pld", "basic", "advanced"}
+    assert outlook["epsilon"]["pld"] <= outlook["epsilon"]["zcdp"]
     with schema_context("t_summit"):
         assert (Account.objects.count(), Charge.objects.count()) == (1, 1)
         assert Event.objects.filter(tag="budgets:ledger:mirrored").count() == 1
