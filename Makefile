@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up check test demo bench bench-aggregation bench-round bench-utility simulate audit-privacy clean
+.PHONY: help up check test demo bench bench-aggregation bench-provenance bench-round bench-utility simulate audit-privacy clean
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -35,6 +35,9 @@ bench: bench-aggregation bench-round ## every benchmark; results in var/bench, r
 
 bench-aggregation: $(VENV)/installed ## encrypting, adding, decrypting a million parameters, beside peers
 	@$(BIN)/python -m tests.bench.aggregation
+
+bench-provenance: $(VENV)/installed ## proofs and their verification at 100,000 leaves, beside pymerkle
+	@$(BIN)/python -m tests.bench.provenance
 
 bench-round: $(VENV)/installed ## a round of this project, of Flower and of NVFlare (ROUNDS=3 shortens it)
 	@$(BIN)/python -m tests.bench.round --rounds $(ROUNDS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +13,16 @@ from django_tenants.utils import schema_context
 
 from apps.federation.models import Job
 from apps.provenance.models import Event
+from federated.client.http import CoordinatorAPI
+from federated.client.verify_replay import replay_job
 from federated.client.verify_rounds import round_checks
+from federated.errors import NotFound
+from federated.provenance.bundle import load_bundle
 from federated.provenance.verify import verify_bundle
 from federated.wire.round import Reason
-from tests.conftest import owner_role
+from tests import second_verifier
+from tests.conftest import SITE_KEYS, owner_role
+from tests.federated.client.portal import URL, PortalTransport
 from tests.federation.test_job_whole import play
 from tests.federation.world import World, current
 
@@ -54,6 +62,26 @@ def test_a_bundle_verifies(world: World, job: Job) -> None:
     assert (len(record["verdicts"]), len(record["refusals"])) == (6, 1)
     names = [c.name for c in verify_bundle(bundle, checks=[round_checks]).checks]
     assert sum("release" in name for name in names) == 3
+
+
+def test_a_second_verifier_agrees(world: World, job: Job, tmp_path: Path) -> None:
+    content = world["summit"].get(f"jobs/{job.pk}/bundle").content
+    path = tmp_path / "bundle.json"
+    path.write_bytes(content)
+    assert verify_bundle(path, checks=[round_checks]).ok
+    (state,) = second_verifier.verify(content)
+    assert state.digest() == replay_job(load_bundle(path)).state.digest()
+    assert state.step == 2
+
+
+def test_a_site_downloads_its_bundle(world: World, job: Job, tmp_path: Path) -> None:
+    transport = PortalTransport(SITE_KEYS["summit"].der)
+    api = CoordinatorAPI(URL, ssl.create_default_context(), transport=transport)
+    path = tmp_path / "bundle.json"
+    path.write_bytes(api.bundle(str(job.pk)))
+    assert verify_bundle(path, checks=[round_checks]).ok
+    with pytest.raises(NotFound):
+        api.bundle("../site")
 
 
 def test_the_bundle_holds_every_event_of_the_job_and_no_others(world: World, job: Job) -> None:

@@ -206,3 +206,35 @@ def refuses_consistency(*arguments, when=True):
     if when:
         with pytest.raises(ProofInvalid):
             merkle.verify_consistency(*arguments)
+
+
+@pytest.fixture(scope="module")
+def grown() -> tuple[InmemoryTree, dict]:
+    """Ten thousand leaves, in pymerkle's tree and in ours."""
+    tree, nodes = InmemoryTree(algorithm="sha256"), {}
+    for number in range(10_000):
+        data = number.to_bytes(4, "big")
+        tree.append_entry(data)
+        merkle.append(nodes, number, merkle.leaf_hash(data))
+    return tree, nodes
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_any_proof_up_to_ten_thousand_leaves(grown, data) -> None:
+    tree, nodes = grown
+    size = data.draw(st.integers(1, 10_000))
+    index = data.draw(st.integers(0, size - 1))
+    old = data.draw(st.integers(0, size))
+    root = merkle.root(nodes, size)
+    assert root == tree.get_root(size)
+    leaf = merkle.leaf_hash(index.to_bytes(4, "big"))
+    proof = merkle.inclusion_proof(nodes, index, size)
+    merkle.verify_inclusion(leaf, index, size, proof, root)
+    with pytest.raises(ProofInvalid):
+        merkle.verify_inclusion(merkle.leaf_hash(b"another"), index, size, proof, root)
+    path = merkle.consistency_proof(nodes, old, size)
+    merkle.verify_consistency(old, size, merkle.root(nodes, old), root, path)
+    if 0 < old < size:
+        with pytest.raises(ProofInvalid):
+            merkle.verify_consistency(old, size, merkle.EMPTY_ROOT, root, path)
