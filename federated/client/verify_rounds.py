@@ -9,6 +9,7 @@ from federated.errors import DomainError, InvalidInput
 from federated.protocol.cost import check_spec_privacy, job_epsilons
 from federated.protocol.identity import verify_signed
 from federated.protocol.release import release_check
+from federated.protocol.share import product_of, share_check
 from federated.protocol.transcript import receipts_check, transcript_check
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check
@@ -59,12 +60,19 @@ def _job(record: JobRecord, named: frozenset[str]) -> Iterator[Check]:
         yield Check(f"{label} initial state", "failed", error.message)
         return
     yield Check(f"{label} initial state", "ok", f"digest {state.digest()[:16]}")
+    claimed = spec.initial_state
     for transcript in record.attempts:
         context = transcript.context
         name = f"{label} round {context.round}.{context.attempt}"
         yield _checked(f"{name} transcript", partial(_transcript, transcript, spec, record))
         if transcript.release is None:
             yield Check(f"{name} release", "skipped", "abandoned after it closed")
+            continue
+        if spec.aggregation == "masked":
+            yield _checked(f"{name} shares", partial(_shares, transcript, spec, record, claimed))
+            yield Check(f"{name} release", "skipped", "a bundle does not hold masked vectors")
+            yield _checked(f"{name} in the log", partial(_logged, transcript, named))
+            claimed = transcript.release.state
             continue
         try:
             state = release_check(
@@ -121,6 +129,23 @@ def _transcript(transcript: Transcript, spec: JobSpec, record: JobRecord) -> str
     )
 
 
+def _shares(transcript: Transcript, spec: JobSpec, record: JobRecord, state: str) -> str:
+    """All of a masked release that a bundle can show: its shares, and what it says it follows."""
+    cohort = transcript.cohort()
+    product = product_of(transcript, spec=spec, epoch=record.key_epoch)
+    for signed in transcript.shares:
+        share_check(signed, epoch=record.key_epoch, cohort=cohort, product=product)
+    given = {signed.body.index for signed in transcript.shares}
+    if len(given) < record.key_epoch.threshold:
+        raise InvalidInput(f"{len(given)} shares, {record.key_epoch.threshold} are needed")
+    release = transcript.release
+    assert release is not None
+    if (release.context, release.cohort) != (cohort.context, cohort.digest()):
+        raise InvalidInput("the release is of another attempt or cohort")
+    _equal(transcript.context.model, state, "state before")
+    return f"{len(given)} share proofs"
+
+
 def _privacy(spec: JobSpec) -> str:
     check_spec_privacy(spec)
     epsilons = job_epsilons(spec)
@@ -157,7 +182,7 @@ def _logged(transcript: Transcript, named: frozenset[str]) -> str:
 
 def _equal(found: str, expected: str, what: str) -> str:
     if found != expected:
-        raise InvalidInput(f"{what} is {found[:16]}, the spec pins {expected[:16]}")
+        raise InvalidInput(f"{what} is {found[:16]}, expected is {expected[:16]}")
     return f"{what} {found[:16]}"
 
 

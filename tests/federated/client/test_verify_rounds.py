@@ -7,9 +7,12 @@ import json
 import pytest
 
 from federated.client.verify_rounds import round_checks
+from federated.protocol.contribute import contribution_make
 from federated.provenance.bundle import Bundle
 from federated.wire.base import decode_bytes, encode_bytes
 from federated.wire.record import JobRecord
+from federated.wire.round import Release, Transcript
+from tests.federated.protocol.conftest import CAST, make_consortium, with_
 from tests.federated.provenance.small_bundle import small_record
 
 
@@ -110,3 +113,41 @@ def test_an_edited_record_fails(record, edit):
 
 def test_a_record_that_is_none_is_one_failed_check(record):
     assert failed({"key_epoch": 3})
+
+
+def test_of_a_masked_job_the_shares_are_checked_and_the_sum_is_said_to_be_skipped():
+    consortium = make_consortium(aggregation="masked")
+    contributions = tuple(
+        contribution_make(
+            spec=consortium.spec,
+            epoch=consortium.epoch,
+            context=consortium.context(),
+            identity=consortium.identities[name],
+            gradient=consortium.gradients[name],
+            sink=bytearray().extend,
+        )
+        for name in CAST
+    )
+    transcript = Transcript(
+        spec=consortium.signed_spec,
+        approvals=consortium.approvals,
+        context=consortium.context(),
+        contributions=contributions,
+    )
+    cohort = transcript.cohort()
+    receipts = tuple(consortium.receipt(name, transcript) for name in CAST)
+    shares = tuple(consortium.share(name, transcript) for name in CAST[:3])
+    release = Release(
+        context=cohort.context, cohort=cohort.digest(), values=(), state="1" * 64, sum="2" * 64
+    )
+    whole = with_(transcript, receipts=receipts, shares=shares, release=release)
+    raw = JobRecord(
+        key_epoch=consortium.epoch,
+        initial_state=encode_bytes(consortium.state.to_bytes()),
+        attempts=(whole,),
+    ).dump()
+    assert failed(raw) == []
+    told = round_checks(Bundle.model_construct(logs=[], sections={"jobs": [raw]}))
+    assert [c.name.split()[-1] for c in told if c.status == "skipped"] == ["release"]
+    swap_shares(raw)
+    assert failed(raw)
