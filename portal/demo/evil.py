@@ -95,6 +95,7 @@ def play(trick: Trick, job_id: str) -> list[dict[str, Any]]:
         .latest("number")
     )
     known = set(Refusal.objects.values_list("pk", flat=True))
+    shares = set(Share.objects.values_list("pk", flat=True))
     asked = {"switzerland", "cleveland", "hungary", "va_long_beach"}
     if trick.play is smaller:
         asked -= {"switzerland"}
@@ -106,7 +107,7 @@ def play(trick: Trick, job_id: str) -> list[dict[str, Any]]:
             seconds=WAIT_SECONDS,
             what=f"refusals by {', '.join(sorted(asked))}",
         )
-        if Share.objects.filter(round__job_id=job_id, created_at__gt=_started(refusals)).exists():
+        if Share.objects.filter(round__job_id=job_id).exclude(pk__in=shares).exists():
             raise StepFailed("a trustee gave a share")
         shown = [
             {
@@ -185,7 +186,3 @@ def _restored(found: Round) -> Iterator[None]:
 def _all_of(rows: Any, asked: set[str]) -> list[Refusal] | None:
     latest = {row.organization: row for row in rows}
     return list(latest.values()) if asked <= set(latest) else None
-
-
-def _started(refusals: list[Refusal]) -> Any:
-    return min(row.created_at for row in refusals)

@@ -74,8 +74,10 @@ def train(
             )
             if job["state"] != "finished":
                 raise StepFailed(f"the job is {job['state']}: {job['reason']}")
+            sizes = {len(r["cohort"]) for r in job["rounds"] if r["state"] == "released"}
+            cohorts = ", ".join(str(size) for size in sorted(sizes))
             attempts = len(job["rounds"])
-            step.detail = f"{rounds} releases in {attempts} attempts, all cohorts of 4"
+            step.detail = f"{rounds} releases in {attempts} attempts, cohorts of {cohorts}"
     finally:
         client.close()
     models = {}
