@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO
 
 import click
-from rich.console import Console
 from rich.markup import escape
 
-from federated.errors import DomainError, InvalidInput
+from federated.client.bench_cli import bench
+from federated.client.commands import HOME, answered, out
+from federated.errors import InvalidInput
 
-F = TypeVar("F", bound=Callable[..., Any])
-out = Console(highlight=False, soft_wrap=True)
-HOME = click.option(
-    "--home",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="The site's folder.",
-)
 ROUND_MARKS = {"ok": "[green]ok[/]", "failed": "[bold red]FAILED[/]", "skipped": "[yellow]--[/]"}
-
-
-def answered(command: F) -> F:
-    """A DomainError is an answer: one line on standard error, exit code 1."""
-
-    @functools.wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except DomainError as error:
-            click.echo(f"federated: {' '.join(error.message.split())} [{error.code}]", err=True)
-            sys.exit(1)
-
-    return run  # type: ignore[return-value]
 
 
 @contextmanager
@@ -55,6 +33,9 @@ def writing(path: Path) -> Iterator[None]:
 @click.version_option(package_name="federated-simulation-cloud")
 def main() -> None:
     """Train and compare across organizations; this is the site's side."""
+
+
+main.add_command(bench)
 
 
 @main.command()

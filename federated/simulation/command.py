@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from federated.client.cli import answered, out
+from federated.client.commands import answered, out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

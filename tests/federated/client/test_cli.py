@@ -191,3 +191,15 @@ def test_an_agent_ends_cleanly_on_sigterm_even_while_the_coordinator_is_away(
     assert agent.wait(30) == 0
     assert "agent stopped" in rest
     assert not home.agent_runs()
+
+
+def test_bench_run_measures_and_tells(tmp_path: Path):
+    arguments = ["bench", "run", "--repeats", "2", "--warmup", "0", "--energy", "none"]
+    told = CliRunner().invoke(main, [*arguments, "--json", "--", sys.executable, "-S", "-c", "0"])
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.stdout)
+    assert found["repeats"] == 2
+    assert found["energy_method"] == "none"
+    failed = CliRunner().invoke(main, [*arguments, "--", sys.executable, "-S", "-c", "import no"])
+    assert failed.exit_code == 1
+    assert "workload_failed" in failed.output
