@@ -273,10 +273,10 @@ class JobSpec(Message):
 
 
 class Cost(Message):
-    """What a job or one round charges an account, in zCDP (arXiv 1605.02065)."""
+    """What a job, a round or a campaign's run charges an account, in zCDP (arXiv 1605.02065)."""
 
     dataset: Name
-    unit: Literal["record"]
+    unit: Literal["record", "organization"]
     rho: Annotated[float, Field(strict=False, ge=0)]
 
 

@@ -100,6 +100,11 @@ class Reason(StrEnum):
     CHARGE_MISMATCH = "charge_mismatch"
     BUDGET_EXCEEDED = "budget_exceeded"
     JOB_UNKNOWN = "job_unknown"
+    CAMPAIGN_UNKNOWN = "campaign_unknown"
+    OWN_SUBMISSION_CHANGED = "own_submission_changed"
+    NOISE_MISSING = "noise_missing"
+    NOISE_REPEATED = "noise_repeated"
+    NOISE_CHANGED = "noise_changed"
 
 
 class Refusal(Message):
