@@ -229,6 +229,7 @@ class JobPage:
     epsilon_coordinator: float
     epsilon_insiders: float
     delta: float | None
+    high_epsilon_reason: str
     colluding: int
     insiders: int
     minimum_cohort: int

@@ -34,6 +34,7 @@ class Tag(StrEnum):
     DICTIONARY_REGISTERED = "federation:dictionary:registered"
 
     JOB_PROPOSED = "federation:job:proposed"
+    EPSILON_OVERRIDDEN = "federation:epsilon:overridden"
     JOB_ENDORSED = "federation:job:endorsed"
     JOB_APPROVED = "federation:job:approved"
     JOB_REFUSED = "federation:job:refused"

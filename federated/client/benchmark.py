@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from federated.errors import Conflict, InvalidInput
-from federated.privacy.config import LARGEST_EPSILON
+from federated.wire.job import LARGEST_EPSILON
 
 FAMILIES: dict[str, tuple[str, tuple[float, float]]] = {
     "latency": ("latency_ms", (0.0, 1_000.0)),

@@ -5,6 +5,7 @@ Example::
     approve: auto              # auto, portal (a person says yes there) or never
     max_epsilon: 1.0           # a job's target
     max_delta: 1.0e-5
+    allow_high_epsilon: false  # jobs above epsilon 10, each with its proposer's reason
     max_rounds: 100
     proposers: any             # or a list of organizations
     minimum_cohort: 3
@@ -78,6 +79,7 @@ class Policy(Section):
     approve: Literal["auto", "portal", "never"] = "portal"
     max_epsilon: Annotated[Number, Field(gt=0)] = 1.0
     max_delta: Annotated[Number, Field(gt=0, lt=1)] = 1e-5
+    allow_high_epsilon: bool = False
     max_rounds: Annotated[int, Field(ge=1)] = 1000
     proposers: Literal["any"] | tuple[Slug, ...] = "any"
     minimum_cohort: Annotated[int, Field(ge=3)] = 3
@@ -143,6 +145,10 @@ class Policy(Section):
             )
         if privacy.mechanism == "none" or privacy.epsilon is None or privacy.delta is None:
             raise PolicyRefusal('privacy mechanism "none" is epsilon = infinity on these rows')
+        if privacy.high_epsilon_reason is not None and not self.allow_high_epsilon:
+            raise PolicyRefusal(
+                f"policy allow_high_epsilon: false; the job asks epsilon {privacy.epsilon:g}"
+            )
         limits: tuple[tuple[str, float, float], ...] = (
             ("max_epsilon", privacy.epsilon, self.max_epsilon),
             ("max_delta", privacy.delta, self.max_delta),

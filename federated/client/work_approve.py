@@ -12,7 +12,7 @@ from federated.protocol.identity import verify_signed
 from federated.protocol.layout import aggregator_of
 from federated.training.server import ServerState
 from federated.wire.base import Signed
-from federated.wire.job import Approval, Decline, JobSpec
+from federated.wire.job import LARGEST_EPSILON, Approval, Decline, JobSpec
 from federated.wire.key import KeyEpoch
 
 
@@ -153,7 +153,9 @@ def _decline(site: Site, spec: JobSpec, error: DomainError) -> None:
 
 
 def _summary(spec: JobSpec) -> str:
+    reason = spec.privacy.high_epsilon_reason
     return (
         f"{spec.strategy.rounds} rounds, epsilon {spec.privacy.epsilon:g} at delta "
         f"{spec.privacy.delta:g}, {len(spec.participants)} sites"
+        + (f"; epsilon above {LARGEST_EPSILON:g}, because: {reason}" if reason else "")
     )

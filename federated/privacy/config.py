@@ -8,10 +8,9 @@ from typing import Literal, cast
 
 from federated.errors import InvalidInput
 from federated.privacy.accountant import solve_noise_sigma
-from federated.wire.job import PrivacySpec
+from federated.wire.job import LARGEST_EPSILON, PrivacySpec
 
-LARGEST_EPSILON = 10.0
-"""Above it a guarantee says next to nothing: e^10 is a likelihood ratio of 22,000."""
+LONGEST_REASON = 300
 LARGEST_DELTA = 0.01
 """A mechanism that publishes one record in a hundred whole meets delta 0.01."""
 
@@ -24,6 +23,9 @@ class PrivacyConfig:
     coordinator together with ``colluding`` sites. A record's gradient is clipped to
     ``clipping_norm`` (L2) and rounded to ``units`` grid steps a clipping norm. Neighbouring
     datasets differ in one record, present or blanked out.
+
+    An epsilon above 10 needs ``allow_high_epsilon``: the reason, in words. The reason is part of
+    the spec that all sites see, approve and log; a site's policy has to allow such jobs.
 
     ``mechanism="none"`` adds no noise, that is epsilon = infinity on the same rows; it needs
     ``allow_no_noise=True`` and is for synthetic data alone.
@@ -39,20 +41,11 @@ class PrivacyConfig:
     colluding: int = 1
     units: int = 256
     allow_no_noise: bool = False
+    allow_high_epsilon: str = ""
 
     def __post_init__(self) -> None:
         self._check_mechanism()
-        epsilon = _number("epsilon", self.epsilon)
-        if epsilon <= 0:
-            raise InvalidInput(
-                f"epsilon: {epsilon:g} is not above 0; "
-                f"allowed: above 0, at most {LARGEST_EPSILON:g}"
-            )
-        if epsilon > LARGEST_EPSILON:
-            raise InvalidInput(
-                f"epsilon: {epsilon:g} protects next to nothing; "
-                f"allowed: above 0, at most {LARGEST_EPSILON:g}"
-            )
+        self._check_epsilon()
         delta = _number("delta", self.delta)
         if delta == 0:
             raise InvalidInput(
@@ -71,6 +64,32 @@ class PrivacyConfig:
         _whole("colluding", self.colluding, 1, 999)
         _whole("units", self.units, 1, 2**20)
 
+    def _check_epsilon(self) -> None:
+        epsilon = _number("epsilon", self.epsilon)
+        if epsilon <= 0:
+            raise InvalidInput(
+                f"epsilon: {epsilon:g} is not above 0; "
+                f"allowed: above 0, at most {LARGEST_EPSILON:g}"
+            )
+        reason = self.allow_high_epsilon
+        if not isinstance(reason, str) or len(reason) > LONGEST_REASON:
+            raise InvalidInput(
+                f"allow_high_epsilon: must be the reason in words, at most {LONGEST_REASON} "
+                "characters"
+            )
+        if epsilon <= LARGEST_EPSILON and reason:
+            raise InvalidInput(
+                f"allow_high_epsilon: epsilon {epsilon:g} is not above {LARGEST_EPSILON:g} and "
+                "needs no reason"
+            )
+        if epsilon > LARGEST_EPSILON and not reason.strip():
+            raise InvalidInput(
+                f"epsilon: {epsilon:g} protects next to nothing (a record may change an outcome's "
+                f"odds by {math.exp(min(epsilon, 700)):.3g}); allowed: above 0, at most "
+                f'{LARGEST_EPSILON:g}, or with allow_high_epsilon="the reason", where every '
+                "site's policy allows it too"
+            )
+
     def _check_mechanism(self) -> None:
         if self.unit == "organization":
             raise InvalidInput("unit: organization comes with FedAvg, later; allowed: record")
@@ -78,8 +97,9 @@ class PrivacyConfig:
             raise InvalidInput(f"unit: {self.unit!r} is not known; allowed: record")
         if self.mechanism == "laplace":
             raise InvalidInput(
-                "mechanism: laplace serves benchmarks, its noise grows with the number of "
-                "parameters; allowed for training: gaussian"
+                "mechanism: laplace needs the L1 norm, and a gradient of d parameters clipped to "
+                "L2 norm C has one of up to sqrt(d) C; it serves benchmarks; allowed for "
+                "training: gaussian"
             )
         if self.mechanism not in ("gaussian", "none"):
             raise InvalidInput(
@@ -95,8 +115,17 @@ class PrivacyConfig:
         """The job's privacy on the wire, with the noise that meets the target.
 
         ``dimension`` is the model's number of parameters. The noise of one site is a standard
-        deviation in grid units. Raises InvalidInput where fewer than two honest sites are left.
+        deviation in grid units. Raises InvalidInput where fewer than two honest sites are left, or
+        where the grid is so coarse that rounding to it leaves nothing.
         """
+        least = math.ceil(math.sqrt(dimension))
+        if self.units < least:
+            # An evenly spread vector of norm C has entries of units / sqrt(d) < 1 grid steps; they
+            # round to 0, or to 1 and are then too long together and truncated.
+            raise InvalidInput(
+                f"units: on a grid of {self.units} steps a clipped gradient of {dimension} "
+                f"parameters may round to zero; at least {least} are needed"
+            )
         if self.mechanism == "none":
             sigma, epsilon, delta = 0.0, None, None
         else:
@@ -124,6 +153,7 @@ class PrivacyConfig:
             units=self.units,
             colluding=self.colluding,
             noise_sigma=sigma,
+            high_epsilon_reason=self.allow_high_epsilon.strip() or None,
         )
 
 

@@ -63,12 +63,19 @@ def job_epsilons(spec: JobSpec, *, rounds: int | None = None) -> dict[str, float
 
 
 def check_spec_privacy(spec: JobSpec) -> None:
-    """Refuse a spec whose noise does not reach the epsilon it claims.
+    """Refuse a spec whose noise does not reach the epsilon it claims, or whose delta says nothing.
 
-    Raises InvalidInput that gives both numbers.
+    To publish one of n records whole, drawn by lot, meets epsilon 0 at delta 1/n: delta has to be
+    below it. Raises InvalidInput that gives both numbers.
     """
-    if spec.privacy.epsilon is None:
+    if spec.privacy.epsilon is None or spec.privacy.delta is None:
         return
+    records = spec.data.nominal_records
+    if spec.privacy.delta * records >= 1:
+        raise InvalidInput(
+            f"privacy.delta: {spec.privacy.delta:g} is not below 1 / {records} records "
+            f"({1 / records:.3g}); to publish a record whole would meet it"
+        )
     actual = job_epsilons(spec)["coordinator"]
     if actual > spec.privacy.epsilon:
         raise InvalidInput(

@@ -178,6 +178,10 @@ class Strategy(Message):
         return self
 
 
+LARGEST_EPSILON = 10.0
+"""Above it a guarantee says next to nothing: e^10 is a likelihood ratio of 22,000."""
+
+
 class PrivacySpec(Message):
     """The privacy of one job, in the grid that contributions live on.
 
@@ -185,6 +189,7 @@ class PrivacySpec(Message):
     ``clipping_norm / units``, so its integer L2 norm is at most ``units``. Every site adds a
     discrete Gaussian share of standard deviation ``noise_sigma`` grid units. ``epsilon`` is the
     target against the coordinator with ``colluding`` sites; sites recompute it from the rest.
+    An epsilon above 10 carries the reason that its proposer gave for it.
     """
 
     unit: Literal["record"] = "record"
@@ -195,9 +200,15 @@ class PrivacySpec(Message):
     units: Annotated[int, Field(ge=1, le=2**20)]
     colluding: Annotated[int, Field(ge=1)]
     noise_sigma: Annotated[float, Field(strict=False, ge=0, le=1e15)]
+    high_epsilon_reason: Annotated[str, Field(min_length=1, max_length=300)] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> PrivacySpec:
+        high = self.epsilon is not None and self.epsilon > LARGEST_EPSILON
+        if high != (self.high_epsilon_reason is not None):
+            raise ValueError(
+                f"an epsilon above {LARGEST_EPSILON:g}, and no other, needs high_epsilon_reason"
+            )
         if self.mechanism == "gaussian":
             if self.noise_sigma < 3:
                 raise ValueError("noise_sigma must be at least 3 grid units")

@@ -12,11 +12,12 @@ from django_tenants.utils import schema_context
 from apps.aggregation.models import KeyEpoch
 from apps.budgets.models import Account
 from apps.federation.models import Job, ModelState
+from apps.provenance.models import Event
 from federated.privacy.config import PrivacyConfig
 from federated.protocol.cost import job_cost
 from federated.training.server import ServerState
 from federated.wire import job as wire
-from federated.wire.base import encode_bytes
+from federated.wire.base import canonical, encode_bytes
 from federated.wire.site import Work
 from tests.federation.world import CAST, INITIAL, World, identity_of
 
@@ -97,6 +98,27 @@ def test_no_noise_is_refused(world: World) -> None:
     spec = world.spec(privacy=PrivacyConfig(mechanism="none", allow_no_noise=True))
     detail = refused(world, world.proposal(spec))[2]
     assert '"none" is not allowed here' in detail
+
+
+def test_a_delta_that_one_record_in_all_would_meet(world: World) -> None:
+    spec = world.spec(privacy=PrivacyConfig(delta=0.01))
+    detail = refused(world, world.proposal(spec))[2]
+    assert "0.01 is not below 1 / 100 records" in detail
+
+
+def test_an_epsilon_above_10_is_an_event_with_its_reason(world: World, summit_admin: Any) -> None:
+    privacy = PrivacyConfig(epsilon=12.0, allow_high_epsilon="a public data set")
+    bare = world.spec(privacy=privacy).dump()
+    bare["privacy"]["high_epsilon_reason"] = None
+    body = canonical({"spec": {"body": bare, "signer": "0" * 64, "signature": ""}, "state": ""})
+    assert "above 10" in refused(world, body)[2]
+    job = world.propose(privacy=privacy)
+    (event,) = Event.objects.filter(tag="federation:epsilon:overridden")
+    data = json.loads(bytes(event.canonical))["data"]
+    assert data == {"epsilon": 12, "reason": "a public data set"}
+    page = summit_admin.get(f"/o/summit/jobs/{job.pk}/", secure=True).content.decode()
+    assert "is above 10 and protects next to nothing" in page
+    assert "a public data set" in page
 
 
 def test_an_aggregation_that_is_not_served(world: World) -> None:

@@ -56,6 +56,7 @@ def job_page(*, membership: Membership, job_id: Any) -> pages.JobPage:
         epsilon_coordinator=spent["coordinator"],
         epsilon_insiders=spent["insiders"],
         delta=spec.privacy.delta,
+        high_epsilon_reason=spec.privacy.high_epsilon_reason or "",
         colluding=spec.privacy.colluding,
         insiders=spec.minimum_cohort - 1,
         minimum_cohort=spec.minimum_cohort,

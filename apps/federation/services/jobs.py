@@ -110,6 +110,18 @@ def job_propose(
             },
             signature=signed.digest(),
         )
+        if spec.privacy.high_epsilon_reason is not None:
+            event_record(
+                tag=Tag.EPSILON_OVERRIDDEN,
+                actor=actor,
+                subject=("job", job.pk),
+                digests={"spec": job.spec_digest},
+                data={
+                    "epsilon": spec.privacy.epsilon,
+                    "reason": spec.privacy.high_epsilon_reason,
+                },
+                signature=signed.digest(),
+            )
         bell_ring(job.slugs())
         return job, True
 

@@ -108,6 +108,18 @@ def test_a_job_without_noise_is_refused(consortium: Consortium) -> None:
         Policy().check(spec, organization="summit")
 
 
+def test_an_epsilon_above_10_needs_the_sites_own_permission(consortium: Consortium) -> None:
+    high = PrivacyConfig(epsilon=20.0, allow_high_epsilon="synthetic").spec(
+        rounds=3, minimum_cohort=3, dimension=consortium.spec.model.parameters
+    )
+    spec = consortium.spec.model_copy(update={"privacy": high})
+    with pytest.raises(PolicyRefusal, match="allow_high_epsilon: false; the job asks epsilon 20"):
+        Policy(max_epsilon=100.0).check(spec, organization="summit")
+    with pytest.raises(PolicyRefusal, match="max_epsilon"):
+        Policy(allow_high_epsilon=True).check(spec, organization="summit")
+    Policy(max_epsilon=100.0, allow_high_epsilon=True).check(spec, organization="summit")
+
+
 def test_a_key_that_is_too_short_is_refused(consortium: Consortium) -> None:
     with pytest.raises(PolicyRefusal, match="minimum_key_bits: the key has 768, at least 3072"):
         Policy().check_key(consortium.epoch, bits=768)
