@@ -1,7 +1,10 @@
 """A job's rows on this machine: where they lie, which are held out, encoded once.
 
-Held-out rows are split off before training by a seed made of the organization's and the data
-set's names alone, so that a restarted agent leaves out the same rows.
+Whether a row is held out depends on its place in the table and a seed made of the organization's
+and the data set's names, on nothing else: a restarted agent leaves out the same rows, a longer
+table moves none from one part to the other, and blanking a record out moves no other record. If
+the count of records decided, one record could change which others are trained on, and the noise
+covers no more than one record's own influence.
 """
 
 from __future__ import annotations
@@ -61,14 +64,14 @@ class LocalData:
 
     def _read(self, spec: JobSpec) -> Rows:
         name = spec.data.dataset
-        whole = read(self.path(spec.job_id, name), spec.data)
+        path = self.path(spec.job_id, name)
         entry = self._home.policy().datasets.get(name)
         held_out = entry.held_out if entry else None
-        if held_out is None:
-            return Rows(whole, None)
-        if isinstance(held_out, Path):
-            return Rows(whole, read(held_out, spec.data))
-        return split(whole, held_out, seed=f"{self._home.credentials.organization}/{name}")
+        if isinstance(held_out, float):
+            seed = f"{self._home.credentials.organization}/{name}"
+            return split(path, spec.data, held_out, seed=seed)
+        apart = None if held_out is None else read(held_out, spec.data)
+        return Rows(read(path, spec.data), apart)
 
 
 def read(path: Path, dictionary: DataDictionary) -> Dataset:
@@ -78,16 +81,17 @@ def read(path: Path, dictionary: DataDictionary) -> Dataset:
     return encode(load_table(path), dictionary)
 
 
-def split(whole: Dataset, fraction: float, *, seed: str) -> Rows:
-    """Hold out a fraction of the rows (rounded down), chosen by the seed text."""
-    from federated.training.data import Dataset
+def split(path: Path, dictionary: DataDictionary, fraction: float, *, seed: str) -> Rows:
+    """The rows of a file, each held out with probability ``fraction`` by seed text and place."""
+    from federated.training.data import Dataset, encode, load_table, with_target
 
-    count = len(whole.target)
+    table = load_table(path)
+    whole = encode(table, dictionary)
+    places = np.flatnonzero(with_target(table, dictionary))
     digest = hashlib.sha256(f"held-out/{seed}".encode()).digest()
-    order = np.random.default_rng(int.from_bytes(digest, "big")).permutation(count)
-    cut = int(fraction * count)
-    held, rest = np.sort(order[:cut]), np.sort(order[cut:])
-    return Rows(
-        Dataset(features=whole.features[rest], target=whole.target[rest]),
-        Dataset(features=whole.features[held], target=whole.target[held]),
+    drawn = np.random.default_rng(int.from_bytes(digest, "big")).random(len(table))
+    held = (drawn < fraction)[places]
+    training, apart = (
+        Dataset(features=whole.features[part], target=whole.target[part]) for part in (~held, held)
     )
+    return Rows(training, apart)

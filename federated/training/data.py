@@ -116,6 +116,17 @@ def encode(table: pd.DataFrame, dictionary: DataDictionary) -> Dataset:
     return Dataset(features=features[there], target=positive[there].astype(np.float32))
 
 
+def with_target(table: pd.DataFrame, dictionary: DataDictionary) -> NDArray[np.bool_]:
+    """Which of the first ``max_records`` rows have a target: those that ``encode`` keeps, in order.
+
+    Raises InvalidInput as ``encode`` does for the target's column.
+    """
+    check_columns(table, dictionary)
+    rows = table.iloc[: dictionary.max_records]
+    there: NDArray[np.bool_] = ~np.isnan(_numbers(rows, dictionary.target.name, "the target"))
+    return there
+
+
 def _scaled(table: pd.DataFrame, feature: NumericFeature) -> NDArray[np.float64]:
     values = _numbers(table, feature.name, "a numeric feature")
     missing = np.isnan(values) | np.isin(values, feature.missing_values)

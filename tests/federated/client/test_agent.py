@@ -96,7 +96,7 @@ def test_agents_train_one_model_and_every_site_recomputes_it(sites: Sites) -> No
         assert site.said("share 2 of 4 opened") or site.slug != "lakeside"
         curve = site.home.job(str(job.pk)).curve()
         assert [point["round"] for point in curve] == [1, 2]
-        assert all(point["rows"] == 18 for point in curve)
+        assert all(point["rows"] == curve[0]["rows"] and 8 < point["rows"] < 28 for point in curve)
     assert all(v.agrees for v in _verdicts(job))
 
 
