@@ -23,8 +23,9 @@ check: $(VENV)/installed ## ruff, mypy, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: $(VENV)/installed ## unit, property and integration tests
-	@$(BIN)/python -m pytest
+JOBS ?= 2
+test: $(VENV)/installed ## unit, property and integration tests (JOBS=1 runs them one after another)
+	@$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
 
 KEEP ?= 1
 ROUNDS ?= 10

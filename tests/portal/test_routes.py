@@ -1,171 +1,209 @@
-"""Every address, tried by nobody, by a stranger's session and by a stranger's certificate.
+"""Every address of the project, walked by a stranger: expected answers stand in one table.
 
-A route that is not listed here fails the test: whoever adds one says who may use it.
+The stranger is harbor: an admin with a session, and a site with a valid certificate. All objects
+in the addresses are of a job that harbor takes no part in. A route that the table does not list
+fails the test, so that nobody adds one without saying what strangers get.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from tests.conftest import SiteClient, member_client, site_client
+from tests.conftest import member_client, site_client
+from tests.federation.test_job_whole import play
 from tests.federation.world import World
 
-ROOT, ORGANIZATION = "portal.urls", "portal.urls_organization"
-
-#: Needs no credential and tells nothing of an organization.
-OPEN = {"api/schema", "api/ca", "api/join"}
-#: Tells its caller of the caller's own organization, or of what all members share.
-OWN = {
-    "api/site",
-    "api/sites",
-    "api/roster",
-    "api/inbox",
-    "api/ledger",
-    "api/log",
-    "api/jobs",
-    "api/dictionaries",
-    "api/dictionaries/<str:name>",
-    "api/keys/current",
-    "api/keys/<str:digest>",
-    "api/keys/<str:digest>/confirmation",
-}
-_ROUND = "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>"
-#: Names an object that belongs to some organizations; for the others it does not exist.
-OBJECTS = {
-    "api/jobs/<uuid:job_id>",
-    "api/jobs/<uuid:job_id>/approval",
-    "api/jobs/<uuid:job_id>/decline",
-    "api/jobs/<uuid:job_id>/cancel",
-    "api/jobs/<uuid:job_id>/bundle",
-    "api/models/<str:digest>",
-    _ROUND,
-    f"{_ROUND}/transcript",
-    f"{_ROUND}/release",
-    f"{_ROUND}/contribution",
-    f"{_ROUND}/receipt",
-    f"{_ROUND}/share",
-    f"{_ROUND}/refusal",
-    f"{_ROUND}/verdict",
-}
-#: Pages of an organization: its own, and those of objects.
-PAGES = {"", "budget/"}
-OBJECT_PAGES = {
-    "jobs/<uuid:job_id>/",
-    "jobs/<uuid:job_id>/live",
-    "jobs/<uuid:job_id>/approve",
-    "jobs/<uuid:job_id>/decline",
-    "jobs/<uuid:job_id>/cancel",
-}
-#: The way in, and allauth's own pages.
-SIGN_IN = re.compile(r"^$|^accounts/")
-OPERATORS = re.compile(r"^admin/|^operator/")
+ADMIN = "admin/"
 
 
-def routes(urlconf: str) -> Iterator[str]:
+class Expect(NamedTuple):
+    """Status codes of GET and POST, by session and by certificate."""
+
+    session_get: int
+    session_post: int
+    certificate_get: int
+    certificate_post: int
+
+
+# Under /api/: by certificate at the root; by session at the stranger's own /o/harbor/.
+PUBLIC = Expect(200, 405, 200, 405)
+OWN_SITE = Expect(401, 401, 200, 405)
+OWN_BOTH = Expect(200, 403, 200, 405)
+FOREIGN = Expect(404, 403, 404, 405)
+FOREIGN_SITE = Expect(401, 401, 404, 405)
+FOREIGN_SENT = Expect(401, 401, 405, 404)
+API = {
+    "api/schema": PUBLIC,
+    "api/ca": PUBLIC,
+    "api/join": Expect(405, 422, 405, 422),
+    "api/site": OWN_SITE,
+    "api/sites": OWN_BOTH,
+    "api/ledger": Expect(200, 403, 200, 422),
+    "api/roster": OWN_SITE,
+    "api/keys/current": OWN_SITE,
+    "api/keys/<str:digest>": FOREIGN_SITE,
+    "api/keys/<str:digest>/confirmation": FOREIGN_SENT,
+    "api/inbox": OWN_SITE,
+    "api/dictionaries": Expect(200, 403, 200, 422),
+    "api/dictionaries/<str:name>": FOREIGN,
+    "api/jobs": Expect(200, 403, 200, 422),
+    "api/jobs/<uuid:job_id>": FOREIGN,
+    "api/jobs/<uuid:job_id>/approval": FOREIGN_SENT,
+    "api/jobs/<uuid:job_id>/decline": FOREIGN_SENT,
+    "api/jobs/<uuid:job_id>/cancel": FOREIGN_SENT,
+    "api/jobs/<uuid:job_id>/bundle": FOREIGN,
+    "api/models/<str:digest>": FOREIGN,
+    "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>": FOREIGN,
+    "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>/transcript": FOREIGN,
+    "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>/release": FOREIGN,
+    "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>/contribution": FOREIGN_SENT,
+    "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>/receipt": FOREIGN_SENT,
+    "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>/share": FOREIGN_SENT,
+    "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>/refusal": FOREIGN_SENT,
+    "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>/verdict": FOREIGN_SENT,
+    "api/log": OWN_BOTH,
+}
+
+# Pages know no certificate: who comes with one is asked to sign in (302).
+PAGES = {
+    "": Expect(200, 405, 302, 302),
+    "budget/": Expect(200, 405, 302, 302),
+    "jobs/<uuid:job_id>/": Expect(404, 405, 302, 302),
+    "jobs/<uuid:job_id>/live": Expect(404, 405, 302, 302),
+    "jobs/<uuid:job_id>/approve": Expect(405, 404, 302, 302),
+    "jobs/<uuid:job_id>/decline": Expect(405, 404, 302, 302),
+    "jobs/<uuid:job_id>/cancel": Expect(405, 404, 302, 302),
+}
+
+# At the root a person is no organization's member, so the API answers 401.
+ROOT_PAGES = {
+    "": Expect(302, 405, 302, 405),
+    "operator/": Expect(404, 405, 302, 405),
+    "accounts/login/": Expect(302, 302, 200, 200),
+    "accounts/logout/": Expect(200, 302, 302, 302),
+    "accounts/inactive/": Expect(200, 405, 200, 405),
+    "accounts/signup/": Expect(302, 302, 200, 200),
+    "accounts/reauthenticate/": Expect(200, 200, 302, 302),
+    "accounts/email/": Expect(200, 302, 302, 302),
+    "accounts/confirm-email/": Expect(200, 405, 200, 405),
+    "accounts/password/change/": Expect(200, 200, 302, 302),
+    "accounts/password/set/": Expect(302, 302, 302, 302),
+    "accounts/password/reset/": Expect(200, 200, 200, 200),
+    "accounts/login/code/confirm/": Expect(302, 302, 302, 302),
+    r"accounts/^confirm-email/(?P<key>[-:\w]+)/$": Expect(200, 404, 200, 404),
+    "accounts/password/reset/key/done/": Expect(200, 405, 200, 405),
+    r"accounts/^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$": Expect(
+        200, 200, 200, 200
+    ),
+    "accounts/password/reset/done/": Expect(200, 405, 200, 405),
+}
+
+
+def routes(urlconf: str) -> list[str]:
     def walk(resolver: URLResolver, prefix: str) -> Iterator[str]:
-        for item in resolver.url_patterns:
-            route = prefix + str(item.pattern)
-            if isinstance(item, URLPattern):
+        for entry in resolver.url_patterns:
+            route = prefix + str(entry.pattern)
+            if isinstance(entry, URLPattern):
                 yield route
             else:
-                yield from walk(item, route)
+                yield from walk(entry, route)
 
-    return walk(get_resolver(urlconf), "")
+    return list(walk(get_resolver(urlconf), ""))
+
+
+ROOT = routes("portal.urls")
+ORGANIZATION = routes("portal.urls_organization")
+
+
+def test_every_route_is_in_the_table() -> None:
+    assert {r for r in ROOT if not r.startswith(ADMIN)} == API.keys() | ROOT_PAGES.keys()
+    assert set(ORGANIZATION) == API.keys() | PAGES.keys()
 
 
 @pytest.fixture
-def objects(db: None) -> dict[str, str]:
-    """A running job of northwind, lakeside and summit; harbor is the stranger."""
-    world = World()
-    world.publish_key()
-    world.confirm_key()
-    job = world.start()
-    for answer in (
-        member_client("lakeside", "auditor").get(f"/o/lakeside/api/jobs/{job.pk}"),
-        site_client("summit").get(f"/api/models/{job.wire.initial_state}"),
-    ):
-        assert answer.status_code == 200
-    return {
-        "job_id": str(job.pk),
-        "number": "1",
-        "attempt": "1",
-        "digest": job.wire.initial_state,
-        "name": "ward",
+def fill(world: World) -> Any:
+    """``fill(route)``: the address with the ids of a finished job that is not harbor's."""
+    job = world.start(rounds=1)
+    play(world, job)
+    values = {
+        "<uuid:job_id>": str(job.pk),
+        "<int:number>/<int:attempt>": "1/1",
+        "models/<str:digest>": f"models/{job.model_digest}",
+        "keys/<str:digest>": f"keys/{'0' * 64}",
+        "<str:name>": "another",
+        r"^confirm-email/(?P<key>[-:\w]+)/$": "confirm-email/abc/",
+        r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$": "password/reset/key/1-a/",
+        "<path:content_type_id>/<path:object_id>": f"1/{job.pk}",
+        "<path:object_id>": str(job.pk),
+        "^(?P<app_label>": "federation/^",
+        "(?P<url>.*)$": "nothing",
     }
 
+    def act(route: str) -> str:
+        for pattern, value in values.items():
+            route = route.replace(pattern, value)
+        return route.partition("^")[0]
 
-def filled(route: str, objects: dict[str, str]) -> str:
-    return re.sub(r"<\w+:(\w+)>", lambda found: objects[found[1]], route)
-
-
-def tried(client: Client, path: str) -> set[int]:
-    """The statuses of all methods, without those of methods that are not there."""
-    answers = [
-        client.get(path, secure=True),
-        client.post(path, "{}", content_type="application/json", secure=True),
-    ]
-    statuses = {answer.status_code for answer in answers} - {405}
-    assert statuses, f"{path}: no method is allowed"
-    return statuses
+    return act
 
 
-def test_every_route_is_listed() -> None:
-    api = OPEN | OWN | OBJECTS
-    root = set(routes(ROOT))
-    assert {r for r in root if not (SIGN_IN.match(r) or OPERATORS.match(r))} == api
-    assert set(routes(ORGANIZATION)) == api | PAGES | OBJECT_PAGES
+def answers(client: Client, path: str) -> tuple[int, int]:
+    read = client.get(path, secure=True).status_code
+    if "/api/" in path:
+        return read, client.post(
+            path, b"{}", content_type="application/json", secure=True
+        ).status_code
+    return read, client.post(path, {}, secure=True).status_code
 
 
-def test_nobody(client: Any, objects: dict[str, str]) -> None:
-    for route in OWN | OBJECTS:
-        path = filled(route, objects)
-        assert tried(client, f"/{path}") == {401}, route
-        assert tried(client, f"/o/northwind/{path}") <= {401, 403}, route
-    for route in PAGES | OBJECT_PAGES:
-        assert tried(client, f"/o/northwind/{filled(route, objects)}") <= {302, 403}, route
+def test_a_stranger_gets_what_the_table_says(world: World, fill: Any) -> None:
+    found, expected = {}, {}
+    for route, expect in (API | PAGES).items():
+        path = fill(route)
+        session = answers(member_client("harbor", "admin"), f"/o/harbor/{path}")
+        base = "/" if route in API else "/o/harbor/"
+        certificate = answers(site_client("harbor"), base + path)
+        found[route], expected[route] = Expect(*session, *certificate), expect
+    assert found == expected
 
 
-def test_a_strangers_session(objects: dict[str, str]) -> None:
+def test_at_the_root_too(world: World, fill: Any) -> None:
+    found, expected = {}, {}
+    for route, expect in ROOT_PAGES.items():
+        path = f"/{fill(route)}"
+        session = answers(member_client("harbor", "admin"), path)
+        certificate = answers(site_client("harbor"), path)
+        found[route], expected[route] = Expect(*session, *certificate), expect
+    assert found == expected
+
+
+def test_the_api_at_the_root_wants_a_certificate(world: World, fill: Any) -> None:
+    public = {"api/schema", "api/ca", "api/join"}
     client = member_client("harbor", "admin")
-    for route in OPEN | OWN | OBJECTS | PAGES | OBJECT_PAGES:
-        path = filled(route, objects)
-        assert tried(client, f"/o/northwind/{path}") == {404}, route
-    for route in OBJECTS | OBJECT_PAGES:
-        assert tried(client, f"/o/harbor/{filled(route, objects)}") <= {404, 401, 403}, route
-    for route in OWN | OBJECTS:
-        assert tried(client, f"/{filled(route, objects)}") == {401}, route
+    given = {route: answers(client, f"/{fill(route)}") for route in API if route not in public}
+    assert set(given.values()) <= {(401, 401)}, given
 
 
-def test_a_strangers_certificate(objects: dict[str, str]) -> None:
-    client = site_client("harbor")
-    for route in OPEN | OWN | OBJECTS:
-        assert tried(client, f"/o/northwind/{filled(route, objects)}") == {404}, route
-    for route in OBJECTS:
-        assert tried(client, f"/{filled(route, objects)}") == {404}, route
-    for route in PAGES | OBJECT_PAGES:
-        assert tried(client, f"/o/northwind/{filled(route, objects)}") <= {302, 403}, route
+def test_nothing_of_another_organizations_address_is_there(world: World, fill: Any) -> None:
+    """By session or by certificate, whatever follows /o/northwind/."""
+    for route in ORGANIZATION:
+        path = f"/o/northwind/{fill(route)}"
+        assert answers(member_client("harbor", "admin"), path) == (404, 404), path
+        wanted = (404, 404) if route in API else (302, 302)
+        assert answers(site_client("harbor"), path) == wanted, path
 
 
-def test_a_certificate_of_nobody(objects: dict[str, str]) -> None:
-    client = SiteClient(b"of another consortium")
-    for route in OWN | OBJECTS:
-        assert tried(client, f"/{filled(route, objects)}") == {401}, route
-
-
-@pytest.mark.django_db
-def test_the_operators_addresses(client: Any) -> None:
-    member = member_client("northwind", "admin")
-    listed = [route for route in routes(ROOT) if OPERATORS.match(route)]
-    assert len(listed) > 20
-    for route in listed:
-        if "(?P" in route or "<path:content_type_id>" in route:
-            continue
-        path = re.sub(r"<\w+:\w+>", "00000000-0000-0000-0000-000000000000", route)
-        for who in (client, member):
-            assert tried(who, f"/{path}") <= {301, 302, 403, 404}, route
+def test_the_admin_asks_strangers_to_sign_in(fill: Any) -> None:
+    client = member_client("harbor", "admin")
+    own = {"admin/login/", "admin/logout/"}
+    for route in ROOT:
+        if route.startswith(ADMIN) and route not in own:
+            answer = client.get(f"/{fill(route)}", secure=True)
+            assert answer.status_code in (302, 403, 404), route
+            if answer.status_code == 302:
+                assert answer["Location"].startswith("/a"), route
