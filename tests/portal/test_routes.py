@@ -14,9 +14,12 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from tests.conftest import member_client, site_client
+from tests.conftest import SiteClient, member_client, site_client
+from tests.federation.conftest import world
 from tests.federation.test_job_whole import play
 from tests.federation.world import World
+
+__all__ = ["world"]
 
 ADMIN = "admin/"
 
@@ -68,6 +71,7 @@ API = {
     "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>/verdict": FOREIGN_SENT,
     "api/log": OWN_BOTH,
 }
+WITHOUT_CREDENTIAL = {"api/schema", "api/ca", "api/join"}
 
 # Pages know no certificate: who comes with one is asked to sign in (302).
 PAGES = {
@@ -183,9 +187,9 @@ def test_at_the_root_too(world: World, fill: Any) -> None:
 
 
 def test_the_api_at_the_root_wants_a_certificate(world: World, fill: Any) -> None:
-    public = {"api/schema", "api/ca", "api/join"}
     client = member_client("harbor", "admin")
-    given = {route: answers(client, f"/{fill(route)}") for route in API if route not in public}
+    listed = API.keys() - WITHOUT_CREDENTIAL
+    given = {route: answers(client, f"/{fill(route)}") for route in listed}
     assert set(given.values()) <= {(401, 401)}, given
 
 
@@ -198,12 +202,23 @@ def test_nothing_of_another_organizations_address_is_there(world: World, fill: A
         assert answers(site_client("harbor"), path) == wanted, path
 
 
+def test_nobody_is_asked_to_sign_in(world: World, fill: Any, client: Client) -> None:
+    """With no credential at all, and with a certificate of another consortium."""
+    for route in API.keys() - WITHOUT_CREDENTIAL:
+        path = fill(route)
+        assert set(answers(client, f"/{path}")) == {401}, route
+        assert set(answers(client, f"/o/northwind/{path}")) <= {401, 403}, route
+        assert set(answers(SiteClient(b"of another consortium"), f"/{path}")) == {401}, route
+    for route in PAGES:
+        assert set(answers(client, f"/o/northwind/{fill(route)}")) <= {302, 403}, route
+
+
 def test_the_admin_asks_strangers_to_sign_in(fill: Any) -> None:
-    client = member_client("harbor", "admin")
     own = {"admin/login/", "admin/logout/"}
-    for route in ROOT:
-        if route.startswith(ADMIN) and route not in own:
-            answer = client.get(f"/{fill(route)}", secure=True)
-            assert answer.status_code in (302, 403, 404), route
-            if answer.status_code == 302:
-                assert answer["Location"].startswith("/a"), route
+    for client in (Client(), member_client("harbor", "admin"), member_client("northwind", "admin")):
+        for route in ROOT:
+            if route.startswith(ADMIN) and route not in own:
+                answer = client.get(f"/{fill(route)}", secure=True)
+                assert answer.status_code in (302, 403, 404), route
+                if answer.status_code == 302:
+                    assert answer["Location"].startswith("/a"), route
