@@ -75,12 +75,6 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-def _every(task: str, seconds: float, queue: str) -> dict[str, Any]:
-    # A tick that waited longer than a few periods has been overtaken by the next ones.
-    options = {"queue": queue, "expires": max(5.0, 3 * seconds)}
-    return {"task": task, "schedule": seconds, "options": options}
-
-
 app.conf.update(
     task_default_queue="rounds",
     task_routes={
@@ -108,11 +102,9 @@ app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     worker_hijack_root_logger=False,
-    beat_schedule={
-        "sequence": _every("provenance.sequence", 1, "provenance"),
-        "checkpoint": _every("provenance.checkpoint", 2, "provenance"),
-        "anchor": _every("provenance.anchor", 3, "provenance"),
-        "federation": _every("federation.tick", 1, "rounds"),
-        "revocation list": _every("organizations.crl_refresh", 3600, "provenance"),
-    },
+    # Beat reads the database: apps.schedules seeds it, the operator's page changes it.
+    beat_scheduler="django_celery_beat.schedulers:DatabaseScheduler",
+    beat_max_loop_interval=1,
+    # No results, so nothing to clean up.
+    result_expires=None,
 )

@@ -31,6 +31,7 @@ _OURS = [
     "apps.common",
     "apps.provenance",
     "apps.organizations",
+    "apps.schedules",
     "apps.accounts",
     "apps.budgets",
     "apps.aggregation",
@@ -49,6 +50,7 @@ SHARED_APPS = [
     "django.contrib.admin",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "django_celery_beat",
     "django_htmx",
     "rest_framework",
     "drf_spectacular",
@@ -64,6 +66,7 @@ FOREIGN_SCOPES = {
     "sessions": Scope.SHARED,
     "admin": Scope.SHARED,
     "account": Scope.SHARED,
+    "django_celery_beat": Scope.SHARED,
 }
 
 MIDDLEWARE = [

@@ -56,4 +56,7 @@ class Tag(StrEnum):
     VERDICT_ACCEPTED = "federation:verdict:accepted"
     MODEL_STORED = "federation:model:stored"
 
+    SCHEDULES_SEEDED = "schedules:schedules:seeded"
+    SCHEDULE_CHANGED = "schedules:schedule:changed"
+
     BUNDLE_EXPORTED = "audit:bundle:exported"

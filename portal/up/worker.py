@@ -45,10 +45,8 @@ class Beat(CeleryProcess):
     name = "beat"
 
     def command(self) -> list[str]:
-        schedule = self.config.state / "beat"
-        schedule.mkdir(parents=True, exist_ok=True)
         return self.celery(
-            *("beat", "--loglevel", "WARNING", "--schedule", str(schedule / "schedule")),
+            *("beat", "--loglevel", "WARNING"),
             # The supervisor sees to it that there is one; a stale pid file would stop it.
             "--pidfile=",
         )

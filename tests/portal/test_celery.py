@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, connections
 from django_tenants.utils import schema_context
 
+from apps.schedules.ticks import TICKS
 from portal.celery import HEADER, QUEUES, TenantMismatch, app
 
 pytestmark = pytest.mark.django_db
@@ -138,9 +139,11 @@ def test_a_task_of_a_tenant_that_is_gone_does_not_run(failures, schema):
 
 
 def test_every_scheduled_task_goes_to_a_known_queue_and_expires():
-    for entry in app.conf.beat_schedule.values():
-        assert entry["options"]["queue"] in QUEUES
-        assert entry["options"]["expires"] >= entry["schedule"]
+    for tick in TICKS:
+        assert tick.queue in QUEUES
+        assert tick.expires >= tick.seconds
+        app.loader.import_default_modules()
+        assert tick.task in app.tasks
 
 
 def test_killed_workers_lose_no_task():

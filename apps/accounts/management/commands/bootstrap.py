@@ -17,12 +17,13 @@ from apps.organizations.services import crl_publish
 from apps.provenance.models import Event
 from apps.provenance.services import consortium_event_record
 from apps.provenance.tags import Tag
+from apps.schedules.services import schedules_seed
 
 OPERATOR = "operator@localhost.localdomain"
 
 
 class Command(BaseCommand):
-    help = "Make the certificate authority, the server's certificate and the operator's account."
+    help = "Make the authority, the server's certificate, schedules and the operator's account."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--operator", default=OPERATOR, help="the operator's e-mail address")
@@ -39,6 +40,7 @@ class Command(BaseCommand):
                     subject=("consortium", settings.FSC_CONSORTIUM),
                     digests={"ca": ca.ca_fingerprint()},
                 )
+        schedules_seed(actor=actor)
         if not User.objects.filter(is_operator=True).exists():
             # The file first: an account whose password is lost would lock the operator out.
             password = password_new()

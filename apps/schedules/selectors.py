@@ -1,0 +1,13 @@
+"""Reads of the portal's schedules."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from django_celery_beat.models import PeriodicTask
+
+DESCRIPTION = "of the portal"
+
+
+def schedules() -> QuerySet[PeriodicTask]:
+    """The portal's own entries; what an operator adds in the admin is not among them."""
+    return PeriodicTask.objects.filter(description=DESCRIPTION).select_related("interval")

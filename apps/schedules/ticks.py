@@ -1,0 +1,36 @@
+"""What beat sends for the portal itself: small ticks that look whether something is due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A task by name, sent every so many seconds; ``meaning`` is for the operator's page."""
+
+    name: str
+    task: str
+    seconds: int
+    queue: str
+    meaning: str
+
+    @property
+    def expires(self) -> int:
+        """A tick that waited longer than a few periods has been overtaken by the next ones."""
+        return max(5, 3 * self.seconds)
+
+
+TICKS = (
+    Tick("sequence", "provenance.sequence", 1, "provenance", "numbers the logs' events"),
+    Tick("checkpoint", "provenance.checkpoint", 2, "provenance", "signs the logs' heads"),
+    Tick("anchor", "provenance.anchor", 3, "provenance", "anchors checkpoints in the chain"),
+    Tick("federation", "federation.tick", 1, "rounds", "advances jobs and rounds"),
+    Tick(
+        "revocation list",
+        "organizations.crl_refresh",
+        3600,
+        "provenance",
+        "renews the revocation list",
+    ),
+)
