@@ -9,6 +9,7 @@ from federated.protocol.identity import SiteIdentity, verify_signed
 from federated.protocol.keys import public_key_of, verification_of
 from federated.protocol.layout import aggregator_of
 from federated.wire.base import Signed, decode_bytes, encode_bytes
+from federated.wire.campaign import NoisedCohort
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch
 from federated.wire.round import Cohort, DecryptionShare, Transcript
@@ -35,8 +36,21 @@ def share_make(
 ) -> Signed[DecryptionShare]:
     """The signed, proven share. Check the transcript and its receipts first, and remember the
     cohort on disk: two shares for two cohorts of one attempt give their difference away."""
-    cohort = transcript.cohort()
     product = product_of(transcript, spec=spec, epoch=epoch)
+    return share_of(
+        product, cohort=transcript.cohort(), epoch=epoch, share=share, identity=identity
+    )
+
+
+def share_of(
+    product: list[int],
+    *,
+    cohort: Cohort | NoisedCohort,
+    epoch: KeyEpoch,
+    share: KeyShare,
+    identity: SiteIdentity,
+) -> Signed[DecryptionShare]:
+    """The signed, proven share of ciphertexts that the trustee itself recomputed for ``cohort``."""
     partials = partial_decrypt(share, product)
     proof = prove_shares(
         share,
@@ -59,7 +73,7 @@ def share_make(
 
 
 def share_signature_check(
-    signed: Signed[DecryptionShare], *, epoch: KeyEpoch, cohort: Cohort
+    signed: Signed[DecryptionShare], *, epoch: KeyEpoch, cohort: Cohort | NoisedCohort
 ) -> None:
     """Check that a trustee of the epoch signed a share for exactly this cohort.
 
@@ -78,7 +92,7 @@ def share_check(
     signed: Signed[DecryptionShare],
     *,
     epoch: KeyEpoch,
-    cohort: Cohort,
+    cohort: Cohort | NoisedCohort,
     product: list[int],
 ) -> None:
     """Check one share whole: trustee, signature, cohort and equality proof.

@@ -7,7 +7,7 @@ cohort was served for which attempt, the site's own contribution) is the site's,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from federated.errors import InvalidInput, ProofInvalid, SignatureInvalid
 from federated.protocol.contribute import contribution_check
@@ -15,7 +15,8 @@ from federated.protocol.cost import round_cost
 from federated.protocol.identity import verify_signed
 from federated.protocol.refused import Refused
 from federated.wire.base import Signed
-from federated.wire.job import Approval, JobSpec
+from federated.wire.campaign import SubmissionCohort
+from federated.wire.job import Approval, Cost, JobSpec, Participant
 from federated.wire.key import KeyEpoch
 from federated.wire.round import (
     ChargeReceipt,
@@ -68,17 +69,27 @@ def receipts_check(
     Raises Refused: charge_missing names the members without a receipt, charge_mismatch a receipt
     for another cohort or another cost.
     """
-    cost = round_cost(spec)
+    charges_check(receipts, cost=round_cost(spec), participant=spec.participant, cohort=cohort)
+
+
+def charges_check(
+    receipts: Sequence[Signed[ChargeReceipt]],
+    *,
+    cost: Cost,
+    participant: Callable[[str], Participant | None],
+    cohort: Cohort | SubmissionCohort,
+) -> None:
+    """Check that every member of ``cohort`` committed exactly ``cost``. Raises Refused."""
     seen: set[str] = set()
     for signed in receipts:
         receipt = signed.body
-        participant = spec.participant(receipt.organization)
-        if participant is None or receipt.organization not in cohort.members:
+        member = participant(receipt.organization)
+        if member is None or receipt.organization not in cohort.members:
             raise Refused(
                 Reason.MEMBER_UNKNOWN, f"receipt of {receipt.organization}, not in the cohort"
             )
         try:
-            verify_signed(signed, participant.public_key)
+            verify_signed(signed, member.public_key)
         except SignatureInvalid as error:
             raise Refused(
                 Reason.SIGNATURE_INVALID, f"receipt of {receipt.organization}: {error.message}"

@@ -247,7 +247,7 @@ class CampaignContext(Message):
 class Measured(Message):
     """One metric's measurement at a site; it never leaves the site in clear."""
 
-    value: Finite
+    value: Annotated[float, Field(strict=True, ge=-(2.0**53), le=2.0**53)]
     unit: Unit
 
 

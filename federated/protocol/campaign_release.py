@@ -1,0 +1,162 @@
+"""From submissions and noise to shares and statistics; recomputed by everybody who checks."""
+
+from __future__ import annotations
+
+import math
+
+from federated.aggregation.vote_statistics import PERCENTILES_FROM, statistics_of
+from federated.crypto.threshold import KeyShare, combine
+from federated.errors import InvalidInput
+from federated.protocol.campaign_layout import vote_layout
+from federated.protocol.campaign_noise import noise_ciphertexts
+from federated.protocol.identity import SiteIdentity
+from federated.protocol.keys import public_key_of, verification_of
+from federated.protocol.share import share_check, share_of, share_signature_check
+from federated.wire.base import Signed, decode_bytes
+from federated.wire.campaign import (
+    CampaignRelease,
+    CampaignSpec,
+    CampaignTranscript,
+    Estimate,
+    MetricRelease,
+)
+from federated.wire.key import KeyEpoch
+from federated.wire.round import DecryptionShare
+
+# Statistics are doubles: another C library's exp and log may differ in the last places.
+_TOLERANCE = 1e-9
+
+
+def campaign_product(transcript: CampaignTranscript, *, epoch: KeyEpoch) -> list[int]:
+    """A ciphertext a metric: all votes and all noise shares of the transcript, multiplied."""
+    key = public_key_of(epoch)
+    rows = [
+        [key.decode_ciphertext(decode_bytes(vote.ciphertext)) for vote in signed.body.votes]
+        for signed in transcript.submissions
+    ]
+    rows += [noise_ciphertexts(signed, epoch) for signed in transcript.noise]
+    return [key.multiply(column) for column in zip(*rows, strict=True)]
+
+
+def campaign_share_make(
+    transcript: CampaignTranscript,
+    *,
+    epoch: KeyEpoch,
+    share: KeyShare,
+    identity: SiteIdentity,
+) -> Signed[DecryptionShare]:
+    """The signed, proven share of a run's noised sum.
+
+    First check the transcript, its charges and its noise with this trustee's own share of it, and
+    remember the noised cohort on disk: two shares for two noised cohorts of one run give away
+    their difference.
+    """
+    return share_of(
+        campaign_product(transcript, epoch=epoch),
+        cohort=transcript.noised(),
+        epoch=epoch,
+        share=share,
+        identity=identity,
+    )
+
+
+def campaign_share_check(
+    signed: Signed[DecryptionShare], *, transcript: CampaignTranscript, epoch: KeyEpoch
+) -> None:
+    """Check one share whole, its trustee among those whose noise is in the sum.
+
+    Raises InvalidInput, SignatureInvalid or ProofInvalid.
+    """
+    _check_sharer(signed, transcript)
+    share_check(
+        signed,
+        epoch=epoch,
+        cohort=transcript.noised(),
+        product=campaign_product(transcript, epoch=epoch),
+    )
+
+
+def campaign_release_make(
+    transcript: CampaignTranscript, *, spec: CampaignSpec, epoch: KeyEpoch
+) -> CampaignRelease:
+    """Combine the transcript's shares, unpack the noisy sums, derive the statistics.
+
+    The shares' proofs must have been checked. Raises InvalidInput with fewer than t.
+    """
+    key = public_key_of(epoch)
+    noised = transcript.noised()
+    partials = {
+        signed.body.index: [key.decode_ciphertext(decode_bytes(p)) for p in signed.body.partials]
+        for signed in transcript.shares
+    }
+    plaintexts = combine(key, verification_of(epoch), partials)
+    if len(plaintexts) != len(spec.metrics):
+        raise InvalidInput(f"{len(plaintexts)} sums for {len(spec.metrics)} metrics")
+    count, metrics = len(transcript.submissions), []
+    for position, (metric, plaintext) in enumerate(zip(spec.metrics, plaintexts, strict=True)):
+        layout = vote_layout(spec, epoch, position)
+        sums = layout.unpack(plaintext, key.n)
+        metrics.append(
+            MetricRelease(
+                key=metric.key,
+                slots=sums,
+                illustrative=count < PERCENTILES_FROM,
+                statistics=statistics_of(layout, sums, count=count, shares=len(noised.noise)),
+            )
+        )
+    return CampaignRelease(
+        context=noised.context, cohort=noised.digest(), count=count, metrics=tuple(metrics)
+    )
+
+
+def campaign_release_check(
+    transcript: CampaignTranscript, *, spec: CampaignSpec, epoch: KeyEpoch, proofs: bool = False
+) -> CampaignRelease:
+    """Recompute a release from the signed shares and compare; the release.
+
+    With ``proofs`` each share's equality proof is checked too. Raises InvalidInput or ProofInvalid
+    that says what differs.
+    """
+    release = transcript.release
+    if release is None:
+        raise InvalidInput("the transcript has no release")
+    noised = transcript.noised()
+    product = campaign_product(transcript, epoch=epoch) if proofs else []
+    for signed in transcript.shares:
+        _check_sharer(signed, transcript)
+        if proofs:
+            share_check(signed, epoch=epoch, cohort=noised, product=product)
+        else:
+            share_signature_check(signed, epoch=epoch, cohort=noised)
+    expected = campaign_release_make(transcript, spec=spec, epoch=epoch)
+    for name in ("context", "cohort", "count"):
+        if getattr(release, name) != getattr(expected, name):
+            raise InvalidInput(f"the release's {name} is not that of the transcript")
+    if [m.key for m in release.metrics] != [m.key for m in expected.metrics]:
+        raise InvalidInput("the release has other metrics than the campaign")
+    for shown, found in zip(release.metrics, expected.metrics, strict=True):
+        _compare(shown, found)
+    return release
+
+
+def _check_sharer(signed: Signed[DecryptionShare], transcript: CampaignTranscript) -> None:
+    name = signed.body.organization
+    if name not in {noise.body.organization for noise in transcript.noise}:
+        raise InvalidInput(f"share of {name}, whose noise is not in the sum")
+
+
+def _compare(shown: MetricRelease, found: MetricRelease) -> None:
+    if shown.slots != found.slots:
+        raise InvalidInput(f"{shown.key}: the released sums differ from what the shares combine to")
+    same = shown.illustrative == found.illustrative and set(shown.statistics) == set(
+        found.statistics
+    )
+    if not same or not all(
+        _close(value, found.statistics[name]) for name, value in shown.statistics.items()
+    ):
+        raise InvalidInput(f"{shown.key}: the statistics do not follow from the released sums")
+
+
+def _close(one: Estimate, other: Estimate) -> bool:
+    pairs = ((getattr(one, end), getattr(other, end)) for end in ("value", "lower", "upper"))
+    return all(math.isclose(a, b, rel_tol=_TOLERANCE, abs_tol=1e-12) for a, b in pairs)

@@ -1,0 +1,261 @@
+"""A campaign's run from votes to statistics, and what the messages refuse."""
+
+from __future__ import annotations
+
+import pytest
+
+from federated.aggregation.vote_statistics import statistics_of
+from federated.errors import InvalidInput
+from federated.privacy.accountant import rho_to_epsilon
+from federated.protocol.campaign_layout import (
+    campaign_check,
+    campaign_cost,
+    run_cost,
+    vote_layout,
+)
+from federated.protocol.campaign_release import (
+    campaign_product,
+    campaign_release_check,
+    campaign_share_check,
+)
+from federated.protocol.campaign_submit import submission_check, vote_points, vote_values
+from federated.protocol.campaign_transcript import (
+    campaign_charges_check,
+    campaign_transcript_check,
+    noised_cohort_check,
+    submission_cohort_check,
+)
+from federated.wire.campaign import CampaignSpec, CampaignTranscript, Measured, grid_points
+
+from .campaign_world import LATENCY, MEASURED, make_campaign
+from .conftest import CAST, with_
+
+
+@pytest.fixture(scope="module")
+def campaign(consortium):
+    return make_campaign(consortium)
+
+
+@pytest.fixture(scope="module")
+def released(campaign):
+    return campaign.released()
+
+
+def opened(campaign, ciphertexts):
+    """The sums inside ciphertexts, decrypted by all trustees at once."""
+    from federated.crypto.threshold import combine, partial_decrypt
+    from federated.protocol.keys import public_key_of, verification_of
+
+    consortium = campaign.consortium
+    partials = {
+        share.index: partial_decrypt(share, ciphertexts) for share in consortium.shares.values()
+    }
+    key = public_key_of(consortium.epoch)
+    plaintexts = combine(key, verification_of(consortium.epoch), partials)
+    return [
+        vote_layout(campaign.spec, consortium.epoch, position).unpack(plaintext, key.n)
+        for position, plaintext in enumerate(plaintexts)
+    ]
+
+
+def test_votes_without_noise_add_up_to_their_codewords(campaign):
+    sums = opened(campaign, campaign_product(campaign.closed(), epoch=campaign.consortium.epoch))
+    for position, found in enumerate(sums):
+        layout = vote_layout(campaign.spec, campaign.consortium.epoch, position)
+        points = [vote_points(campaign.spec, campaign.measured(n))[position] for n in CAST]
+        assert found == tuple(map(sum, zip(*(layout.points[p] for p in points), strict=True)))
+
+
+def test_a_run_from_votes_to_a_release_that_everybody_recomputes(campaign, released):
+    spec, epoch = campaign.spec, campaign.consortium.epoch
+    transcript = CampaignTranscript.parse(released.canonical())
+    cohort = campaign_transcript_check(transcript, spec=spec, epoch=epoch)
+    campaign_charges_check(transcript.receipts, spec=spec, epoch=epoch, cohort=cohort)
+    noised_cohort_check(transcript, spec=spec, epoch=epoch)
+    for signed in transcript.shares:
+        campaign_share_check(signed, transcript=transcript, epoch=epoch)
+    release = campaign_release_check(transcript, spec=spec, epoch=epoch, proofs=True)
+    assert release.count == 4
+    latency, throughput = release.metrics
+    assert latency.illustrative and throughput.illustrative
+    assert set(latency.statistics) == {"mean", "std", "median"}  # no p90 of four organizations
+    assert set(throughput.statistics) == {"mean"}
+    for metric in release.metrics:
+        for estimate in metric.statistics.values():
+            assert estimate.lower <= estimate.value <= estimate.upper
+
+
+def test_each_trustee_decrypts_only_what_holds_its_own_noise(campaign, released):
+    options = {"spec": campaign.spec, "epoch": campaign.consortium.epoch}
+    for own in released.noise:
+        noised_cohort_check(released, own=own, **options)
+
+
+def test_a_member_checks_its_own_bytes_and_the_minimum_without_the_votes(campaign, released):
+    submission_cohort_check(
+        released.cohort(),
+        spec=campaign.spec,
+        epoch=campaign.consortium.epoch,
+        context=released.context,
+        own=released.submissions[2],
+    )
+
+
+def test_a_submission_checks_alone(campaign):
+    context = campaign.context(run=2)
+    submission_check(
+        campaign.submit("summit", context),
+        spec=campaign.spec,
+        epoch=campaign.consortium.epoch,
+        context=context,
+    )
+
+
+def test_what_a_site_would_send_is_the_nearest_grid_point(campaign):
+    values = vote_values(campaign.spec, campaign.measured("northwind"))
+    latency, throughput = (grid_points(metric) for metric in campaign.spec.metrics)
+    assert values["latency_ms"] == min(latency, key=lambda x: max(x / 90, 90 / x))
+    assert values["throughput_ops"] == min(throughput, key=lambda x: abs(x - 510))
+
+
+# Bad input.
+
+
+def measured(campaign, **changes):
+    return {**campaign.measured("summit"), **changes}
+
+
+def test_out_of_bounds_is_clamped_or_refused_as_the_campaign_says(campaign):
+    high = measured(campaign, latency_ms=Measured(value=1e6, unit="ms"))
+    assert vote_points(campaign.spec, high)[0] == 7
+    with pytest.raises(InvalidInput, match=r"throughput_ops: 1001 ops/s is out of .* 0 to 1000"):
+        vote_points(
+            campaign.spec,
+            measured(campaign, throughput_ops=Measured(value=1001.0, unit="ops/s")),
+        )
+
+
+def test_a_whole_number_is_a_measurement():
+    assert Measured.parse({"value": 12, "unit": "ms"}).value == 12.0
+
+
+def test_another_unit_an_unknown_metric_and_a_missing_one(campaign):
+    with pytest.raises(InvalidInput, match="latency_ms: measured in s, the unit is ms"):
+        vote_points(campaign.spec, measured(campaign, latency_ms=Measured(value=1.0, unit="s")))
+    with pytest.raises(InvalidInput, match="energy_j: no metric of this campaign; allowed: laten"):
+        vote_points(campaign.spec, measured(campaign, energy_j=Measured(value=1.0, unit="J")))
+    with pytest.raises(InvalidInput, match="throughput_ops: not measured"):
+        vote_points(campaign.spec, {"latency_ms": Measured(value=1.0, unit="ms")})
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "null", '"12"', "true"])
+def test_a_measurement_is_a_finite_number(value):
+    with pytest.raises(InvalidInput, match="Measured"):
+        Measured.parse(f'{{"value": {value}, "unit": "ms"}}')
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"upper": 1.0}, "lower must be below upper"),
+        ({"lower": 0.0}, "a log grid needs lower above 0"),
+        ({"bins": 3}, "do not divide the 8 points"),
+        ({"statistics": ("mean", "mean")}, "listed twice"),
+        ({"statistics": ()}, "statistics"),
+        ({"statistics": ("mode",)}, "statistics"),
+        ({"upper": 1.0000000000001}, "too close together"),
+        ({"weight": 0.0}, "weight must be above 0"),
+        ({"key": "Latency"}, "key"),
+        ({"unit": ""}, "unit"),
+        ({"grid": "cubic"}, "kind"),
+    ],
+)
+def test_a_metric_that_makes_no_sense_is_refused(consortium, change, message):
+    draft = type(LATENCY)(**{**LATENCY.__dict__, **change})
+    with pytest.raises(InvalidInput, match=message):
+        make_campaign(consortium, metrics=(draft,))
+
+
+def test_a_split_may_not_add_up_to_more_than_the_run_has(campaign):
+    body = campaign.spec.dump()
+    body["metrics"][1]["split"]["values"] += 0.01
+    with pytest.raises(InvalidInput, match="split: the metrics take epsilon 2.01, the run has 2"):
+        CampaignSpec.parse(body)
+
+
+def test_a_campaign_that_does_not_fit_the_key_is_refused(consortium):
+    wide = type(LATENCY)(**{**LATENCY.__dict__, "points": 128, "bins": 128})
+    campaign = make_campaign(consortium, metrics=(wide,), epsilon=0.01)
+    with pytest.raises(InvalidInput, match="latency_ms needs .* the key has 766; take fewer bins"):
+        campaign_check(campaign.spec, consortium.epoch)
+
+
+# Cost.
+
+
+def test_a_run_costs_pure_epsilon_converted(campaign):
+    epoch = campaign.consortium.epoch
+    cost = run_cost(campaign.spec, epoch)
+    assert (cost.dataset, cost.unit, cost.rho) == ("benchmarks", "organization", 2.0)
+    assert campaign_cost(campaign.spec, epoch).rho == 4 * cost.rho
+    campaign_check(campaign.spec, epoch)
+
+
+def test_gaussian_noise_costs_what_it_claims_with_honest_shares_alone(consortium):
+    campaign = make_campaign(consortium, noise="gaussian", delta=1e-6, epsilon=1.0)
+    campaign_check(campaign.spec, consortium.epoch)
+    rho = run_cost(campaign.spec, consortium.epoch).rho
+    assert 0.99 < rho_to_epsilon(rho, 1e-6) <= 1.0
+    layout = vote_layout(campaign.spec, consortium.epoch, 0)
+    part = campaign.spec.metrics[0].split
+    for slot in layout.slots:
+        # t - f = 2 shares alone give what this sum may cost.
+        alone = slot.sensitivity**2 / (2 * 2 * slot.scale**2)
+        assert alone == pytest.approx(getattr(part, slot.kind), rel=1e-4)
+        assert slot.scale >= 3
+
+
+def test_a_gaussian_spec_that_claims_too_little_is_refused(consortium):
+    campaign = make_campaign(consortium, noise="gaussian", delta=1e-6, epsilon=1.0)
+    body = campaign.spec.dump()
+    body["noise"]["epsilon"] = 0.9
+    with pytest.raises(InvalidInput, match=r"gives epsilon 0\.99.* claims 0.9"):
+        campaign_check(CampaignSpec.parse(body), consortium.epoch)
+
+
+def test_a_gaussian_run_releases(consortium):
+    campaign = make_campaign(consortium, noise="gaussian", delta=1e-6, epsilon=1.0)
+    transcript = campaign.released()
+    campaign_release_check(transcript, spec=campaign.spec, epoch=consortium.epoch, proofs=True)
+
+
+def test_noise_is_in_the_release_once_and_for_each_trustee(campaign, released):
+    """The released sums minus the votes are exactly the shares' plaintexts."""
+    epoch = campaign.consortium.epoch
+    votes = opened(campaign, campaign_product(with_(released, noise=()), epoch=epoch))
+    whole = opened(campaign, campaign_product(released, epoch=epoch))
+    assert [metric.slots for metric in released.release.metrics] == whole
+    shares = []
+    for signed in released.noise:
+        alone = [int.from_bytes(c, "big") for c in map(_bytes, signed.body.ciphertexts)]
+        shares.append(opened(campaign, alone))
+    for position, sums in enumerate(votes):
+        noise = [sum(column) for column in zip(*(s[position] for s in shares), strict=True)]
+        assert [w - v for w, v in zip(whole[position], sums, strict=True)] == noise
+        assert any(noise)
+
+
+def _bytes(text):
+    from federated.wire.base import decode_bytes
+
+    return decode_bytes(text)
+
+
+def test_statistics_follow_from_the_noisy_sums_alone(campaign, released):
+    for position, metric in enumerate(released.release.metrics):
+        layout = vote_layout(campaign.spec, campaign.consortium.epoch, position)
+        assert metric.statistics == statistics_of(layout, metric.slots, count=4, shares=3)
+
+
+def test_the_cast_has_measurements():
+    assert set(MEASURED) == set(CAST)
