@@ -23,8 +23,8 @@ from itertools import pairwise
 from federated.errors import InvalidInput
 from federated.wire.campaign import Metric, grid_points
 
-UNIT = 1 << 15
-"""Half the width of a metric's bounds in integer units: a unit is 1/65,536 of the range."""
+UNIT = 1 << 20
+"""Half the width of a metric's bounds in integer units: a unit is 2^-21 of the range."""
 GAUSSIAN_WEIGHT = 64
 """A vote's weight in its bin under Gaussian noise, so that a share is never below 3 units."""
 _GAUSSIAN_TAIL = 9
