@@ -11,6 +11,7 @@ DomainError
  x NotFound                absent, or another organization's
  x Conflict                the object's state does not allow it
    . BudgetExceeded        the charge does not fit the allotment
+   . AllotmentBelowSpent   less than what is spent or reserved
  x Unavailable             try again later
 
 Every leaf carries a stable code, the HTTP status it maps to (RFC 9457) and whether the same
@@ -103,6 +104,11 @@ class Conflict(DomainError):
 class BudgetExceeded(Conflict):
     code = "budget_exceeded"
     title = "The charge does not fit the allotment"
+
+
+class AllotmentBelowSpent(Conflict):
+    code = "allotment_below_spent"
+    title = "The allotment would be below what is spent or reserved"
 
 
 class Unavailable(DomainError):

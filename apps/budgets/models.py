@@ -71,3 +71,56 @@ class Charge(Model):
 
     def __str__(self) -> str:
         return f"{self.dataset} {self.rho} ({self.state})"
+
+
+class AllotmentRequest(Model):
+    """What an admin asks of an account here; the site decides. ``state`` is as it last said."""
+
+    scope = Scope.TENANT
+
+    class State(models.TextChoices):
+        PENDING = "pending", "on its way to the site"
+        WAITING = "waiting", "waits for a person at the site"
+        APPLIED = "applied", "holds"
+        DECLINED = "declined", "declined"
+        SUPERSEDED = "superseded", "another was asked after it"
+
+    dataset = models.CharField(max_length=80)
+    unit = models.CharField(max_length=16)
+    message = models.JSONField(help_text="federated.wire.site.AllotmentRequest")
+    before = models.JSONField(help_text="the mirrored allotment when it was asked")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    detail = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = "allotment request"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["dataset", "unit"],
+                condition=models.Q(state__in=["pending", "waiting"]),
+                name="budget_request_open_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset} ({self.state})"
+
+
+class AllotmentChange(Model):
+    """A change of an account as the site reported it; ``id`` is the site's."""
+
+    scope = Scope.TENANT
+    append_only = True
+
+    dataset = models.CharField(max_length=80)
+    unit = models.CharField(max_length=16)
+    message = models.JSONField(help_text="federated.wire.site.AllotmentChange")
+    at = models.CharField(max_length=40)
+
+    class Meta:
+        ordering = ["-at"]
+        verbose_name = "allotment change"
+
+    def __str__(self) -> str:
+        return f"{self.dataset} at {self.at}"

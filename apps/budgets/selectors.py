@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -11,10 +12,12 @@ from django.utils import timezone
 from django_tenants.utils import schema_context
 
 from apps.budgets import outlook
-from apps.budgets.models import Account, Charge, LedgerReport
+from apps.budgets.models import Account, AllotmentChange, AllotmentRequest, Charge, LedgerReport
+from apps.common.selectors import get_for
 from federated.client.ledger_report import period_start, stamp
 from federated.errors import BudgetExceeded
 from federated.privacy import accountant
+from federated.wire import site as wire
 from federated.wire.job import Cost
 
 
@@ -30,7 +33,43 @@ def ledger_describe(*, organization: str) -> dict[str, Any]:
             "charges": [] if report is None else report.message["body"]["charges"],
             "differences": [] if report is None else report.differences,
             "outlook": [_outlook(account) for account in Account.objects.all()],
+            **allotments_describe(),
         }
+
+
+def allotments_describe() -> dict[str, Any]:
+    """The history of the organization's allotments and what was asked here, newest first."""
+    return {
+        "changes": [row.message for row in AllotmentChange.objects.all()],
+        "requests": [request_describe(row) for row in AllotmentRequest.objects.all()],
+    }
+
+
+def request_describe(row: AllotmentRequest) -> dict[str, Any]:
+    return row.message | {"before": row.before, "state": row.state, "detail": row.detail}
+
+
+def request_get(*, request_id: Any) -> AllotmentRequest:
+    """A request of the organization under whose role this runs. Raises NotFound."""
+    return get_for(AllotmentRequest.objects.all(), pk=request_id)
+
+
+def requests_pending() -> list[UUID]:
+    """What the site has not answered yet, oldest first; under the organization's role."""
+    pending = AllotmentRequest.objects.filter(state=AllotmentRequest.State.PENDING)
+    return list(pending.order_by("created_at").values_list("pk", flat=True))
+
+
+def account_allotment(account: Account) -> wire.Allotment:
+    """The mirrored allotment. Raises InvalidInput for one that a site cannot have made."""
+    return wire.Allotment.parse(
+        {
+            "epsilon": account.allotted_epsilon,
+            "delta": account.allotted_delta,
+            "period": account.period,
+            "max_queries_per_tenant": account.max_queries,
+        }
+    )
 
 
 def _outlook(account: Account) -> dict[str, Any]:
@@ -39,9 +78,11 @@ def _outlook(account: Account) -> dict[str, Any]:
     charges = Charge.objects.filter(dataset=account.dataset, unit=account.unit)
     made = outlook.charges_of_period(account, charges, now)
     end = outlook.used_up_at(account, made, now)
+    ever = math.fsum(charge.rho for charge in charges if charge.state == "committed")
     return {
         "dataset": account.dataset,
         "unit": account.unit,
+        "lifetime_epsilon": accountant.rho_to_epsilon(ever, account.allotted_delta),
         "epsilon": outlook.composition(account, made),
         "used_up_at": None if end is None else end.isoformat(),
     }
@@ -88,12 +129,14 @@ def budget_check(
         )
 
 
-def account_epsilons(account: Account, rho: float) -> tuple[float, float]:
-    """Epsilon spent or reserved at the account's delta, now and with ``rho`` more."""
+def account_epsilons(
+    account: Account, rho: float, *, delta: float | None = None
+) -> tuple[float, float]:
+    """Epsilon spent or reserved at ``delta`` (the account's own), now and with ``rho`` more."""
     used = account.reserved_rho + account.committed_rho
 
     def epsilon(total: float) -> float:
-        return accountant.rho_to_epsilon(total, account.allotted_delta)
+        return accountant.rho_to_epsilon(total, delta or account.allotted_delta)
 
     return epsilon(used), epsilon(used + rho)
 

@@ -295,6 +295,28 @@ class PurchaseRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AllotmentRow:
+    """A change of an allotment that the site reported; ``moved`` says what became what."""
+
+    at: datetime
+    moved: list[tuple[str, str, str]]
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRow:
+    """What an admin asked here and the site has not settled."""
+
+    id: str
+    waits: bool
+    moved: list[tuple[str, str, str]]
+    reason: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetAccount:
     """An account of the budget page: composition over the present period, and its purchases."""
 
@@ -304,6 +326,9 @@ class BudgetAccount:
     lifetime: float
     forecast: str
     purchases: list[PurchaseRow]
+    request: RequestRow | None
+    declined: str
+    history: list[AllotmentRow]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,6 +347,7 @@ class BudgetPage:
     differences: list[DifferenceRow]
     sequence: int | None
     reported_at: datetime | None
+    may_ask: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

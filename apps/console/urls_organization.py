@@ -9,6 +9,7 @@ from apps.console import views
 urlpatterns = [
     path("", views.home, name="home"),
     path("budget/", views.budget, name="budget"),
+    path("budget/allot", views.budget_allot, name="budget_allot"),
     path("jobs/<uuid:job_id>/", views.job, name="job"),
     path("jobs/<uuid:job_id>/live", views.job_live, name="job_live"),
     path("jobs/<uuid:job_id>/approve", views.job_approve, name="job_approve"),

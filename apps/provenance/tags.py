@@ -21,6 +21,9 @@ class Tag(StrEnum):
 
     DATASET_REGISTERED = "budgets:dataset:registered"
     ALLOTMENT_GRANTED = "budgets:allotment:granted"
+    ALLOTMENT_REQUESTED = "budgets:allotment:requested"
+    ALLOTMENT_ANSWERED = "budgets:allotment:answered"
+    ALLOTMENT_CHANGED = "budgets:allotment:changed"
     CHARGE_RESERVED = "budgets:charge:reserved"
     CHARGE_COMMITTED = "budgets:charge:committed"
     CHARGE_RELEASED = "budgets:charge:released"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from federated.client.home import Attempt, SiteHome
 from federated.client.http import CoordinatorAPI, Interrupted
 from federated.client.site import Say, Site, Waiting, short
+from federated.client.work_allot import request_decide
 from federated.client.work_approve import job_decide
 from federated.client.work_decrypt import charge_send, share_send
 from federated.client.work_key import key_take
@@ -138,7 +139,7 @@ class SiteAgent:
             self._say(f"policy ({error.code}): {short(error)}")
             return
         for name, dataset in policy.datasets.items():
-            self.home.ledger.allot(name, "record", dataset.allotment or policy.allotment)
+            self.home.ledger.grant(name, "record", dataset.allotment or policy.allotment)
         for library in LOADED_EARLY if policy.datasets else ():
             importlib.import_module(library)
 
@@ -201,6 +202,11 @@ def _do(site: Site, task: Task) -> None:
             raise InvalidInput("task key: names no epoch")
         key_take(site, task.epoch)
         return
+    if task.kind is Work.ALLOT:
+        if task.request is None:
+            raise InvalidInput("task allot: names no request")
+        request_decide(site, task.request)
+        return
     if task.job_id is None:
         raise InvalidInput(f"task {task.kind.value}: names no job")
     if task.kind is Work.APPROVE:
@@ -219,5 +225,5 @@ def _do(site: Site, task: Task) -> None:
 
 def _named(task: Task) -> str:
     attempt = f" {task.round}/{task.attempt}" if task.round is not None else ""
-    subject = (task.job_id or task.epoch or "")[:8]
+    subject = (task.job_id or task.epoch or task.request or "")[:8]
     return f"{task.kind.value} {subject}{attempt}"

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from federated.client.bench_cli import bench
 from federated.client.commands import HOME, answered, out
+from federated.client.ledger_cli import ledger
 from federated.errors import InvalidInput
 
 ROUND_MARKS = {"ok": "[green]ok[/]", "failed": "[bold red]FAILED[/]", "skipped": "[yellow]--[/]"}
@@ -36,6 +37,7 @@ def main() -> None:
 
 
 main.add_command(bench)
+main.add_command(ledger)
 
 
 @main.command()
@@ -135,24 +137,6 @@ def ceremony(
         folder=folder,
         console=out,
     )
-
-
-@main.command()
-@HOME
-@click.option("--json", "as_json", is_flag=True)
-@answered
-def ledger(home: Path, as_json: bool) -> None:
-    """Show the site's privacy ledger."""
-    from federated.client.home import SiteHome
-    from federated.client.show import ledger_tables
-
-    site = SiteHome(home)
-    report = site.ledger.report(site.credentials.organization)
-    if as_json:
-        click.echo(json.dumps(report.dump(), indent=2))
-        return
-    for table in ledger_tables(site.ledger, report):
-        out.print(table)
 
 
 @main.command()

@@ -32,7 +32,13 @@ from federated.wire.base import Message, Signed, canonical, encode_bytes
 from federated.wire.job import Approval, Cancel, DataDictionary, Decline, JobSpec
 from federated.wire.key import KeyConfirmation, KeyEpoch, Roster, SealedShare
 from federated.wire.round import RoundContext, Transcript
-from federated.wire.site import Inbox, JoinRequest, JoinResponse, LedgerReport
+from federated.wire.site import (
+    AllotmentRequest,
+    Inbox,
+    JoinRequest,
+    JoinResponse,
+    LedgerReport,
+)
 
 RETRY_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
@@ -208,6 +214,10 @@ class CoordinatorAPI:
     def attempt_send(self, at: Attempt, name: str, signed: Signed[M]) -> None:
         """``name`` is contribution, receipt, share, refusal or verdict."""
         self._send(f"{_path(at)}/{name}", signed)
+
+    def allotment_request(self, request_id: str) -> AllotmentRequest:
+        """What the organization's admin asks in the portal."""
+        return AllotmentRequest.parse(self._get(f"/api/ledger/allotments/{request_id}").content)
 
     def ledger_send(self, signed: Signed[LedgerReport]) -> None:
         self._send("/api/ledger", signed)

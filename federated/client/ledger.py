@@ -17,11 +17,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from federated.client import allotments
 from federated.client.ledger_report import period_start, report_of, rho_of, stamp
 from federated.client.policy import Allotment
 from federated.errors import BudgetExceeded, Conflict, Unavailable
 from federated.privacy.accountant import rho_to_epsilon
 from federated.protocol.refused import Refused
+from federated.wire import site as wire
 from federated.wire.job import Cost
 from federated.wire.round import Reason
 from federated.wire.site import LedgerReport
@@ -71,7 +73,7 @@ class Ledger:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA foreign_keys = ON")
-        self._db.executescript(SCHEMA)
+        self._db.executescript(SCHEMA + allotments.SCHEMA)
 
     def close(self) -> None:
         with self._lock:
@@ -93,10 +95,60 @@ class Ledger:
             except sqlite3.OperationalError as error:
                 raise Unavailable(f"{self.path}: {error}") from error
 
-    def allot(self, dataset: str, unit: str, allotment: Allotment) -> None:
-        """Set what the organization grants an account; takes effect from the next charge on."""
+    def grant(self, dataset: str, unit: str, allotment: Allotment) -> None:
+        """Follow what the policy file grants an account; takes effect from the next charge on."""
         with self._transaction() as db:
-            _allot(db, dataset, unit, allotment)
+            if allotments.policy_grant(db, dataset, unit, allotment, self._now()):
+                _tick(db)
+
+    def allotment(self, dataset: str, unit: str) -> wire.Allotment | None:
+        """What an account is allotted now; None where there is none."""
+        with self._transaction() as db:
+            return allotments.current(db, dataset, unit)
+
+    def allot(
+        self, dataset: str, unit: str, after: wire.Allotment, *, reason: str, by: str
+    ) -> wire.AllotmentChange:
+        """Change an account, as a person at the site wants it; it holds until the next change.
+
+        Raises AllotmentBelowSpent, Conflict where nothing changes, InvalidInput for the reason.
+        """
+        with self._transaction() as db:
+            made = allotments.change(
+                db, dataset, unit, after, reason=reason, by=by, now=self._now()
+            )
+            _tick(db)
+            return made
+
+    def request_take(
+        self, request: wire.AllotmentRequest, *, lower_at_once: bool
+    ) -> tuple[wire.AllotmentAnswer, bool]:
+        """Decide what the portal asks, once: see allotments. True beside it if it is new."""
+        with self._transaction() as db:
+            answer, new = allotments.request_take(
+                db, request, lower_at_once=lower_at_once, now=self._now()
+            )
+            if new:
+                _tick(db)
+            return answer, new
+
+    def requests_waiting(self) -> list[wire.AllotmentRequest]:
+        """What the portal asks and a person here has to confirm."""
+        with self._transaction() as db:
+            return allotments.requests_waiting(db)
+
+    def request_confirm(self, request_id: str, *, reason: str, by: str) -> wire.AllotmentChange:
+        """Let a waiting request hold. Raises NotFound, Conflict, AllotmentBelowSpent."""
+        with self._transaction() as db:
+            made = allotments.request_confirm(db, request_id, reason=reason, by=by, now=self._now())
+            _tick(db)
+            return made
+
+    def request_decline(self, request_id: str, *, reason: str, by: str) -> None:
+        """Say no to a waiting request. Raises NotFound, Conflict."""
+        with self._transaction() as db:
+            allotments.request_decline(db, request_id, reason=reason, by=by, now=self._now())
+            _tick(db)
 
     def reserve(
         self,
@@ -110,11 +162,14 @@ class Ledger:
     ) -> None:
         """Set aside a job's whole cost: ``rounds`` times the ``cost`` of one attempt.
 
+        ``allotment`` is what the policy file grants; a later change by people stands over it.
+
         Raises BudgetExceeded saying by how much it does not fit, Conflict where the job was
         reserved with another spec or has ended.
         """
         with self._transaction() as db:
-            _allot(db, cost.dataset, cost.unit, allotment)
+            if allotments.policy_grant(db, cost.dataset, cost.unit, allotment, self._now()):
+                _tick(db)
             known = db.execute("SELECT * FROM job WHERE job_id = ?", (job_id,)).fetchone()
             if known is not None:
                 if known["spec"] != spec:
@@ -261,13 +316,22 @@ class Ledger:
     def report(self, organization: str) -> LedgerReport:
         """The whole ledger, for the mirror in the organization's own schema and for people."""
         with self._transaction() as db:
-            return report_of(db, organization, self._now())
+            return self._report(db, organization)
 
     def changed(self, since: int | None, organization: str) -> LedgerReport | None:
         """The report, unless nothing changed after the sequence number ``since``."""
         with self._transaction() as db:
             sequence = db.execute("SELECT value FROM sequence").fetchone()["value"]
-            return None if sequence == since else report_of(db, organization, self._now())
+            return None if sequence == since else self._report(db, organization)
+
+    def _report(self, db: sqlite3.Connection, organization: str) -> LedgerReport:
+        return report_of(
+            db,
+            organization,
+            self._now(),
+            changes=allotments.changes(db),
+            answers=allotments.answers(db),
+        )
 
     def lifetime_epsilon(self, dataset: str, unit: str, delta: float) -> float:
         """What was ever spent on an account, as epsilon at ``delta``."""
@@ -310,25 +374,6 @@ class Ledger:
                 allotted=allotted,
                 excess=after - allotted,
             )
-
-
-def _allot(db: sqlite3.Connection, dataset: str, unit: str, allotment: Allotment) -> None:
-    granted = (
-        allotment.epsilon,
-        allotment.delta,
-        allotment.period,
-        allotment.max_queries_per_tenant,
-    )
-    changed = db.execute(
-        "INSERT INTO account (dataset, unit, epsilon, delta, period, max_queries)"
-        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (dataset, unit) DO UPDATE SET"
-        " epsilon = excluded.epsilon, delta = excluded.delta, period = excluded.period,"
-        " max_queries = excluded.max_queries WHERE (epsilon, delta, period, max_queries)"
-        " IS NOT (excluded.epsilon, excluded.delta, excluded.period, excluded.max_queries)",
-        (dataset, unit, *granted),
-    ).rowcount
-    if changed:
-        _tick(db)
 
 
 def _account(db: sqlite3.Connection, dataset: str, unit: str) -> sqlite3.Row:

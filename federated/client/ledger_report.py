@@ -7,7 +7,13 @@ import sqlite3
 from datetime import UTC, datetime
 
 from federated.privacy.accountant import rho_to_epsilon
-from federated.wire.site import Account, Charge, LedgerReport
+from federated.wire.site import (
+    Account,
+    AllotmentAnswer,
+    AllotmentChange,
+    Charge,
+    LedgerReport,
+)
 
 
 def stamp(moment: datetime) -> str:
@@ -39,7 +45,14 @@ def rho_of(db: sqlite3.Connection, dataset: str, unit: str, state: str, since: s
     return math.fsum(row["rho"] for row in rows)
 
 
-def report_of(db: sqlite3.Connection, organization: str, now: datetime) -> LedgerReport:
+def report_of(
+    db: sqlite3.Connection,
+    organization: str,
+    now: datetime,
+    *,
+    changes: tuple[AllotmentChange, ...],
+    answers: tuple[AllotmentAnswer, ...],
+) -> LedgerReport:
     """Accounts with the sums of the period that ``now`` lies in, and every charge."""
     sequence = db.execute("SELECT value FROM sequence").fetchone()["value"]
     accounts = db.execute("SELECT * FROM account ORDER BY dataset, unit").fetchall()
@@ -52,6 +65,8 @@ def report_of(db: sqlite3.Connection, organization: str, now: datetime) -> Ledge
         sequence=sequence,
         accounts=tuple(_account(db, row, now) for row in accounts),
         charges=tuple(_charge(row) for row in charges),
+        changes=changes,
+        answers=answers,
     )
 
 

@@ -12,6 +12,7 @@ Example::
     minimum_colluding: 1
     minimum_key_bits: 3072
     key_epochs: any            # or the fingerprints that were read out at the key ceremony
+    portal_allotments: lower   # a lower allotment asked in the portal holds at once; or confirm
     allotment: {epsilon: 8.0, delta: 1.0e-4, period: year, max_queries_per_tenant: 100}
     datasets:
       heart:
@@ -86,6 +87,7 @@ class Policy(Section):
     minimum_colluding: Annotated[int, Field(ge=1)] = 1
     minimum_key_bits: Annotated[int, Field(ge=512)] = 3072
     key_epochs: Literal["any"] | tuple[Digest, ...] = "any"
+    portal_allotments: Literal["lower", "confirm"] = "lower"
     allotment: Allotment = Allotment()
     datasets: dict[Name, Dataset] = {}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from federated.client.ledger import Ledger
-from federated.wire.site import LedgerReport
+from federated.wire.site import AllotmentChange, LedgerReport
 
 BAR = 30
 
@@ -15,7 +16,15 @@ BAR = 30
 def ledger_tables(ledger: Ledger, report: LedgerReport) -> list[Table]:
     """Accounts with what is spent, reserved and left, and every charge."""
     accounts = Table(title=f"Privacy accounts of {report.organization}")
-    for column in ("data set", "unit", "allotted", "spent", "reserved rho", "lifetime", "period"):
+    for column in (
+        "data set",
+        "unit",
+        "allotted",
+        "spent",
+        "reserved rho",
+        "lifetime",
+        "period",
+    ):
         accounts.add_column(column, overflow="fold")
     for account in report.accounts:
         lifetime = ledger.lifetime_epsilon(account.dataset, account.unit, account.allotted_delta)
@@ -26,7 +35,7 @@ def ledger_tables(ledger: Ledger, report: LedgerReport) -> list[Table]:
             f"{account.spent_epsilon:.3f}",
             f"{account.reserved_rho:.4f}",
             f"{lifetime:.3f}",
-            account.period,
+            f"{account.period}, {account.max_queries} jobs of a proposer",
         )
     charges = Table(title="Charges")
     for column in ("job", "round", "attempt", "rho", "state", "cohort", "at"):
@@ -41,7 +50,38 @@ def ledger_tables(ledger: Ledger, report: LedgerReport) -> list[Table]:
             (charge.cohort or "")[:12],
             charge.at[:19],
         )
-    return [accounts, charges]
+    return [accounts, *_history(report), charges]
+
+
+def _history(report: LedgerReport) -> list[Table]:
+    """How allotments changed and what waits for a person here; nothing before the first change."""
+    changes = Table(title="Allotments")
+    for column in ("data set", "change", "why", "by", "at"):
+        changes.add_column(column, overflow="fold")
+    for change in report.changes:
+        row = (change.dataset, _moved(change), change.reason, change.by, change.at[:19])
+        changes.add_row(*map(Text, row))
+    waiting = sum(answer.state == "waiting" for answer in report.answers)
+    if waiting:
+        changes.caption = f"{waiting} asked in the portal: federated ledger requests"
+    return [changes] if report.changes or waiting else []
+
+
+def _moved(change: AllotmentChange) -> str:
+    """The fields that differ, as ``name before → after``."""
+    before = {} if change.before is None else change.before.dump()
+    names = {"max_queries_per_tenant": "jobs of a proposer"}
+    return ", ".join(
+        f"{names.get(name, name)} "
+        + (f"{_plain(before[name])} → " if name in before else "")
+        + _plain(value)
+        for name, value in change.after.dump().items()
+        if before.get(name) != value
+    )
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def curve_table(job_id: str, points: list[dict[str, Any]]) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,7 @@ class Work(StrEnum):
     CHARGE = "charge"
     DECRYPT = "decrypt"
     VERIFY = "verify"
+    ALLOT = "allot"
 
 
 class Task(Message):
@@ -50,6 +51,7 @@ class Task(Message):
     round: int | None = None
     attempt: int | None = None
     epoch: Digest | None = None
+    request: Identifier | None = None
 
 
 class Inbox(Message):
@@ -90,6 +92,78 @@ class Charge(Message):
     at: str
 
 
+Unit = Literal["record", "organization"]
+
+
+class Allotment(Message):
+    """What an organization grants an account over a calendar period (UTC)."""
+
+    epsilon: Annotated[float, Field(strict=False, gt=0, le=1000)]
+    delta: Annotated[float, Field(strict=False, gt=0, lt=0.5)]
+    period: Literal["year", "quarter", "month", "lifetime"]
+    max_queries_per_tenant: Annotated[int, Field(ge=1, le=10**9)]
+
+
+class AllotmentRequest(Message):
+    """What an organization's admin asks in the portal; nobody but the portal vouches for it."""
+
+    TAG: ClassVar[str] = "allotment-request"
+
+    id: Identifier
+    organization: Slug
+    dataset: Name
+    unit: Unit
+    allotment: Allotment
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    requested_by: Annotated[str, Field(min_length=1, max_length=254)]
+    at: str
+
+
+class AllotmentAsk(Message):
+    """What a person sends to the portal; a field that is left out stays as it is."""
+
+    TAG: ClassVar[str] = "allotment-ask"
+
+    dataset: Name
+    unit: Unit = "record"
+    epsilon: Annotated[float, Field(strict=False, gt=0, le=1000)] | None = None
+    delta: Annotated[float, Field(strict=False, gt=0, lt=0.5)] | None = None
+    period: Literal["year", "quarter", "month", "lifetime"] | None = None
+    max_queries_per_tenant: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+    def changes(self) -> dict[str, Any]:
+        """The fields of Allotment that are given."""
+        fields = self.dump()
+        return {name: fields[name] for name in Allotment.model_fields if fields[name] is not None}
+
+
+class AllotmentChange(Message):
+    """A change of an account in the site's ledger; ``before`` is None for the first grant.
+
+    ``request`` is the portal's request that it follows, if it does.
+    """
+
+    id: Identifier
+    dataset: Name
+    unit: Unit
+    before: Allotment | None
+    after: Allotment
+    reason: str
+    by: str
+    at: str
+    request: Identifier | None = None
+
+
+class AllotmentAnswer(Message):
+    """How a request of the portal stands at the site."""
+
+    request: Identifier
+    state: Literal["applied", "waiting", "declined"]
+    detail: str
+    at: str
+
+
 class LedgerReport(Message):
     """The site's ledger, authoritative, for the mirror in its organization's schema."""
 
@@ -99,3 +173,5 @@ class LedgerReport(Message):
     sequence: Annotated[int, Field(ge=0)]
     accounts: tuple[Account, ...]
     charges: tuple[Charge, ...]
+    changes: tuple[AllotmentChange, ...] = ()
+    answers: tuple[AllotmentAnswer, ...] = ()

@@ -14,6 +14,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from tests.budgets.test_allotments import ask
 from tests.conftest import SiteClient, member_client, site_client
 from tests.federation.conftest import world
 from tests.federation.test_job_whole import play
@@ -47,6 +48,8 @@ API = {
     "api/site": OWN_SITE,
     "api/sites": OWN_BOTH,
     "api/ledger": Expect(200, 403, 200, 422),
+    "api/ledger/allotments": Expect(200, 422, 200, 403),
+    "api/ledger/allotments/<uuid:request_id>": FOREIGN,
     "api/roster": OWN_SITE,
     "api/keys/current": OWN_SITE,
     "api/keys/<str:digest>": FOREIGN_SITE,
@@ -77,6 +80,7 @@ WITHOUT_CREDENTIAL = {"api/schema", "api/ca", "api/join"}
 PAGES = {
     "": Expect(200, 405, 302, 302),
     "budget/": Expect(200, 405, 302, 302),
+    "budget/allot": Expect(405, 302, 302, 302),
     "jobs/<uuid:job_id>/": Expect(404, 405, 302, 302),
     "jobs/<uuid:job_id>/live": Expect(404, 405, 302, 302),
     "jobs/<uuid:job_id>/approve": Expect(405, 404, 302, 302),
@@ -136,6 +140,7 @@ def fill(world: World) -> Any:
     play(world, job)
     values = {
         "<uuid:job_id>": str(job.pk),
+        "<uuid:request_id>": str(ask().pk),
         "<int:number>/<int:attempt>": "1/1",
         "models/<str:digest>": f"models/{job.model_digest}",
         "keys/<str:digest>": f"keys/{'0' * 64}",

@@ -13,8 +13,9 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from apps.budgets import outlook
-from apps.budgets.models import Account, Charge, LedgerReport
+from apps.budgets.models import Account, AllotmentChange, AllotmentRequest, Charge, LedgerReport
 from apps.budgets.selectors import account_epsilons
+from apps.common.roles import Role
 from apps.console import pages
 from apps.console.charts import StepChart, time_chart
 from apps.console.selectors.home import account_row
@@ -35,9 +36,19 @@ RULES = {
     "basic": "basic composition",
 }
 PURCHASES_SHOWN = 50
+CHANGES_SHOWN = 20
 
 
-def budget_page(*, organization: Organization) -> pages.BudgetPage:
+#: The fields of an allotment in words.
+TERMS = {
+    "epsilon": "ε",
+    "delta": "δ",
+    "period": "period",
+    "max_queries_per_tenant": "jobs of a proposer",
+}
+
+
+def budget_page(*, organization: Organization, role: str) -> pages.BudgetPage:
     """The mirrored ledger as its members see it; call under the organization's role."""
     report = LedgerReport.objects.order_by("-sequence").first()
     charges: dict[tuple[str, str], list[Charge]] = defaultdict(list)
@@ -55,6 +66,7 @@ def budget_page(*, organization: Organization) -> pages.BudgetPage:
         differences=[_difference(one) for one in (report.differences if report else [])],
         sequence=None if report is None else report.sequence,
         reported_at=None if report is None else report.created_at,
+        may_ask=role == Role.ADMIN,
     )
 
 
@@ -107,7 +119,60 @@ def _account(
         lifetime=rho_to_epsilon(ever, account.allotted_delta),
         forecast=_forecast(account, made, now),
         purchases=purchases[:PURCHASES_SHOWN],
+        **_allotments(account),
     )
+
+
+def _allotments(account: Account) -> dict[str, Any]:
+    """What was asked and how the allotment changed, for BudgetAccount."""
+    of_account = {"dataset": account.dataset, "unit": account.unit}
+    newest = AllotmentRequest.objects.filter(**of_account).first()
+    changes = AllotmentChange.objects.filter(**of_account)[:CHANGES_SHOWN]
+    states = AllotmentRequest.State
+    open_one = newest is not None and newest.state in (states.PENDING, states.WAITING)
+    declined = newest is not None and newest.state == states.DECLINED
+    return {
+        "request": _request(newest) if newest is not None and open_one else None,
+        "declined": newest.detail if newest is not None and declined else "",
+        "history": [_change(row.message) for row in changes],
+    }
+
+
+def _request(row: AllotmentRequest) -> pages.RequestRow:
+    return pages.RequestRow(
+        id=str(row.pk),
+        waits=row.state == AllotmentRequest.State.WAITING,
+        moved=_moved(row.before, row.message["allotment"]),
+        reason=row.message["reason"],
+        by=row.message["requested_by"],
+        at=row.created_at,
+    )
+
+
+def _change(message: dict[str, Any]) -> pages.AllotmentRow:
+    return pages.AllotmentRow(
+        at=_moment(message["at"]),
+        moved=_moved(message["before"] or {}, message["after"]),
+        reason=message["reason"],
+        by=message["by"],
+    )
+
+
+def _moved(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """``(what, from, to)`` of the fields that differ; from is empty for a first grant."""
+    return [
+        (words, _plain(before.get(name)), _plain(after[name]))
+        for name, words in TERMS.items()
+        if before.get(name) != after[name]
+    ]
+
+
+def _plain(value: object) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def _chart(account: Account, made: list[tuple[datetime, float]], now: datetime) -> StepChart | None:
@@ -159,7 +224,7 @@ def _purchase(
         epsilon=rho_to_epsilon(rho, account.allotted_delta),
         released=released,
         model_digest=job.model_digest if job is not None and released else "",
-        at=datetime.fromisoformat(charges[-1].at.replace("Z", "+00:00")),
+        at=_moment(charges[-1].at),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from django.db.models import Exists, OuterRef
 
 from apps.aggregation.selectors import keys_to_confirm
+from apps.budgets.selectors import requests_pending
 from apps.federation.models import (
     Contribution,
     Job,
@@ -31,6 +32,7 @@ def inbox_of(organization: str) -> Inbox:
     """The site's tasks, those that others wait for first, and when to ask again."""
     rounds = list(_rounds_with_answers(organization))
     tasks = [Task(kind=Work.KEY, epoch=d) for d in keys_to_confirm(organization=organization)]
+    tasks += [Task(kind=Work.ALLOT, request=str(pk)) for pk in requests_pending()]
     tasks += _approvals(organization)
     tasks += [task for found in rounds for task in _round_tasks(found, organization)]
     tasks += _verdicts(organization)

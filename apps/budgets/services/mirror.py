@@ -7,6 +7,7 @@ from django_tenants.utils import schema_context
 
 from apps.budgets.models import Account, Charge, LedgerReport
 from apps.budgets.reconcile import differences
+from apps.budgets.services.allotments import allotments_mirror
 from apps.common.actor import Actor
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
@@ -63,6 +64,7 @@ def ledger_mirror(
             data={"sequence": report.sequence, "charges": len(report.charges)},
             signature=digest,
         )
+        allotments_mirror(report, digest=digest, actor=actor)
         if found and (newest is None or newest.differences != found):
             _record_differences(found, organization=organization, digest=digest, actor=actor)
         return True
