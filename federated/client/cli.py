@@ -207,11 +207,12 @@ def verify(
     bundle: Path, as_json: bool, log_keys: tuple[str, ...], rpc: str | None, contract: str | None
 ) -> None:
     """Verify BUNDLE without trusting who exported it; exit 1 where a check fails."""
+    from federated.client.verify_campaigns import campaign_checks
     from federated.client.verify_chain import chain_checks
     from federated.client.verify_rounds import round_checks
     from federated.provenance.verify import verify_bundle
 
-    checks = [round_checks, *([chain_checks(rpc, contract)] if rpc else [])]
+    checks = [round_checks, campaign_checks, *([chain_checks(rpc, contract)] if rpc else [])]
     report = verify_bundle(bundle, checks=checks, log_keys=log_keys)
     if as_json:
         listed = [vars(check) for check in report.checks]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
+from federated.client.verify_parts import (
+    checked,
+    digests_in_log,
+    equal,
+    named_in_log,
+    signatures,
+)
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.cost import check_spec_privacy, job_epsilons
-from federated.protocol.identity import verify_signed
 from federated.protocol.release import release_check
 from federated.protocol.share import product_of, share_check
 from federated.protocol.transcript import receipts_check, transcript_check
@@ -26,10 +32,12 @@ def round_checks(bundle: Bundle) -> Iterable[Check]:
     if not isinstance(records, list):
         yield Check("jobs", "failed", "sections.jobs is not a list")
         return
+    if not records and "campaigns" in bundle.sections:
+        return
     if not records:
         yield Check("jobs", "skipped", "the bundle holds no job")
         return
-    named = _digests_in_log(bundle)
+    named = digests_in_log(bundle)
     for position, raw in enumerate(records):
         if not isinstance(raw, dict):
             yield Check(f"job {position}", "failed", "not a job record")
@@ -48,14 +56,14 @@ def _job(record: JobRecord, named: frozenset[str]) -> Iterator[Check]:
         return
     spec = record.attempts[0].spec.body
     label = f"job {spec.job_id[:8]}"
-    yield _checked(f"{label} privacy", partial(_privacy, spec))
-    yield _checked(
+    yield checked(f"{label} privacy", partial(_privacy, spec))
+    yield checked(
         f"{label} key epoch",
-        partial(_equal, record.key_epoch.digest(), spec.key_epoch, "key epoch digest"),
+        partial(equal, record.key_epoch.digest(), spec.key_epoch, "key epoch digest"),
     )
     try:
         state = ServerState.from_bytes(decode_bytes(record.initial_state))
-        _equal(state.digest(), spec.initial_state, "initial state digest")
+        equal(state.digest(), spec.initial_state, "initial state digest")
     except DomainError as error:
         yield Check(f"{label} initial state", "failed", error.message)
         return
@@ -64,14 +72,14 @@ def _job(record: JobRecord, named: frozenset[str]) -> Iterator[Check]:
     for transcript in record.attempts:
         context = transcript.context
         name = f"{label} round {context.round}.{context.attempt}"
-        yield _checked(f"{name} transcript", partial(_transcript, transcript, spec, record))
+        yield checked(f"{name} transcript", partial(_transcript, transcript, spec, record))
         if transcript.release is None:
             yield Check(f"{name} release", "skipped", "abandoned after it closed")
             continue
         if spec.aggregation == "masked":
-            yield _checked(f"{name} shares", partial(_shares, transcript, spec, record, claimed))
+            yield checked(f"{name} shares", partial(_shares, transcript, spec, record, claimed))
             yield Check(f"{name} release", "skipped", "a bundle does not hold masked vectors")
-            yield _checked(f"{name} in the log", partial(_logged, transcript, named))
+            yield checked(f"{name} in the log", partial(_logged, transcript, named))
             claimed = transcript.release.state
             continue
         try:
@@ -86,7 +94,7 @@ def _job(record: JobRecord, named: frozenset[str]) -> Iterator[Check]:
             "ok",
             f"{len(transcript.shares)} share proofs, sum and server step recomputed",
         )
-        yield _checked(f"{name} in the log", partial(_logged, transcript, named))
+        yield checked(f"{name} in the log", partial(_logged, transcript, named))
     yield from _statements(record, spec, label)
 
 
@@ -99,7 +107,7 @@ def _statements(record: JobRecord, spec: JobSpec, label: str) -> Iterator[Check]
     }
     for kind, rows in groups.items():
         if rows:
-            yield _checked(f"{label} {kind}", partial(_signatures, rows, spec))
+            yield checked(f"{label} {kind}", partial(signatures, rows, spec.participant))
     against = [v.body for v in record.verdicts if not v.body.agrees]
     if against:
         yield Check(
@@ -107,16 +115,6 @@ def _statements(record: JobRecord, spec: JobSpec, label: str) -> Iterator[Check]
             "failed",
             "; ".join(f"{body.organization}: {body.detail}" for body in against),
         )
-
-
-def _signatures(rows: tuple[Signed[Message], ...], spec: JobSpec) -> str:
-    for signed in rows:
-        organization = getattr(signed.body, "organization", "")
-        participant = spec.participant(organization)
-        if participant is None:
-            raise InvalidInput(f"{organization} takes no part in the job")
-        verify_signed(signed, participant.public_key)
-    return f"{len(rows)} signatures"
 
 
 def _transcript(transcript: Transcript, spec: JobSpec, record: JobRecord) -> str:
@@ -142,7 +140,7 @@ def _shares(transcript: Transcript, spec: JobSpec, record: JobRecord, state: str
     assert release is not None
     if (release.context, release.cohort) != (cohort.context, cohort.digest()):
         raise InvalidInput("the release is of another attempt or cohort")
-    _equal(transcript.context.model, state, "state before")
+    equal(transcript.context.model, state, "state before")
     return f"{len(given)} share proofs"
 
 
@@ -155,39 +153,11 @@ def _privacy(spec: JobSpec) -> str:
     )
 
 
-def _digests_in_log(bundle: Bundle) -> frozenset[str]:
-    events = [event for _, event in bundle.events()]
-    named = {digest for event in events for digest in event.digests.values()}
-    return frozenset(named | {event.signature for event in events if event.signature})
-
-
 def _logged(transcript: Transcript, named: frozenset[str]) -> str:
     """Every signed envelope of a released attempt, and its release, must be named by an event."""
-    wanted = {
-        f"{kind} of {signed.body.organization}": signed.digest()
-        for kind, rows in (
-            ("contribution", transcript.contributions),
-            ("charge", transcript.receipts),
-            ("share", transcript.shares),
-        )
-        for signed in rows
+    rows: dict[str, tuple[Signed[Message], ...]] = {
+        "contribution": transcript.contributions,  # type: ignore[dict-item]
+        "charge": transcript.receipts,  # type: ignore[dict-item]
+        "share": transcript.shares,  # type: ignore[dict-item]
     }
-    if transcript.release is not None:
-        wanted["release"] = transcript.release.digest()
-    missing = sorted(name for name, digest in wanted.items() if digest not in named)
-    if missing:
-        raise InvalidInput(f"no event names the {', the '.join(missing)}")
-    return f"{len(wanted)} digests"
-
-
-def _equal(found: str, expected: str, what: str) -> str:
-    if found != expected:
-        raise InvalidInput(f"{what} is {found[:16]}, expected is {expected[:16]}")
-    return f"{what} {found[:16]}"
-
-
-def _checked(name: str, check: Callable[[], str]) -> Check:
-    try:
-        return Check(name, "ok", check())
-    except DomainError as error:
-        return Check(name, "failed", error.message)
+    return named_in_log(rows, transcript.release, named)

@@ -66,7 +66,7 @@ def small_record() -> JobRecord:
 def small_bundle_bytes() -> bytes:
     """The bundle as a file: the record, a log that names all of it, and an anchor."""
     record = small_record()
-    log = _log(record)
+    log = _log(_named(record), ("job", record.attempts[0].spec.body.job_id))
     note = log.checkpoints[0]
     anchor = Anchor(
         origin=ORIGIN,
@@ -87,6 +87,12 @@ def small_bundle_bytes() -> bytes:
     ).to_bytes()
 
 
+def logged_bundle(digests: list[str], *, sections: dict) -> Bundle:
+    """A bundle of any sections, with a log whose events name these digests."""
+    log = _log([("message", digest) for digest in digests], ("campaign", str(UUID(int=7))))
+    return Bundle(created_at="2026-01-01T00:00:00Z", logs=[log], sections=sections)
+
+
 def small_bundle() -> dict:
     """A fresh copy to edit, without the digest that tells every edit at once."""
     raw = json.loads(small_bundle_bytes())
@@ -94,12 +100,16 @@ def small_bundle() -> dict:
     return raw
 
 
-def _events(record: JobRecord) -> list[Event]:
+def _named(record: JobRecord) -> list[tuple[str, str]]:
     named = []
     for attempt in record.attempts:
         for kind in ("contributions", "receipts", "shares"):
             named += [(kind, signed.digest()) for signed in getattr(attempt, kind)]
         named.append(("release", attempt.release.digest()))
+    return named
+
+
+def _events(named: list[tuple[str, str]], subject: tuple[str, str]) -> list[Event]:
     return [
         Event.build(
             id=UUID(int=number),
@@ -107,15 +117,15 @@ def _events(record: JobRecord) -> list[Event]:
             tag="federation:round:closed",
             origin=ORIGIN,
             actor={"kind": "system", "id": "rounds", "name": "rounds"},
-            subject={"kind": "job", "id": record.attempts[0].spec.body.job_id},
+            subject={"kind": subject[0], "id": subject[1]},
             digests={kind: digest},
         )
         for number, (kind, digest) in enumerate(named)
     ]
 
 
-def _log(record: JobRecord) -> BundleLog:
-    events = _events(record)
+def _log(named: list[tuple[str, str]], subject: tuple[str, str]) -> BundleLog:
+    events = _events(named, subject)
     nodes: dict = {}
     for index, event in enumerate(events):
         merkle.append(nodes, index, merkle.leaf_hash(event.canonical()))

@@ -1,0 +1,142 @@
+"""The verifier's checks of campaigns: votes, noise, product, shares and statistics recomputed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from federated.client.verify_parts import (
+    checked,
+    digests_in_log,
+    equal,
+    named_in_log,
+    signatures,
+)
+from federated.errors import InvalidInput
+from federated.protocol.campaign_layout import campaign_check
+from federated.protocol.campaign_release import campaign_release_check
+from federated.protocol.campaign_transcript import (
+    campaign_charges_check,
+    campaign_transcript_check,
+    noised_cohort_check,
+)
+from federated.provenance.bundle import Bundle
+from federated.provenance.verify import Check
+from federated.wire.base import Message, Signed
+from federated.wire.campaign import CampaignRecord, CampaignSpec, CampaignTranscript
+from federated.wire.job import Participant
+from federated.wire.key import KeyEpoch
+
+
+def campaign_checks(bundle: Bundle) -> Iterable[Check]:
+    """Check every campaign record of the bundle; one check a campaign, run and kind."""
+    records = bundle.sections.get("campaigns", [])
+    if not isinstance(records, list):
+        yield Check("campaigns", "failed", "sections.campaigns is not a list")
+        return
+    named = digests_in_log(bundle)
+    for position, raw in enumerate(records):
+        if not isinstance(raw, dict):
+            yield Check(f"campaign {position}", "failed", "not a campaign record")
+            continue
+        try:
+            record = CampaignRecord.parse(raw)
+        except InvalidInput as error:
+            yield Check(f"campaign {position}", "failed", error.message)
+            continue
+        yield from _campaign(record, named)
+
+
+def _campaign(record: CampaignRecord, named: frozenset[str]) -> Iterator[Check]:
+    if not record.runs:
+        yield Check("campaign", "skipped", "no run was closed, there is nothing to recompute")
+        return
+    spec, epoch = record.runs[0].spec, record.key_epoch
+    label = f"campaign {spec.campaign_id[:8]}"
+    yield checked(f"{label} key epoch", partial(_key_epoch, spec, epoch))
+    yield checked(f"{label} privacy", partial(_privacy, spec, epoch))
+    runs = [transcript.context.run for transcript in record.runs]
+    if len(set(runs)) != len(runs):
+        yield Check(f"{label} runs", "failed", "a run is given twice")
+    for transcript in record.runs:
+        name = f"{label} run {transcript.context.run}"
+        yield checked(f"{name} votes", partial(_votes, transcript, spec, epoch))
+        if transcript.release is None:
+            yield Check(f"{name} release", "skipped", "abandoned after it closed")
+            continue
+        yield checked(f"{name} noise", partial(_noise, transcript, spec, epoch))
+        yield checked(f"{name} release", partial(_release, transcript, spec, epoch))
+        yield checked(f"{name} in the log", partial(_logged, transcript, named))
+    yield from _statements(record, spec, label)
+
+
+def _key_epoch(spec: CampaignSpec, epoch: KeyEpoch) -> str:
+    return equal(epoch.digest(), spec.key_epoch, "key epoch digest")
+
+
+def _privacy(spec: CampaignSpec, epoch: KeyEpoch) -> str:
+    campaign_check(spec, epoch)
+    delta = "" if spec.noise.delta is None else f" at delta {spec.noise.delta:g}"
+    return (
+        f"epsilon {spec.noise.epsilon:g}{delta} a run over {len(spec.metrics)} metrics, "
+        f"{spec.noise.kind} noise"
+    )
+
+
+def _votes(transcript: CampaignTranscript, spec: CampaignSpec, epoch: KeyEpoch) -> str:
+    cohort = campaign_transcript_check(transcript, spec=spec, epoch=epoch)
+    if transcript.release is not None or transcript.shares:
+        campaign_charges_check(transcript.receipts, spec=spec, epoch=epoch, cohort=cohort)
+    return (
+        f"{len(cohort.members)} submissions with {len(spec.metrics)} vote proofs each, "
+        f"{len(transcript.approvals)} countersignatures, {len(transcript.receipts)} charges"
+    )
+
+
+def _noise(transcript: CampaignTranscript, spec: CampaignSpec, epoch: KeyEpoch) -> str:
+    noised = noised_cohort_check(transcript, spec=spec, epoch=epoch)
+    return f"shares of {', '.join(sorted(noised.noise))}, each once; not that they are random"
+
+
+def _release(transcript: CampaignTranscript, spec: CampaignSpec, epoch: KeyEpoch) -> str:
+    release = campaign_release_check(transcript, spec=spec, epoch=epoch, proofs=True)
+    given = sum(len(metric.statistics) for metric in release.metrics)
+    return f"product, {len(transcript.shares)} share proofs and {given} statistics recomputed"
+
+
+def _logged(transcript: CampaignTranscript, named: frozenset[str]) -> str:
+    rows: dict[str, tuple[Signed[Message], ...]] = {
+        "submission": transcript.submissions,  # type: ignore[dict-item]
+        "charge": transcript.receipts,  # type: ignore[dict-item]
+        "noise": transcript.noise,  # type: ignore[dict-item]
+        "share": transcript.shares,  # type: ignore[dict-item]
+    }
+    return named_in_log(rows, transcript.release, named)
+
+
+def _statements(record: CampaignRecord, spec: CampaignSpec, label: str) -> Iterator[Check]:
+    """Signatures of verdicts and refusals; a verdict that disagrees fails."""
+    groups: dict[str, tuple[Signed[Message], ...]] = {
+        "verdicts": record.verdicts,  # type: ignore[dict-item]
+        "refusals": record.refusals,  # type: ignore[dict-item]
+    }
+    for kind, rows in groups.items():
+        if rows:
+            yield checked(
+                f"{label} {kind}", partial(signatures, rows, partial(_party, spec, record))
+            )
+    against = [v.body for v in record.verdicts if not v.body.agrees]
+    if against:
+        yield Check(
+            f"{label} verdicts agree",
+            "failed",
+            "; ".join(f"{body.organization}: {body.detail}" for body in against),
+        )
+
+
+def _party(spec: CampaignSpec, record: CampaignRecord, name: str) -> Participant | None:
+    """A participant, or a trustee of the key, who need not take part."""
+    trustee = record.key_epoch.trustee(name)
+    if trustee is not None:
+        return Participant(organization=name, public_key=trustee.public_key)
+    return spec.participant(name)

@@ -1,0 +1,66 @@
+"""What the verifier's checks of jobs and of campaigns share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from federated.errors import DomainError, InvalidInput
+from federated.protocol.identity import verify_signed
+from federated.provenance.bundle import Bundle
+from federated.provenance.verify import Check
+from federated.wire.base import Message, Signed
+from federated.wire.job import Participant
+
+
+def checked(name: str, check: Callable[[], str]) -> Check:
+    """The result of one check: what it returns, or what it raises."""
+    try:
+        return Check(name, "ok", check())
+    except DomainError as error:
+        return Check(name, "failed", error.message)
+
+
+def equal(found: str, expected: str, what: str) -> str:
+    """Raises InvalidInput where two digests differ."""
+    if found != expected:
+        raise InvalidInput(f"{what} is {found[:16]}, expected is {expected[:16]}")
+    return f"{what} {found[:16]}"
+
+
+def digests_in_log(bundle: Bundle) -> frozenset[str]:
+    """Every digest and signature that an event of the bundle's logs names."""
+    events = [event for _, event in bundle.events()]
+    named = {digest for event in events for digest in event.digests.values()}
+    return frozenset(named | {event.signature for event in events if event.signature})
+
+
+def named_in_log(
+    rows: Mapping[str, tuple[Signed[Message], ...]],
+    release: Message | None,
+    named: frozenset[str],
+) -> str:
+    """Every signed envelope, and the release, must be named by an event. Raises InvalidInput."""
+    wanted = {
+        f"{kind} of {getattr(signed.body, 'organization', '')}": signed.digest()
+        for kind, group in rows.items()
+        for signed in group
+    }
+    if release is not None:
+        wanted["release"] = release.digest()
+    missing = sorted(name for name, digest in wanted.items() if digest not in named)
+    if missing:
+        raise InvalidInput(f"no event names the {', the '.join(missing)}")
+    return f"{len(wanted)} digests"
+
+
+def signatures(
+    rows: tuple[Signed[Message], ...], key_of: Callable[[str], Participant | None]
+) -> str:
+    """Every statement is signed by its organization's pinned key. Raises InvalidInput."""
+    for signed in rows:
+        organization = getattr(signed.body, "organization", "")
+        participant = key_of(organization)
+        if participant is None:
+            raise InvalidInput(f"{organization} takes no part")
+        verify_signed(signed, participant.public_key)
+    return f"{len(rows)} signatures"
