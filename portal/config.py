@@ -122,6 +122,12 @@ class Database(Section):
     owner_url: PostgresUrl | None = None
 
 
+class Storage(Section):
+    # Where masked vectors lie; absent, under the state directory. Every web server and worker sees
+    # the same folder.
+    folder: Path | None = None
+
+
 class Broker(Section):
     # A managed Redis, Valkey or RabbitMQ; absent, an embedded Valkey is started.
     url: BrokerUrl | None = None
@@ -140,6 +146,7 @@ class Config(BaseSettings):
     jobs: Jobs = Jobs()
     database: Database = Database()
     broker: Broker = Broker()
+    storage: Storage = Storage()
     # Not keys of the file: where the file and the state are.
     state: Path = Field(Path("var"), exclude=True)
     file: Path | None = Field(None, exclude=True)
@@ -259,6 +266,11 @@ class Config(BaseSettings):
     @property
     def chain_dir(self) -> Path:
         return self.state / "chain"
+
+    @property
+    def vector_dir(self) -> Path:
+        """Masked vectors: named by job, attempt, organization and digest."""
+        return self.storage.folder or self.state / "vectors"
 
     @property
     def log_dir(self) -> Path:

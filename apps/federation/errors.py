@@ -3,10 +3,12 @@
 Conflict
  . Closed                  too late: the attempt, or the job, is past this
  . AlreadySent             other bytes than the ones accepted before
+ . PartMissing             a part of a vector that does not follow what is here
 InvalidInput
  . ContextMismatch         bound to another attempt
  . CohortMismatch          for another cohort than the attempt's
  . ChargeMismatch          another cost than the spec's
+ . VectorMissing           a contribution whose masked vector is not here
 """
 
 from __future__ import annotations
@@ -24,6 +26,11 @@ class AlreadySent(Conflict):
     title = "Something else was sent before"
 
 
+class PartMissing(Conflict):
+    code = "part_missing"
+    title = "An earlier part is missing"
+
+
 class ContextMismatch(InvalidInput):
     code = "context_mismatch"
     title = "Bound to another attempt"
@@ -37,3 +44,8 @@ class CohortMismatch(InvalidInput):
 class ChargeMismatch(InvalidInput):
     code = "charge_mismatch"
     title = "Not the cost of the spec"
+
+
+class VectorMissing(InvalidInput):
+    code = "vector_missing"
+    title = "The masked vector is not here"

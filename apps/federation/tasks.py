@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.federation.services import machine, release
+from apps.federation.services import machine, release, sums, vectors
 
 
 @shared_task(name="federation.tick")
@@ -26,6 +26,17 @@ def round_close(round_id: str) -> None:
 @shared_task(name="aggregation.round_sum")
 def round_sum(round_id: str) -> None:
     release.round_sum(round_id)
+
+
+@shared_task(name="aggregation.vectors_sum")
+def vectors_sum(round_id: str) -> None:
+    release.round_sum_vectors(round_id)
+
+
+@shared_task(name="federation.vectors_sweep")
+def vectors_sweep() -> None:
+    vectors.incoming_sweep()
+    sums.sum_parts_sweep()
 
 
 @shared_task(name="aggregation.round_release")

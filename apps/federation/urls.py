@@ -1,7 +1,20 @@
-from django.urls import path
+from django.urls import path, register_converter
 
-from apps.federation.api import inbox, jobs, rounds
+from apps.federation.api import inbox, jobs, rounds, vectors
 
+
+class DigestConverter:
+    """A SHA-256 digest, lower-case hexadecimal."""
+
+    regex = "[0-9a-f]{64}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    to_url = to_python
+
+
+register_converter(DigestConverter, "sha256")
 ROUND = "jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>"
 
 urlpatterns = [
@@ -17,6 +30,7 @@ urlpatterns = [
     path(ROUND, rounds.RoundView.as_view(), name="api-round"),
     path(f"{ROUND}/transcript", rounds.TranscriptView.as_view(), name="api-transcript"),
     path(f"{ROUND}/release", rounds.ReleaseView.as_view(), name="api-release"),
+    path(f"{ROUND}/vectors/<sha256:digest>", vectors.VectorView.as_view(), name="api-vector"),
     path(f"{ROUND}/contribution", rounds.ContributionView.as_view(), name="api-contribution"),
     path(f"{ROUND}/receipt", rounds.ReceiptView.as_view(), name="api-receipt"),
     path(f"{ROUND}/share", rounds.ShareView.as_view(), name="api-share"),

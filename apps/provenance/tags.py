@@ -48,6 +48,8 @@ class Tag(StrEnum):
     JOB_FAILED = "federation:job:failed"
 
     ROUND_OPENED = "federation:round:opened"
+    VECTOR_STORED = "federation:vector:stored"
+    VECTOR_DELETED = "federation:vector:deleted"
     CONTRIBUTION_ACCEPTED = "federation:contribution:accepted"
     ROUND_CLOSED = "federation:round:closed"
     RECEIPT_ACCEPTED = "federation:receipt:accepted"

@@ -27,6 +27,13 @@ TICKS = (
     Tick("anchor", "provenance.anchor", 3, "provenance", "anchors checkpoints in the chain"),
     Tick("federation", "federation.tick", 1, "rounds", "advances jobs and rounds"),
     Tick(
+        "left of vectors",
+        "federation.vectors_sweep",
+        3600,
+        "rounds",
+        "removes unfinished uploads and parts of sums that are over",
+    ),
+    Tick(
         "revocation list",
         "organizations.crl_refresh",
         3600,

@@ -29,6 +29,14 @@ class MaskedTotal:
     def count(self) -> int:
         return self._count
 
+    @classmethod
+    def of(cls, words: int, chunks: Iterable[bytes], count: int) -> MaskedTotal:
+        """The sum of ``count`` vectors that was added up elsewhere, read in pieces."""
+        total = cls(words)
+        total.add(chunks, None)
+        total._count = count
+        return total
+
     def add(self, chunks: Iterable[bytes], digest: str | None) -> None:
         """Add one masked vector, read once and in pieces of any lengths.
 

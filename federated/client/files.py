@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 PRIVATE = 0o600
+PIECE_BYTES = 1 << 18
 
 
 def folder_make(path: Path) -> Path:
@@ -55,12 +58,46 @@ def write_once(path: Path, content: bytes, *, mode: int = PRIVATE) -> bytes:
     return path.read_bytes()
 
 
+@contextlib.contextmanager
+def writing_aside(folder: Path, *, mode: int = PRIVATE) -> Iterator[tuple[Path, BinaryIO]]:
+    """A nameless file in a folder, to be written piece by piece and then kept by keep_aside.
+
+    It is gone after the block unless it was kept.
+    """
+    folder_make(folder)
+    aside = folder / f".aside.{secrets.token_hex(6)}"
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield aside, file
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def keep_aside(aside: Path, file: BinaryIO, path: Path) -> None:
+    """Give a written file its name, and return once both are on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+    aside.replace(path)
+    folder_sync(path.parent)
+
+
 def read_optional(path: Path) -> bytes | None:
     """A file's content, or None where there is no such file."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+
+
+def read_pieces(path: Path, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    """A file's bytes from ``start`` to ``end`` (the file's, by default), in pieces."""
+    with path.open("rb") as file:
+        file.seek(start)
+        left = (os.fstat(file.fileno()).st_size if end is None else end) - start
+        while left > 0 and (piece := file.read(min(PIECE_BYTES, left))):
+            left -= len(piece)
+            yield piece
 
 
 def folder_sync(path: Path) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,8 +27,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
+from federated.aggregation.base import Sink
 from federated.client.credentials import Credentials, read_private
-from federated.client.files import folder_make, read_optional, write_durably, write_once
+from federated.client.files import (
+    folder_make,
+    keep_aside,
+    read_optional,
+    write_durably,
+    write_once,
+    writing_aside,
+)
 from federated.client.ledger import Ledger
 from federated.client.policy import Policy
 from federated.crypto.threshold import KeyShare
@@ -249,6 +257,39 @@ class JobFolder:
         """Keep the first envelope of this name, and return the one that is kept."""
         content = write_once(self.path / f"{name}.json", signed.canonical())
         return type(signed).parse(content)
+
+    # Masked vectors, beside the contributions that sign their digests.
+
+    def vector(self, at: Attempt, digest: str) -> Path:
+        return self.path / at.file(f"{digest}.vector")
+
+    @contextmanager
+    def vector_writing(self, at: Attempt) -> Iterator[tuple[Sink, Callable[[str], None]]]:
+        """A sink for an attempt's masked vector, and what keeps it under its digest.
+
+        Keep it before the contribution that names it: a contribution on the disk then always has
+        its vector there. Vectors of contributions that were never kept make way for it.
+        """
+        folder = self.vector(at, "").parent
+        with writing_aside(folder) as (aside, file):
+
+            def keep(digest: str) -> None:
+                for old in (*folder.glob("*.vector"), *folder.glob(".aside.*")):
+                    if old != aside:
+                        old.unlink()
+                keep_aside(aside, file, self.vector(at, digest))
+
+            yield file.write, keep
+
+    def vectors_forget(self, *, before: int) -> None:
+        """Delete this site's own masked vectors of rounds that lie behind the one before.
+
+        The one before stays, as its state does.
+        """
+        for path in (self.path / "attempts").glob("*/*.vector"):
+            round = path.parent.name.partition("-")[0]
+            if round.isdigit() and int(round) < before - 1:
+                path.unlink(missing_ok=True)
 
     def message(self, kind: type[M], name: str) -> M | None:
         content = read_optional(self.path / f"{name}.json")

@@ -11,12 +11,15 @@ import random
 import ssl
 import threading
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
 
 from federated.client.credentials import Credentials
+from federated.client.files import read_pieces
 from federated.client.home import Attempt
 from federated.errors import (
     Conflict,
@@ -53,7 +56,11 @@ BY_STATUS: dict[int, type[DomainError]] = {
     422: InvalidInput,
     503: Unavailable,
 }
+OCTETS = "application/octet-stream"
+PART_BYTES = 1 << 23
 M = TypeVar("M", bound=Message)
+Body = Callable[[], tuple[Iterator[bytes], dict[str, str]]]
+"""Makes a body that streams, and its headers."""
 
 
 class TlsFailed(NotAuthenticated):
@@ -219,6 +226,62 @@ class CoordinatorAPI:
         """What the organization's admin asks in the portal."""
         return AllotmentRequest.parse(self._get(f"/api/ledger/allotments/{request_id}").content)
 
+    # Masked vectors: octets, in parts on the way up, resumed where they broke off on both ways.
+
+    def vector_send(self, at: Attempt, digest: str, path: Path) -> None:
+        """Upload a file as the attempt's masked vector; nothing of it is held in memory."""
+        url, size = f"{_path(at)}/vectors/{digest}", path.stat().st_size
+        here = 0
+        while here < size:
+            here = self._part_send(url, path, here, size)
+
+    def _part_send(self, url: str, path: Path, start: int, size: int) -> int:
+        """Send one part, from ``start`` at first and then from where the coordinator is."""
+        at = [start]
+
+        def part() -> tuple[Iterator[bytes], dict[str, str]]:
+            end = min(at[0] + PART_BYTES, size)
+            headers = {
+                "Content-Type": OCTETS,
+                "Content-Length": str(end - at[0]),
+                "Content-Range": f"bytes {at[0]}-{end - 1}/{size}",
+            }
+            return read_pieces(path, at[0], end), headers
+
+        def ask() -> None:
+            asked = {"Content-Type": OCTETS, "Content-Range": f"bytes */{size}"}
+            answer = self._http.request("PUT", url, content=b"", headers=asked)
+            # Whole: what was sent did arrive, and its first part again is answered with that.
+            received = _received(answer) if answer.status_code < 400 else 0
+            at[0] = received if received < size else 0
+
+        return _received(self._request("PUT", url, body=part, again=ask))
+
+    def vector(self, at: Attempt, digest: str) -> Iterator[bytes]:
+        """A cohort member's masked vector in pieces, read on from where a connection broke."""
+        url, seen = f"{_path(at)}/vectors/{digest}", 0
+        give_up, pause = time.monotonic() + self._retry_seconds, FIRST_PAUSE
+        while True:
+            try:
+                headers = {"Range": f"bytes={seen}-"} if seen else {}
+                with self._http.stream("GET", url, headers=headers) as response:
+                    if response.status_code >= 400:
+                        response.read()
+                        raise error_of(response)
+                    if seen and response.status_code != httpx.codes.PARTIAL_CONTENT:
+                        raise InvalidInput(f"{url}: the coordinator does not read on")
+                    for piece in response.iter_bytes():
+                        seen += len(piece)
+                        yield piece
+                return
+            except httpx.TransportError as error:
+                failure = self._transport_failure(error)
+            except DomainError as error:
+                failure = error
+            if not failure.retryable or time.monotonic() + pause > give_up:
+                raise failure
+            pause = self._wait(url, pause)
+
     def ledger_send(self, signed: Signed[LedgerReport]) -> None:
         self._send("/api/ledger", signed)
 
@@ -244,19 +307,30 @@ class CoordinatorAPI:
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes | Body | None = None,
         headers: dict[str, str] | None = None,
+        again: Callable[[], None] = lambda: None,
     ) -> httpx.Response:
-        """Raises the coordinator's DomainError, TlsFailed, or Unavailable after the retries."""
+        """Raises the coordinator's DomainError, TlsFailed, or Unavailable after the retries.
+
+        A body that streams is made anew, with its headers, for each try; ``again`` comes before
+        each try but the first.
+        """
         headers = {**(headers or {}), "Accept": "application/json, application/octet-stream, */*"}
-        if body is not None:
+        if isinstance(body, bytes):
             headers["Content-Type"] = "application/json"
         give_up = time.monotonic() + self._retry_seconds
-        pause = FIRST_PAUSE
+        pause, tried = FIRST_PAUSE, False
         while True:
             failure: DomainError
             try:
-                response = self._http.request(method, path, content=body, headers=headers)
+                if tried:
+                    again()
+                tried = True
+                content, more = body() if callable(body) else (body, {})
+                response = self._http.request(
+                    method, path, content=content, headers={**headers, **more}
+                )
                 if response.status_code < 400:
                     return response
                 failure = error_of(response)
@@ -272,9 +346,13 @@ class CoordinatorAPI:
                 raise
             if time.monotonic() + pause > give_up:
                 raise failure
-            if self._closed.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311
-                raise Interrupted(f"{path}: the client was closed")
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = self._wait(path, pause)
+
+    def _wait(self, path: str, pause: float) -> float:
+        """Pause before a repetition; the pause after the next one. Raises Interrupted."""
+        if self._closed.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311
+            raise Interrupted(f"{path}: the client was closed")
+        return min(2 * pause, LONGEST_PAUSE)
 
     def _transport_failure(self, error: httpx.TransportError) -> DomainError:
         text = str(error)
@@ -283,6 +361,14 @@ class CoordinatorAPI:
         if "ALERT" in text.upper():
             return TlsFailed(f"{self.url} refuses this site's certificate ({text})")
         return Unavailable(f"{self.url} does not answer ({type(error).__name__}: {text})")
+
+
+def _received(response: httpx.Response) -> int:
+    try:
+        return int(response.json()["received"])
+    except (ValueError, KeyError, TypeError) as error:
+        url = response.request.url.path
+        raise InvalidInput(f"{url}: the answer does not say how much was received") from error
 
 
 def _path(at: Attempt) -> str:

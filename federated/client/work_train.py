@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from federated.aggregation.base import Sink
 from federated.client.home import Attempt, JobFolder
 from federated.client.site import Site
 from federated.client.work_verify import catch_up
@@ -27,12 +28,21 @@ def contribution_send(site: Site, at: Attempt) -> None:
     context = _context(site, spec, folder, at)
     if kept is None:
         # A second writer cannot win between: the agent's lock makes this process the only one.
-        kept = folder.signed_keep(name, _make(site, spec, folder, context))
+        kept = _make_and_keep(site, spec, folder, context, at)
+    beside = ""
+    if kept.body.masked is not None:
+        path = folder.vector(at, kept.body.masked)
+        if not path.exists():
+            raise Refused(
+                Reason.ATTEMPT_SUPERSEDED, f"{at} is over, its masked vector is not kept any more"
+            )
+        site.api.vector_send(at, kept.body.masked, path)
+        beside = f", {path.stat().st_size:,} bytes masked"
     site.api.attempt_send(at, "contribution", kept)
     size = sum(len(ciphertext) for ciphertext in kept.body.ciphertexts)
     site.say(
         f"{at} of {spec.strategy.rounds}: contribution sent, "
-        f"{len(kept.body.ciphertexts)} ciphertexts, {size:,} characters"
+        f"{len(kept.body.ciphertexts)} ciphertexts, {size:,} characters{beside}"
     )
 
 
@@ -55,8 +65,24 @@ def _context(site: Site, spec: JobSpec, folder: JobFolder, at: Attempt) -> Round
     return kept
 
 
+def _make_and_keep(
+    site: Site, spec: JobSpec, folder: JobFolder, context: RoundContext, at: Attempt
+) -> Signed[Contribution]:
+    name = at.file("contribution")
+    if spec.aggregation == "packed":
+        return folder.signed_keep(name, _make(site, spec, folder, context))
+    with folder.vector_writing(at) as (sink, keep):
+        made = _make(site, spec, folder, context, sink)
+        keep(str(made.body.masked))
+    return folder.signed_keep(name, made)
+
+
 def _make(
-    site: Site, spec: JobSpec, folder: JobFolder, context: RoundContext
+    site: Site,
+    spec: JobSpec,
+    folder: JobFolder,
+    context: RoundContext,
+    sink: Sink | None = None,
 ) -> Signed[Contribution]:
     from federated.training.local import bounded_gradient_sum
 
@@ -70,6 +96,7 @@ def _make(
         context=context,
         identity=site.identity,
         gradient=gradient,
+        sink=sink,
     )
 
 

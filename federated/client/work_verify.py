@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from federated.aggregation.base import Total
+from federated.client.files import read_pieces
 from federated.client.home import Attempt, JobFolder
 from federated.client.site import Site, short
 from federated.errors import DomainError, InvalidInput, NotFound
+from federated.protocol.masked import total_of
 from federated.protocol.refused import Refused
 from federated.protocol.release import release_check
 from federated.training.server import ServerState
@@ -96,9 +101,32 @@ def _follow(
     content = folder.state(at.round - 1)
     if content is None:
         raise InvalidInput(f"{at}: this site holds no verified state before it")
-    after = release_check(transcript, spec=spec, epoch=epoch, state=ServerState.from_bytes(content))
+    after = release_check(
+        transcript,
+        spec=spec,
+        epoch=epoch,
+        state=ServerState.from_bytes(content),
+        total=_total(site, spec, folder, transcript, at),
+    )
     folder.state_keep(at.round, after.to_bytes())
+    folder.vectors_forget(before=at.round)
     _score(site, spec, folder, after, at.round)
+
+
+def _total(
+    site: Site, spec: JobSpec, folder: JobFolder, transcript: Transcript, at: Attempt
+) -> Total | None:
+    """The sum of the cohort's masked vectors, added up here: nobody's sum is taken on trust.
+
+    Each is streamed, this site's own from its folder. Raises InvalidInput for other bytes than
+    their sites signed, NotFound where the coordinator keeps one back.
+    """
+
+    def source(digest: str) -> Iterator[bytes]:
+        own = folder.vector(at, digest)
+        return read_pieces(own) if own.exists() else site.api.vector(at, digest)
+
+    return total_of(transcript, spec=spec, epoch=site.epoch(spec.key_epoch), source=source)
 
 
 def _score(site: Site, spec: JobSpec, folder: JobFolder, state: ServerState, round: int) -> None:

@@ -121,9 +121,11 @@ def test_an_epsilon_above_10_is_an_event_with_its_reason(world: World, summit_ad
     assert "a public data set" in page
 
 
-def test_an_aggregation_that_is_not_served(world: World) -> None:
-    detail = refused(world, world.proposal(world.spec(aggregation="masked")))[2]
-    assert detail == 'aggregation: "masked" is not served here; allowed: "packed"'
+def test_sums_that_do_not_fit_a_mask(world: World) -> None:
+    wide = world.spec(aggregation="masked")
+    privacy = changed(wide.privacy, noise_sigma=1e15)
+    detail = refused(world, world.proposal(changed(wide, privacy=privacy)))[2]
+    assert "bits" in detail
 
 
 def test_a_key_that_is_unknown_or_retired(world: World) -> None:

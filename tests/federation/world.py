@@ -26,6 +26,7 @@ from federated.protocol.contribute import contribution_make
 from federated.protocol.cost import job_cost, round_cost
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
+from federated.protocol.masked import total_of
 from federated.protocol.propose import spec_make
 from federated.protocol.release import release_check
 from federated.protocol.share import share_make
@@ -103,6 +104,7 @@ class Site:
     jobs: dict[str, Signed[wire_job.JobSpec]] = field(default_factory=dict)
     sent: dict[tuple[Any, ...], Signed[Any]] = field(default_factory=dict)
     states: dict[str, ServerState] = field(default_factory=dict)
+    vectors: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.client = site_client(self.slug)
@@ -171,20 +173,45 @@ class Site:
         spec = self.spec(task.job_id or "")
         return self.post(f"jobs/{spec.job_id}/approval", self.approval(spec))
 
+    def put(self, task: Task, digest: str, body: bytes, **headers: str) -> Any:
+        path = f"/api/{self.path(task)}/vectors/{digest}"
+        kind = "application/octet-stream"
+        return self.client.put(path, body, content_type=kind, headers=headers)
+
     def contribution(self, task: Task) -> Signed[wire.Contribution]:
+        """Made and, where the job masks, with the vector in ``self.vectors``."""
         spec = self.spec(task.job_id or "")
+        body = bytearray()
         signed = contribution_make(
             spec=spec,
             epoch=dealt()[0],
             context=self.context(task),
             identity=self.identity,
             gradient=self.gradient,
+            sink=body.extend,
         )
         self.sent["contribution", task.job_id, task.round, task.attempt] = signed
+        if signed.body.masked is not None:
+            self.vectors[signed.body.masked] = bytes(body)
         return signed
 
     def do_train(self, task: Task) -> Any:
-        return self.post(f"{self.path(task)}/contribution", self.contribution(task))
+        signed = self.contribution(task)
+        digest = signed.body.masked
+        if digest is not None:
+            assert self.put(task, digest, self.vectors[digest]).status_code == 201
+        return self.post(f"{self.path(task)}/contribution", signed)
+
+    def total(self, task: Task, transcript: wire.Transcript) -> Any:
+        """The sum of the cohort's vectors, each fetched from the portal."""
+
+        def source(digest: str) -> Any:
+            answer = self.get(f"{self.path(task)}/vectors/{digest}")
+            assert answer.status_code == 200
+            return answer.streaming_content
+
+        spec = self.spec(task.job_id or "")
+        return total_of(transcript, spec=spec, epoch=dealt()[0], source=source)
 
     def receipt(self, task: Task) -> Signed[wire.ChargeReceipt]:
         spec = self.spec(task.job_id or "")
@@ -219,7 +246,14 @@ class Site:
     def verdict(self, task: Task, **changes: Any) -> Signed[wire.Verdict]:
         spec, transcript = self.spec(task.job_id or ""), self.transcript(task)
         before = self.states.get(spec.job_id, INITIAL)
-        after = release_check(transcript, spec=spec, epoch=dealt()[0], state=before, proofs=True)
+        after = release_check(
+            transcript,
+            spec=spec,
+            epoch=dealt()[0],
+            state=before,
+            proofs=True,
+            total=self.total(task, transcript),
+        )
         self.states[spec.job_id] = after
         assert transcript.release is not None
         body = wire.Verdict(

@@ -26,6 +26,10 @@ WRITES = {
 ALLOWED = {
     "log_sequence": "gives events their places; the leaves are the record",
     "checkpoint_make": "signs the log's head; the signed note is the record",
+    "vectors_sum": "keeps parts of a sum that anyone recomputes from the stored vectors",
+    "_parts_make": "the same",
+    "_part_claim": "the same",
+    "sum_parts_sweep": "the same",
     "round_sum": "keeps a product that anyone recomputes from the logged contributions",
 }
 

@@ -22,7 +22,7 @@ from federated.wire.base import Message, Signed
 CREATED = {200: OpenApiTypes.OBJECT, 201: OpenApiTypes.OBJECT}
 
 
-class _Attempt:
+class Attempting:
     """Finds the attempt of the address, for the organization that asks."""
 
     organization: Any
@@ -32,14 +32,14 @@ class _Attempt:
         return round_get_for(organization=slug, job_id=job_id, number=number, attempt=attempt)
 
 
-class RoundView(_Attempt, MemberAPIView):
+class RoundView(Attempting, MemberAPIView):
     @extend_schema(summary="An attempt: context, state, deadline", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, job_id: Any, number: int, attempt: int) -> Response:
         found = self.attempt(job_id, number, attempt)
         return Response({**round_summary(found), "context": found.context})
 
 
-class TranscriptView(_Attempt, MemberAPIView):
+class TranscriptView(Attempting, MemberAPIView):
     @extend_schema(
         summary="What participants may check of a closed attempt", responses=wire.Transcript
     )
@@ -48,7 +48,7 @@ class TranscriptView(_Attempt, MemberAPIView):
         return HttpResponse(content, content_type="application/json")
 
 
-class ReleaseView(_Attempt, MemberAPIView):
+class ReleaseView(Attempting, MemberAPIView):
     @extend_schema(summary="The decoded sum and the next state's digest", responses=wire.Release)
     def get(self, request: Request, job_id: Any, number: int, attempt: int) -> Response:
         found = self.attempt(job_id, number, attempt)
@@ -57,7 +57,7 @@ class ReleaseView(_Attempt, MemberAPIView):
         return Response(found.release)
 
 
-class _SendView(_Attempt, SiteAPIView):
+class _SendView(Attempting, SiteAPIView):
     """Takes one signed message for an attempt."""
 
     kind: ClassVar[type[Message]]

@@ -11,6 +11,7 @@ from apps.federation.models.messages import (
     Verdict,
 )
 from apps.federation.models.round import Round
+from apps.federation.models.vector import MaskedVector, SumPart
 
 __all__ = [
     "Contribution",
@@ -18,11 +19,13 @@ __all__ = [
     "DataDictionary",
     "Job",
     "JobParticipant",
+    "MaskedVector",
     "ModelState",
     "Receipt",
     "Refusal",
     "Round",
     "RoundMessage",
     "Share",
+    "SumPart",
     "Verdict",
 ]

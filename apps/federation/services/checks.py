@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from apps.federation.errors import ChargeMismatch, CohortMismatch, ContextMismatch
+from apps.federation.errors import (
+    ChargeMismatch,
+    CohortMismatch,
+    ContextMismatch,
+    VectorMissing,
+)
 from apps.federation.models import Job, Round
 from apps.federation.selectors.transcripts import epoch_of, transcript_of
+from apps.federation.selectors.vectors import vectors_of
 from federated.errors import Forbidden, InvalidInput
 from federated.protocol.contribute import contribution_check
 from federated.protocol.cost import round_cost
@@ -45,11 +51,15 @@ def _cohort(given: str, found: Round) -> None:
 
 
 def contribution_arrival(signed: Signed[wire.Contribution], *, found: Round) -> None:
-    """Signature, context, number and range of ciphertexts, proof."""
+    """Signature, context, number and range of ciphertexts, proof; its masked vector is here."""
     _context(signed.body.context, found)
     contribution_check(
         signed, spec=found.job.wire, epoch=epoch_of(found.job), context=found.wire_context
     )
+    wanted = signed.body.masked
+    mine = vectors_of(found).filter(organization=signed.body.organization, digest=wanted)
+    if wanted is not None and not mine.exists():
+        raise VectorMissing(f"masked: the vector {wanted[:16]} has not arrived for {found}")
 
 
 def receipt_arrival(signed: Signed[wire.ChargeReceipt], *, found: Round) -> None:

@@ -28,11 +28,6 @@ def proposal_check(signed: Signed[JobSpec], state: bytes) -> None:
             'privacy.mechanism: "none" is not allowed here (privacy.allow_no_noise is off); '
             'allowed: "gaussian"'
         )
-    if spec.aggregation != "packed":
-        # Its vectors travel beside the signed messages, and no address here takes them.
-        raise InvalidInput(
-            f'aggregation: "{spec.aggregation}" is not served here; allowed: "packed"'
-        )
     check_spec_privacy(spec)
     round_cost(spec)
     aggregator_of(spec, epoch)

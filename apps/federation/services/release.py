@@ -12,11 +12,18 @@ from django.utils import timezone
 from apps.aggregation.bell import bell_ring
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job, ModelState, Round
+from apps.federation.queue import enqueue
 from apps.federation.selectors.transcripts import epoch_of, transcript_of
 from apps.federation.services.machine import job_continue, job_lock
 from apps.federation.services.rounds import COORDINATOR, round_abandon, round_event
+from apps.federation.services.sums import (
+    round_total,
+    sum_begin,
+    sum_ready,
+    vectors_sum,
+)
 from apps.provenance.tags import Tag
-from federated.errors import DomainError
+from federated.errors import DomainError, InvalidInput
 from federated.protocol.release import release_make
 from federated.protocol.share import product_of
 from federated.training.server import ServerState
@@ -40,6 +47,22 @@ def round_sum(round_id: Any) -> list[int]:
         return product
 
 
+def round_sum_vectors(round_id: Any) -> None:
+    """Sum parts of the cohort's masked vectors; the last one done releases, if it can.
+
+    Where storage lost a vector, or a piece of one, the attempt cannot be released: it ends.
+    """
+    with as_coordinator():
+        found = Round.objects.select_related("job").get(pk=round_id)
+        try:
+            vectors_sum(round_id)
+        except InvalidInput as error:
+            _give_up(found, error)
+        else:
+            if found.open and sum_ready(found):
+                enqueue("federation.round_close", round_id)
+
+
 def round_release(round_id: Any) -> bool:
     """decrypting -> released: combine the shares, step the server, open what follows.
 
@@ -47,9 +70,12 @@ def round_release(round_id: Any) -> bool:
     only keeps two workers from doing it at once. True if this call released.
     """
     with as_coordinator():
+        found = Round.objects.select_related("job").get(pk=round_id)
+        if not sum_ready(found):
+            sum_begin(found, workers=1)
+            return False
         if not _lease(round_id):
             return False
-        found = Round.objects.select_related("job").get(pk=round_id)
         if found.shares.count() < epoch_of(found.job).threshold:
             return False
         try:
@@ -76,6 +102,7 @@ def _compute(found: Round) -> tuple[Release, ServerState]:
         spec=found.job.wire,
         epoch=epoch_of(found.job),
         state=ServerState.from_bytes(bytes(before.content)),
+        total=round_total(found),
     )
 
 
@@ -84,7 +111,7 @@ def _give_up(found: Round, error: DomainError) -> bool:
         job = job_lock(found.job_id)
         found.job = job
         if job.state == Job.State.RUNNING and round_abandon(
-            found, reason=f"the shares do not make a release: {error.message}"
+            found, reason=f"there can be no release: {error.message}"
         ):
             job_continue(job)
     return False

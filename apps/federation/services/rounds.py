@@ -11,6 +11,7 @@ from apps.aggregation.bell import bell_ring
 from apps.common.actor import Actor
 from apps.federation.models import Job, Round
 from apps.federation.queue import enqueue
+from apps.federation.services.sums import sum_begin
 from apps.provenance.selectors import checkpoint_latest
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
@@ -72,6 +73,7 @@ def round_close(found: Round) -> bool:
     _record(Tag.ROUND_CLOSED, found, digests=members | {"cohort": found.cohort_digest})
     bell_ring(found.job.slugs())
     enqueue("aggregation.round_sum", found.pk)
+    sum_begin(found)
     return False
 
 

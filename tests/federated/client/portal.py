@@ -23,6 +23,7 @@ from tests.federated.client.authority import pem_of, write_private
 from tests.federation.world import DICTIONARY
 
 URL = "https://coordinator.test"
+RANGES = ("Content-Range", "Range")
 POLICY = """\
 approve: auto
 minimum_key_bits: 512
@@ -53,12 +54,13 @@ class PortalTransport(httpx.BaseTransport):
             request.url.path,
             body,
             content_type=request.headers.get("Content-Type", ""),
+            headers={name: request.headers[name] for name in RANGES if name in request.headers},
         )
         self.after(request)
         return httpx.Response(
             answer.status_code,
             headers=dict(answer.headers),
-            content=answer.content,
+            content=answer.getvalue(),
             request=request,
         )
 

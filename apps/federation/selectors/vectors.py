@@ -1,0 +1,54 @@
+"""Masked vectors: who may read which, and their bytes in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.files.storage import Storage, storages
+from django.db.models import QuerySet
+
+from apps.common.selectors import get_for
+from apps.federation.models import MaskedVector, Round
+from federated.errors import InvalidInput
+
+PIECE = 1 << 18
+
+
+def vector_storage() -> Storage:
+    """Where masked vectors lie: settings.STORAGES["vectors"]."""
+    return storages["vectors"]
+
+
+def vectors_of(found: Round) -> QuerySet[MaskedVector]:
+    """The vectors of an attempt whose bytes are kept."""
+    return MaskedVector.objects.filter(round=found, deleted_at=None)
+
+
+def vector_get_for(found: Round, *, organization: str, digest: str) -> MaskedVector:
+    """A cohort member's vector once the attempt has closed, one's own at any time.
+
+    ``found`` is an attempt that the organization may see. Raises NotFound.
+    """
+    allowed = {organization, *found.members}
+    # Two members cannot have one digest by chance; if one copied, the bytes are the same.
+    rows = vectors_of(found).filter(digest=digest, organization__in=allowed)
+    return get_for(rows.order_by("organization")[:1])
+
+
+def vector_open(vector: MaskedVector) -> Any:
+    """The stored file, open to be read. Raises InvalidInput where storage lost it."""
+    try:
+        return vector_storage().open(vector.key)
+    except FileNotFoundError as error:
+        raise InvalidInput(
+            f"the masked vector of {vector.organization} is not in the storage any more"
+        ) from error
+
+
+def file_pieces(file: Any, start: int = 0) -> Iterator[bytes]:
+    """An open file's bytes from ``start`` on; closes it."""
+    with file:
+        file.seek(start)
+        while piece := file.read(PIECE):
+            yield piece

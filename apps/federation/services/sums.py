@@ -1,0 +1,168 @@
+"""The sum of a cohort's masked vectors: at once where it is small, in parts by workers where not.
+
+A part is a range of coefficients, added up over all members by one worker, so that no process
+holds more than a part however many sites there are. Workers claim parts by a conditional UPDATE
+with a lease: what a killed one left is claimed again, and adding the same range twice gives the
+same bytes. Digests were checked when the vectors arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from django.core.files.base import ContentFile
+from django.db.models import F, Q
+from django.utils import timezone
+from numpy.typing import NDArray
+
+from apps.common.coordinator import as_coordinator
+from apps.federation.models import MaskedVector, Round, SumPart
+from apps.federation.queue import enqueue
+from apps.federation.selectors.transcripts import epoch_of, transcript_of
+from apps.federation.selectors.vectors import (
+    file_pieces,
+    vector_open,
+    vector_storage,
+    vectors_of,
+)
+from federated.aggregation.base import Total
+from federated.aggregation.masked import MaskedTotal
+from federated.crypto.masking import WORD_BYTES
+from federated.errors import InvalidInput
+from federated.protocol.masked import masked_bytes, total_of
+
+AT_ONCE_BYTES = 1 << 26
+"""Up to so many bytes in all members' vectors a release sums them itself."""
+PART_WORDS = 1 << 18
+WORKERS_MOST = 8
+LEASE_SECONDS = 60
+
+
+def round_total(found: Round) -> Total | None:
+    """The cohort's sum; None for a packed job. Raises InvalidInput where a vector is not whole.
+
+    Call it once sum_ready(found).
+    """
+    size = _vector_bytes(found)
+    if not size:
+        return None
+    if _in_parts(found, size):
+        return MaskedTotal.of(size // WORD_BYTES, _parts_read(found), len(found.members))
+    stored = {row.digest: row for row in vectors_of(found)}
+
+    def source(digest: str) -> Iterator[bytes]:
+        if digest not in stored:
+            raise InvalidInput(f"masked vector {digest[:16]} is not in the storage")
+        return file_pieces(vector_open(stored[digest]))
+
+    return total_of(
+        transcript_of(found), spec=found.job.wire, epoch=epoch_of(found.job), source=source
+    )
+
+
+def sum_begin(found: Round, *, workers: int = WORKERS_MOST) -> None:
+    """Enqueue what sums a closed attempt's vectors, where a release cannot do it by itself."""
+    size = _vector_bytes(found)
+    if size and _in_parts(found, size):
+        for _ in range(min(-(-size // (PART_WORDS * WORD_BYTES)), workers)):
+            enqueue("aggregation.vectors_sum", found.pk)
+
+
+def sum_ready(found: Round) -> bool:
+    """Whether nothing of the sum is left to do."""
+    size = _vector_bytes(found)
+    if not size or not _in_parts(found, size):
+        return True
+    parts = SumPart.objects.filter(round=found)
+    return parts.exists() and not parts.filter(key="").exists()
+
+
+def vectors_sum(round_id: Any) -> int:
+    """Claim and sum parts until none is left; how many this call did.
+
+    Raises InvalidInput where a vector is not in the storage, or not whole.
+    """
+    with as_coordinator():
+        found = Round.objects.select_related("job").get(pk=round_id)
+        if found.state not in (Round.State.CHARGING, Round.State.DECRYPTING):
+            return 0
+        _parts_make(found)
+        vectors = list(vectors_of(found).filter(organization__in=found.members))
+        if len(vectors) != len(found.members):
+            raise InvalidInput(f"{found}: {len(vectors)} of {len(found.members)} vectors are here")
+        done = 0
+        while (part := _part_claim(found)) is not None:
+            words = range_sum(vectors, part.start, part.words)
+            key = f"{found.job_id}/{found.number}-{found.attempt}/sum/{part.start}"
+            vector_storage().save(key, ContentFile(words.astype("<u8", copy=False).tobytes()))
+            SumPart.objects.filter(pk=part.pk, key="").update(key=key)
+            done += 1
+        return done
+
+
+def range_sum(vectors: list[MaskedVector], start: int, words: int) -> NDArray[np.uint64]:
+    """Coefficients ``start`` to ``start + words`` of the vectors' sum modulo 2^64.
+
+    Holds one range of one vector beside the sum. Raises InvalidInput for a vector that is short.
+    """
+    total = np.zeros(words, dtype=np.uint64)
+    buffer = np.empty(words, dtype="<u8")
+    view = memoryview(buffer).cast("B")
+    for vector in vectors:
+        with vector_open(vector) as file:
+            file.seek(start * WORD_BYTES)
+            if file.readinto(view) != len(view):
+                raise InvalidInput(f"the stored {vector} is shorter than its row says")
+        total += buffer
+    return total
+
+
+def sum_parts_sweep() -> int:
+    """Remove the parts of attempts that have ended: nobody reads them again. How many."""
+    with as_coordinator():
+        ended = SumPart.objects.exclude(round__state__in=Round.OPEN)
+        for part in ended.exclude(key=""):
+            vector_storage().delete(part.key)
+        return ended.delete()[0]
+
+
+def _vector_bytes(found: Round) -> int:
+    spec = found.job.wire
+    return masked_bytes(spec, epoch_of(found.job)) if spec.aggregation == "masked" else 0
+
+
+def _in_parts(found: Round, size: int) -> bool:
+    return size * len(found.members) > AT_ONCE_BYTES
+
+
+def _parts_make(found: Round) -> None:
+    words = _vector_bytes(found) // WORD_BYTES
+    SumPart.objects.bulk_create(
+        [
+            SumPart(round=found, start=start, words=min(PART_WORDS, words - start))
+            for start in range(0, words, PART_WORDS)
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _part_claim(found: Round) -> SumPart | None:
+    """A part that nobody works at, leased to this worker."""
+    moment = timezone.now()
+    free = Q(leased_until=None) | Q(leased_until__lt=moment)
+    waiting = SumPart.objects.filter(free, round=found, key="")
+    for part in waiting.order_by(F("leased_until").asc(nulls_first=True), "start"):
+        if waiting.filter(pk=part.pk).update(
+            leased_until=moment + timedelta(seconds=LEASE_SECONDS)
+        ):
+            return part
+    return None
+
+
+def _parts_read(found: Round) -> Iterator[bytes]:
+    for part in SumPart.objects.filter(round=found).order_by("start"):
+        with vector_storage().open(part.key) as file:
+            yield file.read()
