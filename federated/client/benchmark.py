@@ -12,11 +12,13 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from federated.errors import Conflict, InvalidInput
+from federated.privacy import private_bounds
 from federated.wire.job import LARGEST_EPSILON
 
 FAMILIES: dict[str, tuple[str, tuple[float, float]]] = {
@@ -26,6 +28,8 @@ FAMILIES: dict[str, tuple[str, tuple[float, float]]] = {
 }
 """Metric families: the key of their results, with its unit, and default public bounds."""
 STATISTICS = ("mean", "median", "std")
+BOUNDS_SHARE = 0.1
+"""The part of a metric's epsilon that private bounds spend, where they are found."""
 
 _TENANT = re.compile(r"[a-z][a-z0-9_]{1,40}")
 _METRIC = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,79}")
@@ -33,11 +37,14 @@ _METRIC = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,79}")
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured quantity and its public bounds, in the unit that its key names."""
+    """One measured quantity, in the unit that its key names, and its public bounds.
+
+    ``given`` are bounds that somebody chose; a family's defaults may be replaced by private ones.
+    """
 
     key: str
-    lower: float
-    upper: float
+    bounds: tuple[float, float] | None
+    given: bool
 
 
 class BenchmarkAggregator:
@@ -45,7 +52,10 @@ class BenchmarkAggregator:
 
     ``metrics`` are families (``latency``, ``throughput``, ``energy``) or keys of your own, which
     need ``bounds={key: (lower, upper)}``; ``bounds`` also replaces a family's. Bounds are public
-    facts: taken from the data they would reveal it.
+    facts: taken from the data they would reveal it. Where none are given, and enough tenants
+    submit, private bounds are found with a tenth of the metric's epsilon (see
+    ``federated.privacy.private_bounds``); else a family's public defaults hold. A key of your own
+    may ask for them: ``bounds={key: "private"}``.
 
     ``privacy_epsilon`` covers the summary as a whole and is split evenly over all metrics and
     statistics. Neighbours differ in one tenant's values; who takes part is public, so counts are
@@ -60,7 +70,7 @@ class BenchmarkAggregator:
         self,
         metrics: Sequence[str],
         privacy_epsilon: float,
-        bounds: Mapping[str, tuple[float, float]] | None = None,
+        bounds: Mapping[str, tuple[float, float] | Literal["private"]] | None = None,
         statistics: Sequence[str] = ("mean", "median"),
     ) -> None:
         epsilon = _finite(privacy_epsilon, "privacy_epsilon")
@@ -103,14 +113,18 @@ class BenchmarkAggregator:
         values = {}
         for metric in self.metrics:
             value = _finite(benchmark_results[metric.key], f"benchmark_results.{metric.key}")
-            values[metric.key] = min(max(value, metric.lower), metric.upper)
-            if values[metric.key] != value:
+            values[metric.key] = value
+            if metric.bounds is not None and not metric.bounds[0] <= value <= metric.bounds[1]:
+                lower, upper = metric.bounds
+                fate = "was clamped" if metric.given else "will be clamped unless more submit"
                 warnings.warn(
                     f"{metric.key} of {tenant_id} is out of the public bounds "
-                    f"{metric.lower:g} to {metric.upper:g} and was clamped",
+                    f"{lower:g} to {upper:g} and {fate}",
                     UserWarning,
                     stacklevel=2,
                 )
+                if metric.given:
+                    values[metric.key] = min(max(value, lower), upper)
         with self._lock:
             if self._summary is not None:
                 raise Conflict("the summary is out and its epsilon spent; start a new aggregator")
@@ -119,8 +133,10 @@ class BenchmarkAggregator:
     def get_summary(self) -> dict[str, dict[str, float]]:
         """``{metric: {"mean", "median", ..., "count"}}``, values in the metric's unit.
 
-        ``mean_margin``: with probability 0.95 the noise moved the mean by no more. Computed once
-        and kept, so that asking again spends nothing. Raises Conflict without submissions.
+        ``mean_margin``: with probability 0.95 the noise moved the mean by no more. ``lower``,
+        ``upper``: the bounds that values were clamped to; ``bounds_epsilon``: what finding them
+        spent, 0 for public ones. Computed once and kept, so that asking again spends nothing.
+        Raises Conflict without submissions, or where a metric is left without bounds.
         """
         with self._lock:
             if self._summary is None:
@@ -139,23 +155,48 @@ class BenchmarkAggregator:
     def _release(self, metric: Metric) -> dict[str, float]:
         from diffprivlib import BudgetAccountant, tools
 
-        parts = len(self.metrics) * len(self.statistics)
-        epsilon = self.privacy_epsilon / parts
         values = np.array([row[metric.key] for row in self._submissions.values()])
+        share = self.privacy_epsilon / len(self.metrics)
+        (lower, upper), spent = self._bounds(metric, values, share * BOUNDS_SHARE)
+        values = np.clip(values, lower, upper)
+        epsilon = (share - spent) / len(self.statistics)
         options: dict[str, Any] = {
             "epsilon": epsilon,
-            "bounds": (metric.lower, metric.upper),
+            "bounds": (lower, upper),
             "accountant": BudgetAccountant(),  # not the library's global one
         }
         mechanisms = {"mean": tools.mean, "median": tools.median, "std": tools.std}
         out = {name: float(mechanisms[name](values, **options)) for name in self.statistics}
         if "mean" in out:
-            scale = (metric.upper - metric.lower) / (len(values) * epsilon)
-            out["mean_margin"] = min(scale * math.log(20), metric.upper - metric.lower)
+            scale = (upper - lower) / (len(values) * epsilon)
+            out["mean_margin"] = min(scale * math.log(20), upper - lower)
+        out |= {"lower": lower, "upper": upper, "bounds_epsilon": spent}
         return out | {"count": len(values)}
 
+    def _bounds(
+        self, metric: Metric, values: NDArray[np.float64], part: float
+    ) -> tuple[tuple[float, float], float]:
+        """The bounds to clamp to, and the epsilon that finding them spent."""
+        if metric.given and metric.bounds is not None:
+            return metric.bounds, 0.0
+        needed = private_bounds.numbers_needed(part)
+        if len(values) < needed:
+            if metric.bounds is not None:
+                return metric.bounds, 0.0
+            raise Conflict(
+                f"{metric.key}: private bounds need {needed} tenants at this epsilon, "
+                f"{len(values)} have submitted; give its public bounds"
+            )
+        found = private_bounds.find(values.tolist(), part) or metric.bounds
+        if found is None:
+            raise Conflict(
+                f"{metric.key}: its values are spread too wide for private bounds; "
+                "give its public bounds to a new aggregator"
+            )
+        return found, part
 
-def _metrics(names: Sequence[str], bounds: dict[str, tuple[float, float]]) -> tuple[Metric, ...]:
+
+def _metrics(names: Sequence[str], bounds: dict[str, Any]) -> tuple[Metric, ...]:
     if isinstance(names, str) or not names:
         raise InvalidInput("metrics: not a list of at least one metric")
     out = []
@@ -168,13 +209,14 @@ def _metrics(names: Sequence[str], bounds: dict[str, tuple[float, float]]) -> tu
             default = next((limits for own, limits in FAMILIES.values() if own == name), None)
         given = [label for label in {name, key} if label in bounds]
         limits = bounds[given[0]] if given else default
+        private = isinstance(limits, str) and limits == "private"
         if limits is None:
             raise InvalidInput(
                 f"metrics: {name} is not one of {', '.join(FAMILIES)}; give its public bounds, "
-                f'bounds={{"{name}": (lower, upper)}}'
+                f'bounds={{"{name}": (lower, upper)}}, or "private" for many tenants'
             )
         used.update(given)
-        out.append(_metric(key, limits))
+        out.append(Metric(key, None, False) if private else _metric(key, limits, bool(given)))
     if len({metric.key for metric in out}) != len(out):
         raise InvalidInput("metrics: one is listed twice")
     if set(bounds) - used:
@@ -182,13 +224,13 @@ def _metrics(names: Sequence[str], bounds: dict[str, tuple[float, float]]) -> tu
     return tuple(out)
 
 
-def _metric(key: str, limits: tuple[float, float]) -> Metric:
+def _metric(key: str, limits: tuple[float, float], given: bool) -> Metric:
     if not isinstance(limits, tuple | list) or len(limits) != 2:
         raise InvalidInput(f"bounds.{key}: not a pair (lower, upper)")
     lower, upper = (_finite(limit, f"bounds.{key}") for limit in limits)
     if not lower < upper:
         raise InvalidInput(f"bounds.{key}: lower {lower:g} is not below upper {upper:g}")
-    return Metric(key, lower, upper)
+    return Metric(key, (lower, upper), given)
 
 
 def _finite(value: object, name: str) -> float:

@@ -175,6 +175,49 @@ def test_options_that_mean_nothing_are_refused(options, reason):
         BenchmarkAggregator(**{"metrics": ["latency"], "privacy_epsilon": 2.0, **options})
 
 
+def test_enough_tenants_get_private_bounds_that_spend_a_tenth(monkeypatch):
+    from diffprivlib import tools
+
+    spent = []
+    real = tools.mean
+
+    def spy(values, *, epsilon, **options):
+        spent.append(epsilon)
+        return real(values, epsilon=epsilon, **options)
+
+    monkeypatch.setattr(tools, "mean", spy)
+    summary = many(600, statistics=("mean",)).get_summary()
+    for row, used in zip(summary.values(), spent, strict=True):
+        assert row["bounds_epsilon"] == pytest.approx(1 / 3)
+        assert used + row["bounds_epsilon"] == pytest.approx(10 / 3)
+    latency = summary["latency_ms"]  # 100 to 300
+    assert (latency["lower"], latency["upper"]) in {(64, 256), (64, 512), (128, 512), (128, 256)}
+    assert (summary["throughput_ops"]["lower"], summary["throughput_ops"]["upper"]) == (8192, 16384)
+
+
+def test_few_tenants_keep_the_familys_public_bounds():
+    row = many(50).get_summary()["latency_ms"]
+    assert (row["lower"], row["upper"], row["bounds_epsilon"]) == (0, 1000, 0)
+
+
+def test_given_bounds_are_never_replaced():
+    row = many(600, bounds={"latency": (0.0, 400.0)}).get_summary()["latency_ms"]
+    assert (row["lower"], row["upper"], row["bounds_epsilon"]) == (0, 400, 0)
+
+
+def test_a_key_of_your_own_may_ask_for_private_bounds():
+    subject = BenchmarkAggregator(["p99_ms"], 10.0, bounds={"p99_ms": "private"})
+    for number in range(40):
+        subject.submit(f"site_{number}", {"p99_ms": 7000.0 + number})
+    with pytest.raises(Conflict, match=r"p99_ms: private bounds need \d+ tenants .* 40 have"):
+        subject.get_summary()
+    for number in range(40, 300):
+        subject.submit(f"site_{number}", {"p99_ms": 7000.0})
+    row = subject.get_summary()["p99_ms"]
+    assert (row["lower"], row["upper"]) == (4096, 8192)
+    assert row["mean"] == pytest.approx(7000, abs=60)
+
+
 def test_a_metric_of_your_own_needs_its_bounds():
     subject = BenchmarkAggregator(["p99_ms"], 2.0, bounds={"p99_ms": (0, 500)})
     subject.submit("site_a", {"p99_ms": 12})
