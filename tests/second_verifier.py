@@ -1,7 +1,8 @@
 """A second verifier of bundles, written from docs/bundle.md: nothing but stdlib and cryptography.
 
-It shares no code with the project. Run it as ``python tests/second_verifier.py FILE``; it prints
-what is wrong and exits 1, or prints nothing and exits 0. Jobs with masked vectors are not covered.
+It shares no code with the project. Run it as ``python tests/second_verifier.py FILE [VECTORS]``; it
+prints what is wrong and exits 1, or prints nothing and exits 0. VECTORS is the folder of a masked
+job's vectors, which it needs for such a job.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import math
 import struct
 import sys
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 PREFIX = "federated-simulation-cloud/v1"
@@ -258,9 +261,12 @@ class Challenges:
             kind, data = b"i", value.to_bytes((value.bit_length() + 7) // 8, "big")
         self.state.update(b"a" + self.framed(label.encode()) + kind + self.framed(data))
 
+    def draw_bytes(self, label: str, length: int) -> bytes:
+        self.state.update(b"c" + self.framed(label.encode()) + length.to_bytes(8, "big"))
+        return self.state.copy().digest(length)
+
     def draw(self, label: str) -> int:
-        self.state.update(b"c" + self.framed(label.encode()) + (16).to_bytes(8, "big"))
-        return int.from_bytes(self.state.copy().digest(16), "big")
+        return int.from_bytes(self.draw_bytes(label, 16), "big")
 
 
 class Key:
@@ -305,7 +311,7 @@ def check_plaintexts(key: Key, body: dict) -> list[int]:
     need(z_m < key.n and z_e.bit_length() <= key.bits // 2 + 257, "a proof out of range")
     t = Challenges(b"paillier-plaintexts-knowledge")
     t.add("n", key.n)
-    t.add("context", bytes.fromhex(body["context"]))
+    t.add("context", bytes.fromhex(body["context"] + (body["masked"] or "")))
     t.add("organization", body["organization"])
     t.add("count", len(cs))
     for position, c in enumerate(cs):
@@ -373,8 +379,7 @@ def slot_bits(spec: dict) -> int:
     return (2 * (n * clamp + math.ceil(9 * privacy["noise_sigma"] * math.sqrt(n)))).bit_length()
 
 
-def unpack(spec: dict, key: Key, plain: list[int], count: int) -> list[int]:
-    w = slot_bits(spec)
+def unpack(key: Key, plain: list[int], count: int, w: int) -> list[int]:
     slots, values = (key.bits - 2) // w, []
     need(len(plain) == -(-count // slots), "the number of plaintexts")
     for m in plain:
@@ -383,6 +388,50 @@ def unpack(spec: dict, key: Key, plain: list[int], count: int) -> list[int]:
         signed += sum(1 << (w * j + w - 1) for j in range(here))
         values += [((signed >> (w * j)) & ((1 << w) - 1)) - (1 << (w - 1)) for j in range(here)]
     return values
+
+
+DEGREE, WORD = 4096, 1 << 64
+
+
+def negacyclic(a: list[int], s: list[int]) -> list[int]:
+    """a s modulo X^4096 + 1 and 2^64: one product of integers, with room for every coefficient."""
+    size = 18
+
+    def joined(values: list[int]) -> int:
+        return int.from_bytes(b"".join(v.to_bytes(size, "little") for v in values), "little")
+
+    data = (joined(a) * joined(s)).to_bytes(2 * DEGREE * size, "little")
+    c = [int.from_bytes(data[i : i + size], "little") for i in range(0, len(data), size)]
+    return [(low - high) % WORD for low, high in zip(c[:DEGREE], c[DEGREE:], strict=True)]
+
+
+def masked_sum(spec: dict, attempt: dict, folder: Path) -> list[int]:
+    """The members' vectors, added up modulo 2^64."""
+    count = -(-parameters(spec) // (2 if slot_bits(spec) <= 26 else 1))
+    total = [0] * count
+    for signed in attempt["contributions"]:
+        masked = signed["body"]["masked"]
+        data = (folder / f"{masked}.vector").read_bytes()
+        need(sha(data).hex() == masked and len(data) == 8 * count, "a masked vector's bytes")
+        total = [(t + w) % WORD for t, w in zip(total, struct.unpack(f"<{count}Q", data))]
+    return total
+
+
+def unmask(spec: dict, attempt: dict, context: str, s: list[int], total: list[int]) -> list[int]:
+    limit = 64 * len(attempt["contributions"])
+    need(all(-limit <= value <= limit for value in s), "the sum of the mask keys is out of range")
+    t = Challenges(b"rlwe-mask")
+    t.add("context", bytes.fromhex(context))
+    cipher = Cipher(algorithms.AES256(t.draw_bytes("a", 32)), modes.CTR(bytes(16)))
+    stream, key, values = cipher.encryptor(), [value % WORD for value in s], []
+    w = 26 if slot_bits(spec) <= 26 else 52
+    for at in range(0, len(total), DEGREE):
+        a = list(struct.unpack(f"<{DEGREE}Q", stream.update(bytes(8 * DEGREE))))
+        for word, mask in zip(total[at : at + DEGREE], negacyclic(a, key)):
+            rest = ((word - mask + (1 << 11)) % WORD) >> 12
+            rest += sum(1 << (low + w - 1) for low in range(0, 52, w))
+            values += [((rest >> low) & ((1 << w) - 1)) - (1 << (w - 1)) for low in range(0, 52, w)]
+    return values[: parameters(spec)]
 
 
 def parameters(spec: dict) -> int:
@@ -445,16 +494,17 @@ class State:
                 self.average[j] = self.parameters[j]
 
 
-def check_job(record: dict, named: set[str]) -> State:
+def check_job(record: dict, named: set[str], vectors: Path | None) -> State:
     epoch, key = record["key_epoch"], Key(record["key_epoch"])
     state = State(unb64(record["initial_state"]))
     spec = record["attempts"][0]["spec"]["body"]
-    need(spec["aggregation"] == "packed", "masked jobs are not covered here")
+    masked = spec["aggregation"] == "masked"
+    need(vectors or not masked, "a masked job needs the folder of its vectors")
     need(digest("key-epoch", epoch) == spec["key_epoch"], "the spec pins another key epoch")
     need(state.digest() == spec["initial_state"], "the spec pins another initial state")
     keys = {p["organization"]: p["public_key"] for p in spec["participants"]}
     for attempt in record["attempts"]:
-        check_attempt(attempt, spec, key, keys, state, named)
+        check_attempt(attempt, spec, key, keys, state, named, vectors)
     for group, tag in (("verdicts", "verdict"), ("refusals", "refusal"), ("declines", "decline")):
         for signed in record[group]:
             body = check_envelope(tag, signed, keys[signed["body"]["organization"]])
@@ -463,7 +513,13 @@ def check_job(record: dict, named: set[str]) -> State:
 
 
 def check_attempt(
-    attempt: dict, spec: dict, key: Key, keys: dict[str, str], state: State, named: set[str]
+    attempt: dict,
+    spec: dict,
+    key: Key,
+    keys: dict[str, str],
+    state: State,
+    named: set[str],
+    vectors: Path | None,
 ) -> None:
     shown = check_envelope("job-spec", attempt["spec"], keys[spec["proposer"]])
     need(shown == spec, "two specs in one job")
@@ -483,6 +539,8 @@ def check_attempt(
         name = signed["body"]["organization"]
         body = check_envelope("contribution", signed, keys[name])
         need(body["context"] == context and name not in members, "a contribution's context")
+        masks = body["masked"] is not None
+        need(masks == (spec["aggregation"] == "masked"), "a contribution of another kind")
         rows.append(check_plaintexts(key, body))
         members[name] = envelope_digest("contribution", signed)
     need(len(members) >= spec["minimum_cohort"], "the cohort is below the minimum")
@@ -509,10 +567,16 @@ def check_attempt(
         need((body["context"], body["cohort"]) == (context, cohort), "a share's cohort")
         need(body["index"] == trustee["index"], "a share's trustee")
         shares[body["index"]] = check_share(key, body, product, cohort)
-    values = unpack(spec, key, decrypt(key, shares), parameters(spec))
+    plain, shown = decrypt(key, shares), {"values": [], "sum": None}
+    if spec["aggregation"] == "masked" and vectors:
+        s = unpack(key, plain, DEGREE, (2 * 64 * len(spec["participants"])).bit_length())
+        values = unmask(spec, attempt, context, s, masked_sum(spec, attempt, vectors))
+        shown["sum"] = sha(struct.pack(f"<{len(values)}q", *values)).hex()
+    else:
+        shown["values"] = values = unpack(key, plain, parameters(spec), slot_bits(spec))
     state.advance(values, spec)
-    expected = {"context": context, "cohort": cohort, "values": values, "state": state.digest()}
-    need(release == expected | {"sum": None}, "the release is not what the shares give")
+    expected = {"context": context, "cohort": cohort, "state": state.digest()}
+    need(release == expected | shown, "the release is not what the shares give")
     wanted = {digest("release", release)}
     kinds = (
         ("contributions", "contribution"),
@@ -524,7 +588,7 @@ def check_attempt(
     need(wanted <= named, "the log does not name all of a round")
 
 
-def verify(raw: bytes) -> list[State]:
+def verify(raw: bytes, vectors: Path | None = None) -> list[State]:
     """The last state of every job. Raises Wrong, or what malformed content raises."""
     bundle = json.loads(raw)
     need(canonical(bundle) + b"\n" == raw, "the file is not canonical")
@@ -536,12 +600,12 @@ def verify(raw: bytes) -> list[State]:
     named = set().union(*map(check_log, logs.values()))
     for anchor in bundle["anchors"]:
         check_anchor(anchor, logs)
-    return [check_job(record, named) for record in bundle["sections"].get("jobs", [])]
+    return [check_job(record, named, vectors) for record in bundle["sections"].get("jobs", [])]
 
 
 if __name__ == "__main__":
     try:
         with open(sys.argv[1], "rb") as file:
-            verify(file.read())
+            verify(file.read(), Path(sys.argv[2]) if sys.argv[2:] else None)
     except (Wrong, ArithmeticError, LookupError, TypeError, ValueError) as problem:
         sys.exit(f"{type(problem).__name__}: {problem}")

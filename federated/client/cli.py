@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 from rich.markup import escape
@@ -18,6 +18,17 @@ from federated.client.commands import HOME, answered, out
 from federated.client.ledger_cli import ledger
 from federated.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from federated.client.http import CoordinatorAPI
+    from federated.provenance.bundle import Bundle
+    from federated.provenance.verify import Check
+    from federated.wire.round import Transcript
+
+VECTORS = click.option(
+    "--vectors",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of masked vectors, for jobs that mask.",
+)
 ROUND_MARKS = {"ok": "[green]ok[/]", "failed": "[bold red]FAILED[/]", "skipped": "[yellow]--[/]"}
 
 
@@ -157,9 +168,13 @@ def curve(home: Path, job_id: str | None) -> None:
 @HOME
 @click.argument("job_id")
 @click.option("-o", "--out", "path", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@VECTORS
 @answered
-def bundle(home: Path, job_id: str, path: Path) -> None:
-    """Download JOB_ID's bundle: all that an outsider needs to verify it."""
+def bundle(home: Path, job_id: str, path: Path, vectors: Path | None) -> None:
+    """Download JOB_ID's bundle: all that an outsider needs to verify it.
+
+    The sums of a masked job need its sites' masked vectors too: --vectors fetches them.
+    """
     from federated.client.files import write_durably
     from federated.client.home import SiteHome
     from federated.client.http import CoordinatorAPI
@@ -168,27 +183,50 @@ def bundle(home: Path, job_id: str, path: Path) -> None:
     api = CoordinatorAPI.for_site(site.about().url, site.credentials, retry_seconds=5.0)
     try:
         content = api.bundle(job_id)
+        with writing(path):
+            write_durably(path, content, mode=0o644)
+        out.print(
+            f"{escape(str(path))}: {len(content)} bytes; next: federated verify {escape(str(path))}"
+        )
+        if vectors is not None:
+            _vectors_fetch(api, path, job_id, vectors)
     finally:
         api.close()
-    with writing(path):
-        write_durably(path, content, mode=0o644)
-    out.print(
-        f"{escape(str(path))}: {len(content)} bytes; next: federated verify {escape(str(path))}"
-    )
+
+
+def _vectors_fetch(api: CoordinatorAPI, bundle: Path, job_id: str, folder: Path) -> None:
+    from federated.client.home import Attempt
+    from federated.client.vectors import VectorFolder
+    from federated.client.verify_replay import attempts_of
+    from federated.provenance.bundle import load_bundle
+
+    def fetch(transcript: Transcript, digest: str) -> Iterator[bytes]:
+        context = transcript.context
+        return api.vector(Attempt(context.job_id, context.round, context.attempt), digest)
+
+    with writing(folder):
+        kept = VectorFolder.create(folder)
+        size, gone = kept.fill(attempts_of(load_bundle(bundle), job_id), fetch)
+    out.print(f"{escape(str(folder))}: {size} bytes of masked vectors fetched")
+    if gone:
+        out.print(f"[yellow]not kept any more: {'; '.join(gone)}[/]")
 
 
 @main.command()
 @click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("-o", "--out", "path", type=click.Path(path_type=Path, dir_okay=False), required=True)
 @click.option("--job", "job_id", help="Which job, if the bundle holds several.")
+@VECTORS
 @answered
-def replay(bundle: Path, path: Path, job_id: str | None) -> None:
+def replay(bundle: Path, path: Path, job_id: str | None, vectors: Path | None) -> None:
     """Recompute BUNDLE's global model from its transcripts and write it as safetensors."""
+    from federated.client.vectors import VectorFolder
     from federated.client.verify_replay import replay_job
     from federated.provenance.bundle import load_bundle
     from federated.training.model import save_model
 
-    done = replay_job(load_bundle(bundle), job_id)
+    beside = None if vectors is None else VectorFolder(vectors)
+    done = replay_job(load_bundle(bundle), job_id, beside)
     with writing(path):
         written = save_model(path, done.spec.model, done.parameters)
     out.print(f"job {done.spec.job_id}: {done.state.step} rounds recomputed, state of each equal")
@@ -202,17 +240,30 @@ def replay(bundle: Path, path: Path, job_id: str | None) -> None:
 @click.option("--log-key", "log_keys", multiple=True, help="A log's verifier key, known before.")
 @click.option("--rpc", help="A chain's JSON-RPC address to look the anchors up at.")
 @click.option("--contract", help="The anchors' contract, known before; with --rpc.")
+@VECTORS
 @answered
 def verify(
-    bundle: Path, as_json: bool, log_keys: tuple[str, ...], rpc: str | None, contract: str | None
+    *,
+    bundle: Path,
+    as_json: bool,
+    log_keys: tuple[str, ...],
+    rpc: str | None,
+    contract: str | None,
+    vectors: Path | None,
 ) -> None:
     """Verify BUNDLE without trusting who exported it; exit 1 where a check fails."""
+    from federated.client.vectors import VectorFolder
     from federated.client.verify_campaigns import campaign_checks
     from federated.client.verify_chain import chain_checks
     from federated.client.verify_rounds import round_checks
     from federated.provenance.verify import verify_bundle
 
-    checks = [round_checks, campaign_checks, *([chain_checks(rpc, contract)] if rpc else [])]
+    beside = None if vectors is None else VectorFolder(vectors)
+
+    def jobs(given: Bundle) -> Iterable[Check]:
+        return round_checks(given, beside)
+
+    checks = [jobs, campaign_checks, *([chain_checks(rpc, contract)] if rpc else [])]
     report = verify_bundle(bundle, checks=checks, log_keys=log_keys)
     if as_json:
         listed = [vars(check) for check in report.checks]

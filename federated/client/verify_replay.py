@@ -7,13 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from federated.client.vectors import VectorFolder
 from federated.errors import InvalidInput
+from federated.protocol.masked import total_of
 from federated.protocol.release import release_check
 from federated.provenance.bundle import Bundle
 from federated.training.server import ServerState, released_parameters
 from federated.wire.base import decode_bytes
 from federated.wire.job import JobSpec
 from federated.wire.record import JobRecord
+from federated.wire.round import Transcript
 
 
 @dataclass(frozen=True)
@@ -29,30 +32,48 @@ class Replayed:
         return released_parameters(self.state, self.spec.strategy)
 
 
-def replay_job(bundle: Bundle, job_id: str | None = None) -> Replayed:
+def replay_job(
+    bundle: Bundle, job_id: str | None = None, vectors: VectorFolder | None = None
+) -> Replayed:
     """Recompute every release of a job, bit for bit: product, shares' proofs, sum, server step.
 
-    ``job_id`` chooses among several jobs. Signatures and charges are the verifier's to check.
+    ``job_id`` chooses among several jobs; a masked job needs its ``vectors``. Signatures and
+    charges are the verifier's to check.
     Raises InvalidInput or ProofInvalid for a record that does not lead to what was released.
     """
     record = _chosen(bundle, job_id)
     spec = record.attempts[0].spec.body
-    if spec.aggregation == "masked":
+    if spec.aggregation == "masked" and vectors is None:
         raise InvalidInput(
-            f"job {spec.job_id} sums masked vectors, which a bundle does not hold: "
-            "only its sites and the portal can recompute it"
+            f"job {spec.job_id} sums masked vectors, which a bundle does not hold: give the folder "
+            "that `federated bundle --vectors` filled"
         )
     state = ServerState.from_bytes(decode_bytes(record.initial_state))
     if state.digest() != spec.initial_state:
         raise InvalidInput("the initial state is not the one that the spec pins")
     for transcript in record.attempts:
         if transcript.release is not None:
+            total = (
+                None
+                if vectors is None
+                else total_of(transcript, spec=spec, epoch=record.key_epoch, source=vectors.source)
+            )
             state = release_check(
-                transcript, spec=spec, epoch=record.key_epoch, state=state, proofs=True
+                transcript,
+                spec=spec,
+                epoch=record.key_epoch,
+                state=state,
+                proofs=True,
+                total=total,
             )
     if state.step == 0:
         raise InvalidInput(f"job {spec.job_id} released no round, there is no model")
     return Replayed(spec, state)
+
+
+def attempts_of(bundle: Bundle, job_id: str | None = None) -> tuple[Transcript, ...]:
+    """The closed attempts of a job in a bundle. Raises InvalidInput where there is none."""
+    return _chosen(bundle, job_id).attempts
 
 
 def _chosen(bundle: Bundle, job_id: str | None) -> JobRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from federated.client.vectors import VectorFolder
 from federated.client.verify_parts import (
     checked,
     digests_in_log,
@@ -14,6 +15,7 @@ from federated.client.verify_parts import (
 )
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.cost import check_spec_privacy, job_epsilons
+from federated.protocol.masked import total_of
 from federated.protocol.release import release_check
 from federated.protocol.share import product_of, share_check
 from federated.protocol.transcript import receipts_check, transcript_check
@@ -26,8 +28,12 @@ from federated.wire.record import JobRecord
 from federated.wire.round import Transcript
 
 
-def round_checks(bundle: Bundle) -> Iterable[Check]:
-    """Check every job record of the bundle; one check a job, attempt and kind."""
+def round_checks(bundle: Bundle, vectors: VectorFolder | None = None) -> Iterable[Check]:
+    """Check every job record of the bundle; one check a job, attempt and kind.
+
+    The sums of masked jobs are recomputed where ``vectors`` holds what their sites sent; where it
+    does not, the check says so and what can be checked without is.
+    """
     records = bundle.sections.get("jobs", [])
     if not isinstance(records, list):
         yield Check("jobs", "failed", "sections.jobs is not a list")
@@ -47,10 +53,10 @@ def round_checks(bundle: Bundle) -> Iterable[Check]:
         except InvalidInput as error:
             yield Check(f"job {position}", "failed", error.message)
             continue
-        yield from _job(record, named)
+        yield from _job(record, named, vectors)
 
 
-def _job(record: JobRecord, named: frozenset[str]) -> Iterator[Check]:
+def _job(record: JobRecord, named: frozenset[str], vectors: VectorFolder | None) -> Iterator[Check]:
     if not record.attempts:
         yield Check("job", "skipped", "no attempt was closed, there is nothing to recompute")
         return
@@ -61,6 +67,7 @@ def _job(record: JobRecord, named: frozenset[str]) -> Iterator[Check]:
         f"{label} key epoch",
         partial(equal, record.key_epoch.digest(), spec.key_epoch, "key epoch digest"),
     )
+    state: ServerState | None
     try:
         state = ServerState.from_bytes(decode_bytes(record.initial_state))
         equal(state.digest(), spec.initial_state, "initial state digest")
@@ -76,26 +83,59 @@ def _job(record: JobRecord, named: frozenset[str]) -> Iterator[Check]:
         if transcript.release is None:
             yield Check(f"{name} release", "skipped", "abandoned after it closed")
             continue
-        if spec.aggregation == "masked":
+        if unsummed := _unsummed(transcript, state, vectors):
             yield checked(f"{name} shares", partial(_shares, transcript, spec, record, claimed))
-            yield Check(f"{name} release", "skipped", "a bundle does not hold masked vectors")
-            yield checked(f"{name} in the log", partial(_logged, transcript, named))
-            claimed = transcript.release.state
-            continue
-        try:
-            state = release_check(
-                transcript, spec=spec, epoch=record.key_epoch, state=state, proofs=True
-            )
-        except DomainError as error:
-            yield Check(f"{name} release", "failed", error.message)
-            return
-        yield Check(
-            f"{name} release",
-            "ok",
-            f"{len(transcript.shares)} share proofs, sum and server step recomputed",
-        )
+            yield Check(f"{name} release", "skipped", f"sum not checked: {unsummed}")
+            state = None
+        else:
+            assert state is not None
+            try:
+                state = _release(transcript, spec, record, state, vectors)
+            except DomainError as error:
+                yield Check(f"{name} release", "failed", error.message)
+                return
+            yield Check(f"{name} release", "ok", _recomputed(transcript, spec))
+        claimed = transcript.release.state
         yield checked(f"{name} in the log", partial(_logged, transcript, named))
     yield from _statements(record, spec, label)
+
+
+def _unsummed(
+    transcript: Transcript, state: ServerState | None, vectors: VectorFolder | None
+) -> str:
+    """Why an attempt's sum cannot be recomputed here; empty where it can."""
+    if all(signed.body.masked is None for signed in transcript.contributions):
+        return ""
+    if vectors is None:
+        return "its masked vectors are not in a bundle; give their folder (--vectors)"
+    if missing := vectors.missing(transcript):
+        return f"the masked vectors of {', '.join(missing)} are not in {vectors.path}"
+    return "" if state is not None else "the state before it was not recomputed either"
+
+
+def _release(
+    transcript: Transcript,
+    spec: JobSpec,
+    record: JobRecord,
+    state: ServerState,
+    vectors: VectorFolder | None,
+) -> ServerState:
+    source = vectors.source if vectors is not None else _none
+    total = total_of(transcript, spec=spec, epoch=record.key_epoch, source=source)
+    return release_check(
+        transcript, spec=spec, epoch=record.key_epoch, state=state, proofs=True, total=total
+    )
+
+
+def _none(digest: str) -> Iterable[bytes]:
+    raise InvalidInput(f"masked vector {digest[:16]} is not here")
+
+
+def _recomputed(transcript: Transcript, spec: JobSpec) -> str:
+    what = "sum"
+    if spec.aggregation == "masked":
+        what = f"sum of {len(transcript.contributions)} masked vectors"
+    return f"{len(transcript.shares)} share proofs, {what} and server step recomputed"
 
 
 def _statements(record: JobRecord, spec: JobSpec, label: str) -> Iterator[Check]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from federated.aggregation.base import Total
 from federated.crypto import envelope, signatures
 from federated.crypto.threshold import KeyShare
 from federated.privacy.config import PrivacyConfig
@@ -15,6 +16,7 @@ from federated.protocol.contribute import contribution_make
 from federated.protocol.cost import job_cost, round_cost
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
+from federated.protocol.masked import total_of
 from federated.protocol.propose import spec_make
 from federated.protocol.share import share_make
 from federated.training.server import ServerState
@@ -50,6 +52,8 @@ class Consortium:
     approvals: tuple[Signed[Approval], ...]
     state: ServerState
     gradients: dict[str, np.ndarray] = field(default_factory=dict)
+    vectors: dict[str, bytes] = field(default_factory=dict)
+    """Masked vectors of all contributions made, by digest."""
 
     def context(self, *, round: int = 1, attempt: int = 1, **changes: object) -> RoundContext:
         body = {
@@ -65,12 +69,26 @@ class Consortium:
         return RoundContext.parse(body)
 
     def contribute(self, name: str, context: RoundContext) -> Signed[Contribution]:
-        return contribution_make(
+        body = bytearray()
+        signed = contribution_make(
             spec=self.spec,
             epoch=self.epoch,
             context=context,
             identity=self.identities[name],
             gradient=self.gradients[name],
+            sink=body.extend,
+        )
+        if signed.body.masked is not None:
+            self.vectors[signed.body.masked] = bytes(body)
+        return signed
+
+    def total(self, transcript: Transcript) -> Total | None:
+        """The sum of a transcript's masked vectors; None where it has none."""
+        return total_of(
+            transcript,
+            spec=self.spec,
+            epoch=self.epoch,
+            source=lambda digest: [self.vectors[digest]],
         )
 
     def transcript(

@@ -18,7 +18,7 @@ from federated.provenance.events import Event
 from federated.wire.base import encode_bytes
 from federated.wire.record import JobRecord
 from federated.wire.round import Verdict
-from tests.federated.protocol.conftest import CAST, make_consortium, with_
+from tests.federated.protocol.conftest import CAST, Consortium, make_consortium, with_
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"\x09" * 32)
 ORIGIN = "consortium"
@@ -27,7 +27,17 @@ ORIGIN = "consortium"
 @cache
 def small_record() -> JobRecord:
     """Two released rounds, with verdicts."""
-    consortium = make_consortium(rounds=2)
+    return _record(make_consortium(rounds=2))
+
+
+@cache
+def masked_record() -> tuple[JobRecord, dict[str, bytes]]:
+    """The same of a masked job, and its vectors by their digests."""
+    consortium = make_consortium(rounds=2, aggregation="masked")
+    return _record(consortium), consortium.vectors
+
+
+def _record(consortium: Consortium) -> JobRecord:
     initial = consortium.state
     attempts, verdicts = [], []
     for number in (1, 2):
@@ -39,7 +49,11 @@ def small_record() -> JobRecord:
             transcript, shares=tuple(consortium.share(name, transcript) for name in CAST[:3])
         )
         release, consortium.state = release_make(
-            transcript, spec=consortium.spec, epoch=consortium.epoch, state=consortium.state
+            transcript,
+            spec=consortium.spec,
+            epoch=consortium.epoch,
+            state=consortium.state,
+            total=consortium.total(transcript),
         )
         attempts.append(with_(transcript, release=release))
         verdicts += [
@@ -65,7 +79,15 @@ def small_record() -> JobRecord:
 @cache
 def small_bundle_bytes() -> bytes:
     """The bundle as a file: the record, a log that names all of it, and an anchor."""
-    record = small_record()
+    return _bundle(small_record())
+
+
+@cache
+def masked_bundle_bytes() -> bytes:
+    return _bundle(masked_record()[0])
+
+
+def _bundle(record: JobRecord) -> bytes:
     log = _log(_named(record), ("job", record.attempts[0].spec.body.job_id))
     note = log.checkpoints[0]
     anchor = Anchor(

@@ -6,16 +6,24 @@ import ast
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from federated.client.vectors import VectorFolder
 from federated.client.verify_rounds import round_checks
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import verify_bundle
 from federated.wire.base import canonical
 from tests import second_verifier
-from tests.federated.provenance.small_bundle import small_bundle, small_bundle_bytes, small_record
+from tests.federated.provenance.small_bundle import (
+    masked_bundle_bytes,
+    masked_record,
+    small_bundle,
+    small_bundle_bytes,
+    small_record,
+)
 
 ACCEPTED_OF_MALFORMED = (
     second_verifier.Wrong,
@@ -54,6 +62,45 @@ def test_both_accept_an_honest_bundle_and_recompute_one_state(tmp_path: Path) ->
     assert state.digest() == small_record().attempts[-1].release.state
     command = [sys.executable, second_verifier.__file__, str(path)]
     assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.fixture
+def vectors(tmp_path: Path) -> Path:
+    for digest, body in masked_record()[1].items():
+        (tmp_path / f"{digest}.vector").write_bytes(body)
+    return tmp_path
+
+
+def test_both_recompute_a_masked_job_from_its_vectors(vectors: Path) -> None:
+    raw = masked_bundle_bytes()
+    report = verify_bundle(
+        json.loads(raw), checks=[partial(round_checks, vectors=VectorFolder(vectors))]
+    )
+    assert report.ok
+    rounds = [check for check in report.checks if " round " in check.name]
+    assert {check.status for check in rounds} == {"ok"}
+    (state,) = second_verifier.verify(raw, vectors)
+    assert state.digest() == masked_record()[0].attempts[-1].release.state
+    with pytest.raises(second_verifier.Wrong, match="needs the folder"):
+        second_verifier.verify(raw)
+
+
+@pytest.mark.parametrize("change", ["bytes", "sum", "order"])
+def test_both_refuse_a_masked_job_that_was_edited(vectors: Path, change: str) -> None:
+    raw = json.loads(masked_bundle_bytes())
+    attempts = raw["sections"]["jobs"][0]["attempts"]
+    if change == "bytes":
+        file = vectors / f"{attempts[0]['contributions'][1]['body']['masked']}.vector"
+        file.write_bytes(file.read_bytes()[::-1])
+    elif change == "sum":
+        attempts[1]["release"]["sum"] = "0" * 64
+    else:
+        attempts.reverse()
+    del raw["digest"]
+    checks = [partial(round_checks, vectors=VectorFolder(vectors))]
+    assert not verify_bundle(raw, checks=checks).ok
+    with pytest.raises(ACCEPTED_OF_MALFORMED):
+        second_verifier.verify(resealed(raw), vectors)
 
 
 EDITS = {

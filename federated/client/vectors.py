@@ -1,0 +1,81 @@
+"""A folder of masked vectors beside a bundle: what its masked jobs' sums are recomputed from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from federated.client.files import folder_make, keep_aside, read_pieces, writing_aside
+from federated.errors import InvalidInput, NotFound
+from federated.wire.round import Transcript
+
+Fetch = Callable[[Transcript, str], Iterable[bytes]]
+"""Streams the masked vector of that digest of that attempt. Raises NotFound where it is gone."""
+
+
+class VectorFolder:
+    """Files named ``<SHA-256>.vector``. Raises NotFound for a folder that is not there."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise NotFound(f"{self.path}: no such folder")
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str]) -> VectorFolder:
+        return cls(folder_make(Path(path)))
+
+    def file(self, digest: str) -> Path:
+        return self.path / f"{digest}.vector"
+
+    def source(self, digest: str) -> Iterator[bytes]:
+        """A vector's bytes in pieces; total_of checks them against their digest."""
+        path = self.file(digest)
+        if not path.exists():
+            raise InvalidInput(f"masked vector {digest[:16]} is not in {self.path}")
+        return read_pieces(path)
+
+    def missing(self, transcript: Transcript) -> list[str]:
+        """The members of a masked attempt's cohort whose vectors are not here."""
+        return [
+            signed.body.organization
+            for signed in transcript.contributions
+            if signed.body.masked is not None and not self.file(signed.body.masked).exists()
+        ]
+
+    def fill(self, attempts: Iterable[Transcript], fetch: Fetch) -> tuple[int, list[str]]:
+        """Fetch what is missing of the released attempts.
+
+        Returns how many bytes came, and what is gone at the coordinator, in words. Raises
+        InvalidInput for bytes of another digest, which are not kept.
+        """
+        size, gone = 0, []
+        for transcript in attempts:
+            for signed in transcript.contributions if transcript.release else ():
+                digest = signed.body.masked
+                if digest is None or self.file(digest).exists():
+                    continue
+                try:
+                    size += self._keep(digest, fetch(transcript, digest))
+                except NotFound:
+                    context = transcript.context
+                    gone.append(
+                        f"{signed.body.organization} in round {context.round}.{context.attempt}"
+                    )
+        return size, gone
+
+    def _keep(self, digest: str, pieces: Iterable[bytes]) -> int:
+        seen, size = hashlib.sha256(), 0
+        with writing_aside(self.path) as (aside, file):
+            for piece in pieces:
+                seen.update(piece)
+                size += len(piece)
+                file.write(piece)
+            if seen.hexdigest() != digest:
+                raise InvalidInput(
+                    f"masked vector {digest[:16]} came with digest {seen.hexdigest()[:16]}"
+                )
+            keep_aside(aside, file, self.file(digest))
+        return size
