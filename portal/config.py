@@ -116,6 +116,11 @@ class Jobs(Section):
     round_seconds: int = Field(120, ge=1, le=7 * 86400)
 
 
+class Benchmarks(Section):
+    # Operators create campaigns; with this, organizations do too.
+    organizations_create: bool = False
+
+
 class Database(Section):
     # A managed PostgreSQL; absent, an embedded one is started. Migrations use owner_url.
     url: PostgresUrl | None = None
@@ -144,6 +149,7 @@ class Config(BaseSettings):
     privacy: Privacy = Privacy()
     blockchain: Blockchain = Blockchain()
     jobs: Jobs = Jobs()
+    benchmarks: Benchmarks = Benchmarks()
     database: Database = Database()
     broker: Broker = Broker()
     storage: Storage = Storage()

@@ -36,6 +36,7 @@ _OURS = [
     "apps.budgets",
     "apps.aggregation",
     "apps.federation",
+    "apps.benchmarks",
     "apps.audit",
     "apps.console",
 ]

@@ -16,6 +16,7 @@ urlpatterns = [
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("api/", include("portal.urls_api")),
+    path("api/", include("apps.benchmarks.urls_operator")),
     path("", include("apps.console.urls")),
 ]
 

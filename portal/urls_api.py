@@ -18,5 +18,6 @@ urlpatterns = [
     path("", include("apps.budgets.urls")),
     path("", include("apps.aggregation.urls")),
     path("", include("apps.federation.urls")),
+    path("", include("apps.benchmarks.urls")),
     path("", include("apps.audit.urls")),
 ]

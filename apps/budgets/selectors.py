@@ -14,7 +14,7 @@ from django_tenants.utils import schema_context
 from apps.budgets import outlook
 from apps.budgets.models import Account, AllotmentChange, AllotmentRequest, Charge, LedgerReport
 from apps.common.selectors import get_for
-from federated.client.ledger_report import period_start, stamp
+from federated.client.ledger_report import period_renewal, period_start, stamp
 from federated.errors import BudgetExceeded
 from federated.privacy import accountant
 from federated.wire import site as wire
@@ -119,7 +119,8 @@ def budget_check(
     if over > 0:
         raise BudgetExceeded(
             f"{cost.dataset}: epsilon would reach {after:.3f} of the {account.allotted_epsilon:g} "
-            f"that {organization} grants ({before:.3f} reserved or spent): {over:.3f} too much.",
+            f"that {organization} grants ({before:.3f} reserved or spent): {over:.3f} too much"
+            f"{period_renewal(account.period, timezone.now())}.",
             over=round(over, 6),
         )
     if made >= account.max_queries:

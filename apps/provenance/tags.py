@@ -61,6 +61,28 @@ class Tag(StrEnum):
     VERDICT_ACCEPTED = "federation:verdict:accepted"
     MODEL_STORED = "federation:model:stored"
 
+    CAMPAIGN_CREATED = "benchmarks:campaign:created"
+    CAMPAIGN_CHANGED = "benchmarks:campaign:changed"
+    CAMPAIGN_ENDORSED = "benchmarks:campaign:endorsed"
+    CAMPAIGN_APPROVED = "benchmarks:campaign:approved"
+    CAMPAIGN_DECLINED = "benchmarks:campaign:declined"
+    CAMPAIGN_ENDED = "benchmarks:campaign:ended"
+    CAMPAIGN_CANCELLED = "benchmarks:campaign:cancelled"
+
+    RUN_OPENED = "benchmarks:run:opened"
+    SUBMISSION_ACCEPTED = "benchmarks:submission:accepted"
+    SUBMISSION_REPLACED = "benchmarks:submission:replaced"
+    RUN_CLOSED = "benchmarks:run:closed"
+    RUN_RECEIPT_ACCEPTED = "benchmarks:receipt:accepted"
+    RUN_CHARGED = "benchmarks:run:charged"
+    NOISE_ACCEPTED = "benchmarks:noise:accepted"
+    RUN_NOISED = "benchmarks:run:noised"
+    RUN_SHARE_ACCEPTED = "benchmarks:share:accepted"
+    RUN_REFUSED = "benchmarks:run:refused"
+    RUN_RELEASED = "benchmarks:run:released"
+    RUN_ABANDONED = "benchmarks:run:abandoned"
+    RUN_VERDICT_ACCEPTED = "benchmarks:verdict:accepted"
+
     SCHEDULES_SEEDED = "schedules:schedules:seeded"
     SCHEDULE_CHANGED = "schedules:schedule:changed"
 

@@ -26,6 +26,7 @@ TICKS = (
     Tick("checkpoint", "provenance.checkpoint", 2, "provenance", "signs the logs' heads"),
     Tick("anchor", "provenance.anchor", 3, "provenance", "anchors checkpoints in the chain"),
     Tick("federation", "federation.tick", 1, "rounds", "advances jobs and rounds"),
+    Tick("benchmarks", "benchmarks.tick", 2, "benchmarks", "opens and closes campaigns' runs"),
     Tick(
         "left of vectors",
         "federation.vectors_sweep",

@@ -13,6 +13,15 @@ from federated.client.http import CoordinatorAPI, Interrupted
 from federated.client.site import Say, Site, Waiting, short
 from federated.client.work_allot import request_decide
 from federated.client.work_approve import job_decide
+from federated.client.work_campaign import campaign_decide, submission_send
+from federated.client.work_campaign_decrypt import (
+    campaign_entries,
+    campaigns_settle,
+    noise_send,
+    run_charge,
+    run_share,
+    run_verify,
+)
 from federated.client.work_decrypt import charge_send, share_send
 from federated.client.work_key import key_take
 from federated.client.work_train import contribution_send
@@ -186,7 +195,11 @@ class SiteAgent:
         if now < self._ended_at:
             return
         self._ended_at = now + ENDED_SECONDS
+        campaigns_settle(self.site)
+        of_campaigns = campaign_entries(self.site)
         for job_id in self.home.ledger.open_jobs():
+            if job_id in of_campaigns:
+                continue
             try:
                 ended = self.api.job(job_id)["state"] in ENDED
             except NotFound:
@@ -207,8 +220,11 @@ def _do(site: Site, task: Task) -> None:
             raise InvalidInput("task allot: names no request")
         request_decide(site, task.request)
         return
+    if task.campaign_id is not None:
+        _do_campaign(site, task, task.campaign_id)
+        return
     if task.job_id is None:
-        raise InvalidInput(f"task {task.kind.value}: names no job")
+        raise InvalidInput(f"task {task.kind.value}: names no job and no campaign")
     if task.kind is Work.APPROVE:
         job_decide(site, task.job_id)
         return
@@ -219,11 +235,30 @@ def _do(site: Site, task: Task) -> None:
         Work.CHARGE: charge_send,
         Work.DECRYPT: share_send,
         Work.VERIFY: verdict_send,
-    }[task.kind]
+    }.get(task.kind)
+    if work is None:
+        raise InvalidInput(f"task {task.kind.value}: is of campaigns, and names none")
     work(site, Attempt(task.job_id, task.round, task.attempt))
+
+
+def _do_campaign(site: Site, task: Task, campaign_id: str) -> None:
+    if task.kind is Work.APPROVE:
+        campaign_decide(site, campaign_id)
+        return
+    work = {
+        Work.SUBMIT: submission_send,
+        Work.CHARGE: run_charge,
+        Work.NOISE: noise_send,
+        Work.DECRYPT: run_share,
+        Work.VERIFY: run_verify,
+    }.get(task.kind)
+    if work is None or task.run is None or task.run < 1:
+        raise InvalidInput(f"task {task.kind.value}: names no run that it could be of")
+    work(site, campaign_id, task.run)
 
 
 def _named(task: Task) -> str:
     attempt = f" {task.round}/{task.attempt}" if task.round is not None else ""
-    subject = (task.job_id or task.epoch or task.request or "")[:8]
+    attempt += f" run {task.run}" if task.run is not None else ""
+    subject = (task.job_id or task.campaign_id or task.epoch or task.request or "")[:8]
     return f"{task.kind.value} {subject}{attempt}"

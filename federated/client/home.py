@@ -10,6 +10,7 @@
     agent.lock          held by the one running agent
     epochs/<digest>/    key epoch, and the opened key share (share.json, 0600)
     jobs/<job id>/      approved spec, binding to local data, signed bytes by attempt, curve, models
+    campaigns/<id>/     see campaign_home.py
 
 Nothing under it is sent as it is, except bytes that were signed to be sent.
 """
@@ -24,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from federated.aggregation.base import Sink
@@ -44,6 +45,9 @@ from federated.errors import Conflict, InvalidInput, NotFound
 from federated.wire.base import Message, Signed, canonical, decode_bytes, encode_bytes
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch
+
+if TYPE_CHECKING:
+    from federated.client.campaign_home import CampaignFolder
 
 M = TypeVar("M", bound=Message)
 
@@ -158,6 +162,18 @@ class SiteHome:
         if folder.is_dir():
             yield from sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
 
+    # Campaigns.
+
+    def campaign(self, campaign_id: str) -> CampaignFolder:
+        from federated.client.campaign_home import CampaignFolder
+
+        return CampaignFolder(self.path / "campaigns" / _checked(campaign_id))
+
+    def campaigns(self) -> Iterator[str]:
+        folder = self.path / "campaigns"
+        if folder.is_dir():
+            yield from sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Held while an agent runs. Raises AgentRuns when another process (or thread) holds it."""
@@ -191,13 +207,13 @@ class SiteHome:
 
 
 def _checked(job_id: str) -> str:
-    """A job's id as a folder name: only a canonical UUID is one."""
+    """A job's or campaign's id as a folder name: only a canonical UUID is one."""
     try:
         if str(UUID(job_id)) == job_id:
             return job_id
     except ValueError:
         pass
-    raise InvalidInput(f"job id {job_id[:40]!r}: must be a UUID")
+    raise InvalidInput(f"id {job_id[:40]!r}: must be a UUID")
 
 
 @dataclass(frozen=True)
@@ -216,11 +232,32 @@ class Attempt:
         return f"round {self.round}/{self.number}"
 
 
-class JobFolder:
-    """What a site keeps of one job."""
+class SignedFolder:
+    """Messages by name: signed bytes, kept before they are sent and resent as they are."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def signed(self, kind: type[M], name: str) -> Signed[M] | None:
+        content = read_optional(self.path / f"{name}.json")
+        return None if content is None else Signed[kind].parse(content)  # type: ignore[valid-type]
+
+    def signed_keep(self, name: str, signed: Signed[M]) -> Signed[M]:
+        """Keep the first envelope of this name, and return the one that is kept."""
+        content = write_once(self.path / f"{name}.json", signed.canonical())
+        return type(signed).parse(content)
+
+    def message(self, kind: type[M], name: str) -> M | None:
+        content = read_optional(self.path / f"{name}.json")
+        return None if content is None else kind.parse(content)
+
+    def message_keep(self, name: str, message: M) -> M:
+        content = write_once(self.path / f"{name}.json", message.canonical())
+        return type(message).parse(content)
+
+
+class JobFolder(SignedFolder):
+    """What a site keeps of one job."""
 
     @property
     def job_id(self) -> str:
@@ -246,17 +283,6 @@ class JobFolder:
 
     def bind(self, path: Path) -> None:
         write_durably(self.path / "binding.json", json.dumps({"path": str(path)}).encode())
-
-    # Signed bytes, kept before they are sent and resent as they are.
-
-    def signed(self, kind: type[M], name: str) -> Signed[M] | None:
-        content = read_optional(self.path / f"{name}.json")
-        return None if content is None else Signed[kind].parse(content)  # type: ignore[valid-type]
-
-    def signed_keep(self, name: str, signed: Signed[M]) -> Signed[M]:
-        """Keep the first envelope of this name, and return the one that is kept."""
-        content = write_once(self.path / f"{name}.json", signed.canonical())
-        return type(signed).parse(content)
 
     # Masked vectors, beside the contributions that sign their digests.
 
@@ -290,14 +316,6 @@ class JobFolder:
             round = path.parent.name.partition("-")[0]
             if round.isdigit() and int(round) < before - 1:
                 path.unlink(missing_ok=True)
-
-    def message(self, kind: type[M], name: str) -> M | None:
-        content = read_optional(self.path / f"{name}.json")
-        return None if content is None else kind.parse(content)
-
-    def message_keep(self, name: str, message: M) -> M:
-        content = write_once(self.path / f"{name}.json", message.canonical())
-        return type(message).parse(content)
 
     # Models that this site recomputed itself: round 0 is the approved initial state.
 

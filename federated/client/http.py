@@ -32,6 +32,13 @@ from federated.errors import (
     Unavailable,
 )
 from federated.wire.base import Message, Signed, canonical, encode_bytes
+from federated.wire.campaign import (
+    CampaignApproval,
+    CampaignDecline,
+    CampaignRelease,
+    CampaignTranscript,
+    Submission,
+)
 from federated.wire.job import Approval, Cancel, DataDictionary, Decline, JobSpec
 from federated.wire.key import KeyConfirmation, KeyEpoch, Roster, SealedShare
 from federated.wire.round import RoundContext, Transcript
@@ -282,6 +289,61 @@ class CoordinatorAPI:
                 raise failure
             pause = self._wait(url, pause)
 
+    # Campaigns.
+
+    def campaigns(self) -> list[dict[str, Any]]:
+        """The campaigns that this organization may take part in, newest first."""
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            more = f"&cursor={quote(cursor, safe='')}" if cursor else ""
+            answer = self._json("GET", f"/api/campaigns?limit=200{more}")
+            found += answer["campaigns"]
+            cursor = str(answer.get("next_cursor") or "")
+            if not cursor:
+                return found
+
+    def campaign(self, campaign_id: str) -> dict[str, Any]:
+        """The campaign as the coordinator shows it; ``spec`` is CampaignSpec in plain values."""
+        return self._json("GET", _campaign(campaign_id))
+
+    def campaign_create(self, draft: dict[str, Any]) -> str:
+        """Raises Forbidden where only operators create campaigns."""
+        return str(self._json("POST", "/api/campaigns", canonical(draft))["campaign_id"])
+
+    def campaign_approve(self, signed: Signed[CampaignApproval]) -> None:
+        self._send(f"{_campaign(signed.body.campaign_id)}/approval", signed)
+
+    def campaign_decline(self, signed: Signed[CampaignDecline]) -> None:
+        self._send(f"{_campaign(signed.body.campaign_id)}/decline", signed)
+
+    def run(self, campaign_id: str, number: int) -> dict[str, Any]:
+        """A run: state, ``context``, ``spec``, ``cohort``."""
+        return self._json("GET", _run(campaign_id, number))
+
+    def run_transcript(self, campaign_id: str, number: int) -> CampaignTranscript:
+        return CampaignTranscript.parse(
+            self._get(_run(campaign_id, number) + "/transcript").content
+        )
+
+    def run_release(self, campaign_id: str, number: int) -> CampaignRelease:
+        return CampaignRelease.parse(self._get(_run(campaign_id, number) + "/release").content)
+
+    def run_send(self, campaign_id: str, number: int, name: str, signed: Signed[M]) -> None:
+        """``name`` is submission, receipt, noise, share, refusal or verdict."""
+        self._send(f"{_run(campaign_id, number)}/{name}", signed)
+
+    def submission_replace(
+        self, campaign_id: str, number: int, signed: Signed[Submission], *, replaces: str
+    ) -> None:
+        """``replaces`` is the digest of the submission that stands now."""
+        path = f"{_run(campaign_id, number)}/submission?replaces={replaces}"
+        self._request("PUT", path, signed.canonical())
+
+    def campaign_bundle(self, campaign_id: str) -> bytes:
+        """A campaign's bundle (docs/bundle.md), as a file."""
+        return self._get(_campaign(campaign_id) + "/bundle").content
+
     def ledger_send(self, signed: Signed[LedgerReport]) -> None:
         self._send("/api/ledger", signed)
 
@@ -373,3 +435,11 @@ def _received(response: httpx.Response) -> int:
 
 def _path(at: Attempt) -> str:
     return f"/api/jobs/{at.job_id}/rounds/{at.round}/{at.number}"
+
+
+def _campaign(campaign_id: str) -> str:
+    return f"/api/campaigns/{quote(campaign_id, safe='')}"
+
+
+def _run(campaign_id: str, number: int) -> str:
+    return f"{_campaign(campaign_id)}/runs/{number}"

@@ -18,7 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from federated.client import allotments
-from federated.client.ledger_report import period_start, report_of, rho_of, stamp
+from federated.client.ledger_report import (
+    period_renewal,
+    period_start,
+    report_of,
+    rho_of,
+    stamp,
+)
 from federated.client.policy import Allotment
 from federated.errors import BudgetExceeded, Conflict, Unavailable
 from federated.privacy.accountant import rho_to_epsilon
@@ -159,8 +165,9 @@ class Ledger:
         cost: Cost,
         rounds: int,
         allotment: Allotment,
+        first: int = 1,
     ) -> None:
-        """Set aside a job's whole cost: ``rounds`` times the ``cost`` of one attempt.
+        """Set aside a job's whole cost: the ``cost`` of one attempt for ``first`` to ``rounds``.
 
         ``allotment`` is what the policy file grants; a later change by people stands over it.
 
@@ -180,7 +187,7 @@ class Ledger:
             now = self._now()
             account = _account(db, cost.dataset, cost.unit)
             self._check_queries(db, account, proposer, now)
-            self._check_fits(db, account, rounds * cost.rho, now)
+            self._check_fits(db, account, (rounds - first + 1) * cost.rho, now)
             db.execute(
                 "INSERT INTO job (job_id, spec, proposer, dataset, unit, rho, at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -191,7 +198,7 @@ class Ledger:
                 " VALUES (?, ?, ?, 1, ?, 'reserved', ?)",
                 [
                     (str(uuid.uuid4()), job_id, number, cost.rho, stamp(now))
-                    for number in range(1, rounds + 1)
+                    for number in range(first, rounds + 1)
                 ],
             )
             _tick(db)
@@ -307,6 +314,18 @@ class Ledger:
                 _tick(db)
             return returned
 
+    def return_round(self, job_id: str, round: int) -> bool:
+        """Give back one round's reservation, where it was never charged. True if this call did."""
+        with self._transaction() as db:
+            returned = db.execute(
+                "UPDATE charge SET state = 'returned', at = ?"
+                " WHERE job_id = ? AND round = ? AND state = 'reserved'",
+                (stamp(self._now()), job_id, round),
+            ).rowcount
+            if returned:
+                _tick(db)
+            return bool(returned)
+
     def open_jobs(self) -> list[str]:
         """Jobs that were reserved and have not ended here."""
         with self._transaction() as db:
@@ -369,7 +388,8 @@ class Ledger:
             raise BudgetExceeded(
                 f"{name}: needs epsilon {after:.3f} in all at delta {account['delta']:g}, "
                 f"{after - allotted:.3f} above the allotment of {allotted:g} a "
-                f"{account['period']} ({before:.3f} is spent or reserved)",
+                f"{account['period']} ({before:.3f} is spent or reserved, "
+                f"{max(allotted - before, 0):.3f} left{period_renewal(account['period'], now)})",
                 needed=after,
                 allotted=allotted,
                 excess=after - allotted,

@@ -35,6 +35,22 @@ def period_start(period: str, now: datetime) -> str:
             return ""
 
 
+def period_end(period: str, now: datetime) -> datetime | None:
+    """When the calendar period (UTC) that ``now`` lies in ends; None for a lifetime."""
+    text = period_start(period, now)
+    if not text:
+        return None
+    start = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    after = start.month - 1 + {"month": 1, "quarter": 3, "year": 12}[period]
+    return start.replace(year=start.year + after // 12, month=after % 12 + 1)
+
+
+def period_renewal(period: str, now: datetime) -> str:
+    """For messages: when an allotment begins anew."""
+    end = period_end(period, now)
+    return "; it never renews" if end is None else f"; it renews on {end:%Y-%m-%d}"
+
+
 def rho_of(db: sqlite3.Connection, dataset: str, unit: str, state: str, since: str) -> float:
     """The sum of an account's charges in one state, made since a stamp."""
     rows = db.execute(

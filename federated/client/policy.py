@@ -14,6 +14,7 @@ Example::
     key_epochs: any            # or the fingerprints that were read out at the key ceremony
     portal_allotments: lower   # a lower allotment asked in the portal holds at once; or confirm
     allotment: {epsilon: 8.0, delta: 1.0e-4, period: year, max_queries_per_tenant: 100}
+    campaigns: {approve: auto, max_epsilon: 2.0, max_runs: 366, metrics: any}
     datasets:
       heart:
         path: data/heart.parquet
@@ -32,6 +33,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from federated.errors import Forbidden, InvalidInput
 from federated.wire.base import Digest, Name, Slug
+from federated.wire.campaign import CampaignSpec, MetricKey
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch
 
@@ -74,6 +76,18 @@ class Dataset(Section):
     allotment: Allotment | None = None
 
 
+class CampaignRules(Section):
+    """What benchmark campaigns may ask; ``approve`` is the policy's own where it is not given.
+
+    ``max_epsilon`` is of one run, against everybody who may read the release.
+    """
+
+    approve: Literal["auto", "portal", "never"] | None = None
+    max_epsilon: Annotated[Number, Field(gt=0)] = 2.0
+    max_runs: Annotated[int, Field(ge=1)] = 366
+    metrics: Literal["any"] | tuple[MetricKey, ...] = "any"
+
+
 class Policy(Section):
     """See the module's example; what a file leaves out has these defaults."""
 
@@ -89,6 +103,7 @@ class Policy(Section):
     key_epochs: Literal["any"] | tuple[Digest, ...] = "any"
     portal_allotments: Literal["lower", "confirm"] = "lower"
     allotment: Allotment = Allotment()
+    campaigns: CampaignRules = CampaignRules()
     datasets: dict[Name, Dataset] = {}
 
     @classmethod
@@ -166,6 +181,51 @@ class Policy(Section):
         for line, given, needed in floors:
             if given < needed:
                 raise PolicyRefusal(f"policy {line}: the job has {given}, at least {needed}")
+
+
+def check_campaign(policy: Policy, spec: CampaignSpec, *, organization: str) -> None:
+    """Raises PolicyRefusal with the first line of the policy that does not allow the campaign."""
+    rules = policy.campaigns
+    if approval_of(policy) == "never":
+        raise PolicyRefusal("policy campaigns.approve: never; this site takes part in none now")
+    if policy.proposers != "any" and spec.creator not in {
+        *policy.proposers,
+        organization,
+        "operator",
+    }:
+        raise PolicyRefusal(
+            f"policy proposers: {spec.creator} is not among {', '.join(policy.proposers)}"
+        )
+    if spec.noise.epsilon > rules.max_epsilon:
+        raise PolicyRefusal(
+            f"policy campaigns.max_epsilon: a run asks {spec.noise.epsilon:g}, allowed "
+            f"{rules.max_epsilon:g}"
+        )
+    if spec.noise.delta is not None and spec.noise.delta > policy.max_delta:
+        raise PolicyRefusal(
+            f"policy max_delta: a run asks {spec.noise.delta:g}, allowed {policy.max_delta:g}"
+        )
+    if spec.runs > rules.max_runs:
+        raise PolicyRefusal(
+            f"policy campaigns.max_runs: the campaign asks {spec.runs}, allowed {rules.max_runs}"
+        )
+    if spec.minimum_cohort < policy.minimum_cohort:
+        raise PolicyRefusal(
+            f"policy minimum_cohort: the campaign has {spec.minimum_cohort}, at least "
+            f"{policy.minimum_cohort}"
+        )
+    if rules.metrics != "any":
+        others = [metric.key for metric in spec.metrics if metric.key not in rules.metrics]
+        if others:
+            raise PolicyRefusal(
+                f"policy campaigns.metrics: {', '.join(others)} is not among "
+                f"{', '.join(rules.metrics)}"
+            )
+
+
+def approval_of(policy: Policy) -> Literal["auto", "portal", "never"]:
+    """Who approves campaigns."""
+    return policy.campaigns.approve or policy.approve
 
 
 def _placed(dataset: Dataset, file: Path) -> Dataset:

@@ -41,10 +41,15 @@ class Work(StrEnum):
     DECRYPT = "decrypt"
     VERIFY = "verify"
     ALLOT = "allot"
+    SUBMIT = "submit"
+    NOISE = "noise"
 
 
 class Task(Message):
-    """One thing to do, named by the objects it concerns; the site fetches them itself."""
+    """One thing to do, named by the objects it concerns; the site fetches them itself.
+
+    Of a key, of a job (and its round's attempt), or of a campaign (and its run).
+    """
 
     kind: Work
     job_id: Identifier | None = None
@@ -52,6 +57,8 @@ class Task(Message):
     attempt: int | None = None
     epoch: Digest | None = None
     request: Identifier | None = None
+    campaign_id: Identifier | None = None
+    run: int | None = None
 
 
 class Inbox(Message):
@@ -67,7 +74,7 @@ class Account(Message):
     """A ledger account as the site reports it to its own organization's mirror."""
 
     dataset: Name
-    unit: Literal["record"]
+    unit: Literal["record", "organization"]
     allotted_epsilon: Annotated[float, Field(strict=False, ge=0)]
     allotted_delta: Annotated[float, Field(strict=False, ge=0)]
     period: str
@@ -85,7 +92,7 @@ class Charge(Message):
     round: int
     attempt: int
     dataset: Name
-    unit: Literal["record"]
+    unit: Literal["record", "organization"]
     rho: Annotated[float, Field(strict=False, ge=0)]
     state: Literal["reserved", "committed", "returned"]
     cohort: Digest | None = None

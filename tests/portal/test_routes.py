@@ -14,6 +14,10 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from apps.benchmarks.services.campaigns import OPERATOR, campaign_create
+from apps.benchmarks.services.runs import run_open
+from apps.common.actor import Actor
+from tests.benchmarks.world import draft
 from tests.budgets.test_allotments import ask
 from tests.conftest import SiteClient, member_client, site_client
 from tests.federation.conftest import world
@@ -74,6 +78,20 @@ API = {
     "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>/refusal": FOREIGN_SENT,
     "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>/verdict": FOREIGN_SENT,
     "api/log": OWN_BOTH,
+    "api/campaigns": Expect(200, 422, 200, 422),
+    "api/campaigns/<uuid:campaign_id>": Expect(404, 405, 404, 405),
+    "api/campaigns/<uuid:campaign_id>/approval": FOREIGN_SENT,
+    "api/campaigns/<uuid:campaign_id>/decline": FOREIGN_SENT,
+    "api/campaigns/<uuid:campaign_id>/export": FOREIGN,
+    "api/campaigns/<uuid:campaign_id>/runs/<int:number>": FOREIGN,
+    "api/campaigns/<uuid:campaign_id>/runs/<int:number>/transcript": FOREIGN,
+    "api/campaigns/<uuid:campaign_id>/runs/<int:number>/release": FOREIGN,
+    "api/campaigns/<uuid:campaign_id>/runs/<int:number>/submission": FOREIGN_SENT,
+    "api/campaigns/<uuid:campaign_id>/runs/<int:number>/receipt": FOREIGN_SENT,
+    "api/campaigns/<uuid:campaign_id>/runs/<int:number>/noise": FOREIGN_SENT,
+    "api/campaigns/<uuid:campaign_id>/runs/<int:number>/share": FOREIGN_SENT,
+    "api/campaigns/<uuid:campaign_id>/runs/<int:number>/refusal": FOREIGN_SENT,
+    "api/campaigns/<uuid:campaign_id>/runs/<int:number>/verdict": FOREIGN_SENT,
 }
 WITHOUT_CREDENTIAL = {"api/schema", "api/ca", "api/join"}
 
@@ -93,6 +111,8 @@ PAGES = {
 ROOT_PAGES = {
     "": Expect(302, 405, 302, 405),
     "operator/": Expect(404, 405, 302, 405),
+    "api/operator/campaigns": Expect(404, 404, 401, 401),
+    "api/operator/campaigns/<uuid:campaign_id>": Expect(404, 404, 401, 401),
     "accounts/login/": Expect(302, 302, 200, 200),
     "accounts/logout/": Expect(200, 302, 302, 302),
     "accounts/inactive/": Expect(200, 405, 200, 405),
@@ -139,8 +159,12 @@ def fill(world: World) -> Any:
     """``fill(route)``: the address with the ids of a finished job that is not harbor's."""
     job = world.start(rounds=1)
     play(world, job)
+    campaign = campaign_create(draft=draft(), creator=OPERATOR, actor=Actor.system("tests"))
+    run_open(campaign, number=1)
     values = {
         "<uuid:job_id>": str(job.pk),
+        "<uuid:campaign_id>": str(campaign.pk),
+        "runs/<int:number>": "runs/1",
         "<uuid:request_id>": str(ask().pk),
         "<int:number>/<int:attempt>": "1/1",
         "models/<str:digest>": f"models/{job.model_digest}",

@@ -30,6 +30,7 @@ ALLOWED = {
     "_parts_make": "the same",
     "_part_claim": "the same",
     "sum_parts_sweep": "the same",
+    "campaign_wait": "says what a campaign waits for, which follows from logged answers",
     "round_sum": "keeps a product that anyone recomputes from the logged contributions",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from django.db.models import Exists, OuterRef
 
@@ -28,6 +28,16 @@ WAIT_IDLE_MS = 1000
 TASKS_MOST = 100
 
 
+Source = Callable[[str], tuple[list[Task], int]]
+_sources: list[Source] = []
+
+
+def tasks_from(source: Source) -> None:
+    """Register what else asks things of sites: their tasks, milliseconds until the next look."""
+    if source not in _sources:
+        _sources.append(source)
+
+
 def inbox_of(organization: str) -> Inbox:
     """The site's tasks, those that others wait for first, and when to ask again."""
     rounds = list(_rounds_with_answers(organization))
@@ -38,7 +48,11 @@ def inbox_of(organization: str) -> Inbox:
     tasks += _verdicts(organization)
     # A site trains from a model it has verified.
     tasks.sort(key=lambda task: task.kind is Work.TRAIN)
-    return Inbox(tasks=tuple(tasks[:TASKS_MOST]), wait_ms=_wait_ms(organization, rounds))
+    wait_ms = _wait_ms(organization, rounds)
+    for source in _sources:
+        more, soon = source(organization)
+        tasks, wait_ms = more + tasks, min(wait_ms, soon)
+    return Inbox(tasks=tuple(tasks[:TASKS_MOST]), wait_ms=wait_ms)
 
 
 def _wait_ms(organization: str, rounds: list[Round]) -> int:

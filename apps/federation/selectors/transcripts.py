@@ -38,11 +38,12 @@ def transcript_of(found: Round) -> Transcript:
 
 def epoch_of(job: Job) -> wire.KeyEpoch:
     """The key that the job's spec pins; kept by its digest, which fixes every bit of it."""
-    return _epoch(job.wire.key_epoch)
+    return epoch_by_digest(job.wire.key_epoch)
 
 
 @lru_cache(maxsize=16)
-def _epoch(digest: str) -> wire.KeyEpoch:
+def epoch_by_digest(digest: str) -> wire.KeyEpoch:
+    """A key epoch; parsed once."""
     return key_epoch_get(digest=digest).wire
 
 

@@ -1,0 +1,17 @@
+from django.apps import AppConfig
+
+
+class BenchmarksConfig(AppConfig):
+    name = "apps.benchmarks"
+    label = "benchmarks"
+    verbose_name = "Benchmarks"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from apps.benchmarks.selectors.charges import charges_known
+        from apps.benchmarks.selectors.inbox import tasks_of
+        from apps.budgets.reconcile import attempts_from
+        from apps.federation.selectors.inbox import tasks_from
+
+        attempts_from(charges_known)
+        tasks_from(tasks_of)

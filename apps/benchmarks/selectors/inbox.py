@@ -1,0 +1,99 @@
+"""What campaigns ask of a site now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db.models import Exists, OuterRef
+
+from apps.benchmarks.models import (
+    CampaignParticipant,
+    Noise,
+    Run,
+    RunReceipt,
+    RunRefusal,
+    RunShare,
+    RunVerdict,
+    Submission,
+)
+from apps.benchmarks.selectors.campaigns import campaigns_of
+from apps.benchmarks.selectors.trustees import trustees_asked
+from federated.wire.site import Task, Work
+
+WAIT_RUN_MS = 300
+WAIT_OPEN_MS = 1000
+TASKS_MOST = 50
+
+
+def tasks_of(organization: str) -> tuple[list[Task], int]:
+    """The site's tasks for campaigns, and milliseconds until it should look again."""
+    runs = list(_runs_with_answers(organization))
+    tasks = _approvals(organization)
+    tasks += [task for found in runs for task in _run_tasks(found, organization)]
+    tasks += _verdicts(organization)
+    hurry = any(found.state != Run.State.OPEN for found in runs)
+    return tasks[:TASKS_MOST], WAIT_RUN_MS if hurry else WAIT_OPEN_MS
+
+
+def _approvals(organization: str) -> list[Task]:
+    pending = CampaignParticipant.objects.filter(
+        organization=organization,
+        state=CampaignParticipant.State.PENDING,
+        campaign__state="active",
+    ).order_by("created_at")
+    found = pending.values_list("campaign_id", flat=True)[:TASKS_MOST]
+    return [Task(kind=Work.APPROVE, campaign_id=str(pk)) for pk in found]
+
+
+def _runs_with_answers(organization: str) -> Iterator[Run]:
+    def sent(model: type, **more: object) -> Exists:
+        return Exists(
+            model.objects.filter(run=OuterRef("pk"), organization=organization, **more)  # type: ignore[attr-defined]
+        )
+
+    yield from (
+        Run.objects.filter(campaign__in=campaigns_of(organization), state__in=Run.GOING)
+        .defer("product")
+        .annotate(
+            submitted=sent(Submission),
+            charged=sent(RunReceipt),
+            noise_sent=sent(Noise),
+            shared=sent(RunShare),
+            refused=sent(RunRefusal, counts=True),
+        )
+        .order_by("opened_at")
+    )
+
+
+def _run_tasks(found: Run, organization: str) -> Iterator[Task]:
+    kind: Work | None = None
+    match found.state:
+        case Run.State.OPEN if organization in found.approvals and not found.submitted:
+            kind = Work.SUBMIT
+        case Run.State.CHARGING if organization in found.members and not found.charged:
+            kind = None if found.refused else Work.CHARGE
+        case Run.State.NOISING if not (found.noise_sent or found.refused):
+            kind = Work.NOISE if organization in trustees_asked(found) else None
+        case Run.State.DECRYPTING if not (found.shared or found.refused):
+            kind = Work.DECRYPT if organization in trustees_asked(found) else None
+    if kind is not None:
+        yield Task(kind=kind, campaign_id=str(found.campaign_id), run=found.number)
+
+
+def _verdicts(organization: str) -> list[Task]:
+    """Of members of the cohort: the others have nothing at stake, and nothing to compare with."""
+    judged = RunVerdict.objects.filter(run=OuterRef("pk"), organization=organization)
+    missing = (
+        Run.objects.filter(
+            campaign__in=campaigns_of(organization),
+            state=Run.State.RELEASED,
+            cohort__members__has_key=organization,
+        )
+        .exclude(Exists(judged))
+        .order_by("released_at")
+        .values_list("campaign_id", "number")
+    )
+    return [
+        Task(kind=Work.VERIFY, campaign_id=str(campaign), run=number)
+        for campaign, number in missing[:TASKS_MOST]
+    ]

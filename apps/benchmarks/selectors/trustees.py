@@ -1,0 +1,40 @@
+"""Which trustees are asked for noise, and then for shares."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from apps.benchmarks.models import Run
+from apps.benchmarks.selectors.campaigns import epoch_of
+
+GRACE = timedelta(seconds=15)
+
+
+def trustees_of(found: Run) -> list[str]:
+    """The key's trustees that approved the campaign, by index."""
+    invited = set(found.invited)
+    return [t.organization for t in epoch_of(found.wire).trustees if t.organization in invited]
+
+
+def refusing(found: Run) -> set[str]:
+    return set(found.runrefusals.filter(counts=True).values_list("organization", flat=True))
+
+
+def trustees_asked(found: Run) -> list[str]:
+    """Whom a run asks for noise: as many as are needed, all after a grace.
+
+    More noise than t shares of it would only blur the result. For shares, those whose noise is in
+    what is decrypted.
+    """
+    if found.noised is not None:
+        return sorted(found.noised["noise"])
+    everybody = trustees_of(found)
+    if found.charged_at is None or timezone.now() >= found.charged_at + GRACE:
+        return everybody
+    turn = found.number % max(1, len(everybody))
+    ordered = everybody[turn:] + everybody[:turn]
+    ordered.sort(key=lambda name: name not in found.members)
+    willing = [name for name in ordered if name not in refusing(found)]
+    return willing[: epoch_of(found.wire).threshold]
