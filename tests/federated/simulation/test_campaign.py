@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +30,7 @@ METRIC = {
 
 def scenario(**changes) -> CampaignScenario:
     body = {"metrics": [METRIC, {**METRIC, "key": "tail_ms"}], "runs": 2, "key_bits": 512}
+    body["minimum_cohort"] = 8
     return CampaignScenario.model_validate({**body, **changes})
 
 
@@ -84,15 +86,13 @@ def test_a_wrong_sum_is_noticed(monkeypatch):
 
 
 def test_gaussian_campaigns_play_too():
-    played = CampaignWorld.make(scenario(noise="gaussian", delta=1e-6, runs=1), 6)
+    played = CampaignWorld.make(scenario(noise="gaussian", delta=1e-6, runs=1), 9)
     assert simulate_campaign(played, seed=1, drop=0.0).violations == []
 
 
 def test_sixty_organizations_from_the_command_line(tmp_path):
     path = tmp_path / "campaign.yaml"
-    path.write_text(
-        SPEC.read_text().replace("log ", "log\n      points: 16 ").replace("768", "512")
-    )
+    path.write_text(json.dumps({"campaign": {"metrics": [METRIC], "key_bits": 512}}))
     result = CliRunner().invoke(main, ["simulate", str(path), "--sites", "60", "--drop", "0"])
     assert result.exit_code == 0, result.output
     text = " ".join(result.output.split())
@@ -100,6 +100,10 @@ def test_sixty_organizations_from_the_command_line(tmp_path):
     assert "60 submissions" in text and "illustrative" not in text
     for name in ("mean", "std", "median", "p10", "p90"):
         assert name in text
+
+
+def test_the_file_in_the_repository_is_whole():
+    assert len(scenario_load(SPEC).metrics) == 2
 
 
 def test_what_is_wrong_with_a_file_is_said(tmp_path):
