@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
@@ -42,7 +42,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 ELSEWHERE_SECONDS = 45.0
-TRAINING_OPTIONS = ("learning_rate", "momentum", "minimum_cohort", "round_seconds")
+TRAINING_OPTIONS = (
+    "learning_rate",
+    "momentum",
+    "minimum_cohort",
+    "round_seconds",
+    "aggregation",
+)
 log = logging.getLogger("federated")
 
 
@@ -101,9 +107,12 @@ class FederatedClient:
         momentum: float | None = None,
         minimum_cohort: int | None = None,
         round_seconds: int | None = None,
+        aggregation: Literal["packed", "masked"] | None = None,
     ) -> str:
         """Propose a job and return its id; one epoch is one full-batch round.
 
+        ``aggregation`` is chosen by the model's size where it is not given: long vectors are
+        masked, short ones packed into ciphertexts.
         ``local_data`` (Parquet, CSV or a DataFrame) stays here and is what this site trains on.
         Everything is checked before anything is sent: raises InvalidInput for a model that is not
         allowed, features without public bounds, a column that the data lacks, or a job that does
@@ -121,7 +130,7 @@ class FederatedClient:
         facts = self.api.site()
         epoch = epoch_of(self._site, self.api.key_current().digest())
         state = ServerState.initial(loaded.parameters)
-        given = (learning_rate, momentum, minimum_cohort, round_seconds)
+        given = (learning_rate, momentum, minimum_cohort, round_seconds, aggregation)
         spec = spec_propose(
             loaded=loaded,
             data=data,

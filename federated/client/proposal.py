@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from federated.client.http import CoordinatorAPI
 from federated.errors import InvalidInput, NotFound
 from federated.privacy.config import PrivacyConfig
-from federated.protocol.propose import spec_make
+from federated.protocol.propose import aggregation_chosen, spec_make
 from federated.wire.job import DataDictionary, JobSpec, ModelSpec, Participant
 from federated.wire.key import KeyEpoch, Roster
 
@@ -136,9 +136,12 @@ def spec_propose(
     initial_state: str,
     training: Mapping[str, Any],
 ) -> JobSpec:
-    """The spec of a new job. ``training`` holds the options that spec_make takes by name."""
+    """The spec of a new job. ``training`` holds the options that spec_make takes by name.
+
+    Without ``aggregation`` among them the cheaper one is taken (aggregation_chosen).
+    """
     _check_width(loaded.model, data)
-    return spec_make(
+    spec = spec_make(
         job_id=str(uuid.uuid4()),
         consortium=epoch.consortium,
         proposer=proposer,
@@ -152,6 +155,7 @@ def spec_propose(
         key_epoch=epoch.digest(),
         **{key: value for key, value in training.items() if value is not None},
     )
+    return spec if training.get("aggregation") else aggregation_chosen(spec, epoch)
 
 
 def _registered(merged: dict[str, Any], api: CoordinatorAPI, name: str | None) -> DataDictionary:

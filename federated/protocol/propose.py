@@ -7,12 +7,14 @@ from collections.abc import Iterable
 
 from federated.errors import InvalidInput
 from federated.privacy.config import PrivacyConfig
+from federated.protocol.layout import aggregator_of
 from federated.wire.job import (
     DataDictionary,
     JobSpec,
     ModelSpec,
     Participant,
 )
+from federated.wire.key import KeyEpoch
 
 
 def default_minimum_cohort(participants: int, colluding: int) -> int:
@@ -83,3 +85,25 @@ def spec_make(
         "key_epoch": key_epoch,
     }
     return JobSpec.parse(body)
+
+
+def aggregation_chosen(spec: JobSpec, epoch: KeyEpoch) -> JobSpec:
+    """The spec with the cheaper aggregation: whichever needs fewer ciphertexts, packed at a tie.
+
+    Ciphertexts are what trustees decrypt and everyone proves and checks, tens of milliseconds
+    each. Packed needs one for some hundred parameters; masked 13 to 25 for a mask's key however
+    long the vector (and 4 or 8 bytes a parameter beside them, made and added at a thousandth of
+    the cost), so that it is cheaper from some two thousand parameters on. What fits only one of
+    them takes that. Raises InvalidInput for a job that fits neither.
+    """
+    counts: dict[str, int] = {}
+    refusal = InvalidInput("aggregation: no kind is known")
+    for kind in ("packed", "masked"):
+        tried = spec.model_copy(update={"aggregation": kind})
+        try:
+            counts[kind] = aggregator_of(tried, epoch).ciphertexts_per_contribution
+        except InvalidInput as error:
+            refusal = error
+    if not counts:
+        raise refusal
+    return spec.model_copy(update={"aggregation": min(counts, key=lambda kind: counts[kind])})

@@ -171,3 +171,21 @@ def test_a_model_of_another_width_is_refused_with_the_widths(consortium: Consort
             initial_state="0" * 64,
             training={},
         )
+
+
+@pytest.mark.parametrize("forced", ["packed", "masked", None])
+def test_the_aggregation_can_be_forced(consortium: Consortium, forced: str | None) -> None:
+    spec = spec_propose(
+        loaded=LoadedModel(
+            ModelSpec(layers=(LinearLayer(in_features=1, out_features=1),)), np.zeros(2), {}
+        ),
+        data=WARD,
+        rounds=3,
+        participants=list(consortium.spec.participants),
+        privacy=PrivacyConfig(),
+        epoch=consortium.epoch,
+        proposer="northwind",
+        initial_state="0" * 64,
+        training={"aggregation": forced},
+    )
+    assert spec.aggregation == (forced or "packed")
