@@ -6,15 +6,18 @@ arrives is checked by the same functions as in the portal.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from federated.aggregation.base import Total
 from federated.client.home import Attempt
-from federated.errors import Conflict, DomainError, Forbidden, NotFound
+from federated.errors import Conflict, DomainError, Forbidden, InvalidInput, NotFound
 from federated.protocol.contribute import contribution_check
 from federated.protocol.cost import round_cost
 from federated.protocol.identity import verify_signed
+from federated.protocol.masked import masked_bytes, total_of
 from federated.protocol.refused import Refused
 from federated.protocol.release import release_make
 from federated.protocol.share import product_of, share_check
@@ -50,6 +53,8 @@ class Try:
     cohort: Cohort | None = None
     product: list[int] = field(default_factory=list)
     release: Release | None = None
+    vectors: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    """Masked vectors by organization, each after its SHA-256."""
     sent: dict[str, dict[str, Signed[Any]]] = field(
         default_factory=lambda: {kind: {} for kind in (*DURING, "refusal")}
     )
@@ -190,10 +195,42 @@ class Coordinator:
         self._check(found, kind, signed)
         found.sent[kind][sender] = signed
 
+    def vector_receive(self, at: Attempt, digest: str, body: bytes, sender: str) -> None:
+        """Raises Conflict or InvalidInput."""
+        found = self.find(at)
+        if sender in found.vectors:
+            if found.vectors[sender][0] != digest:
+                raise Conflict(f"another masked vector of {sender} was stored for {at}")
+            return
+        if found.state != "collecting":
+            raise Conflict(f"{at} is {found.state}: it takes no vectors")
+        size = masked_bytes(self.spec, self.epoch)
+        if len(body) != size or hashlib.sha256(body).hexdigest() != digest:
+            raise InvalidInput(f"masked vector of {sender}: {len(body)} bytes or another digest")
+        found.vectors[sender] = (digest, body)
+
+    def vector(self, at: Attempt, digest: str) -> bytes:
+        """A cohort member's masked vector. Raises NotFound."""
+        for known, body in self.find(at).vectors.values():
+            if known == digest:
+                return body
+        raise NotFound(f"{at}: no such masked vector")
+
+    def _total(self, found: Try) -> Total | None:
+        return total_of(
+            self.transcript(found.at),
+            spec=self.spec,
+            epoch=self.epoch,
+            source=lambda digest: [self.vector(found.at, digest)],
+        )
+
     def _check(self, found: Try, kind: str, signed: Signed[Any]) -> None:
         body, cohort = signed.body, found.cohort
         if kind == "contribution":
             contribution_check(signed, spec=self.spec, epoch=self.epoch, context=found.context)
+            here = found.vectors.get(body.organization, (None,))
+            if body.masked is not None and here[0] != body.masked:
+                raise InvalidInput(f"the masked vector of {body.organization} has not arrived")
             return
         assert cohort is not None
         if kind != "verdict" and body.cohort != cohort.digest():
@@ -256,7 +293,11 @@ class Coordinator:
         before = self.states[found.context.model]
         try:
             release, after = release_make(
-                self.transcript(found.at), spec=self.spec, epoch=self.epoch, state=before
+                self.transcript(found.at),
+                spec=self.spec,
+                epoch=self.epoch,
+                state=before,
+                total=self._total(found),
             )
         except DomainError as error:
             return self._abandon(found, error.message)

@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from federated.client.home import JobFolder, SiteHome
+from federated.aggregation.base import Sink
+from federated.client.home import Attempt, JobFolder, SiteHome
 from federated.client.ledger import Ledger
 from federated.crypto.threshold import KeyShare
 from federated.simulation.faults import Faults
@@ -51,6 +52,20 @@ class MortalFolder(JobFolder):
     def signed_keep(self, name: str, signed: Signed[M]) -> Signed[M]:
         with dying(self._faults):
             return super().signed_keep(name, signed)
+
+    @contextmanager
+    def vector_writing(self, at: Attempt) -> Iterator[tuple[Sink, Callable[[str], None]]]:
+        with super().vector_writing(at) as (sink, keep):
+
+            def dying_sink(piece: bytes) -> None:
+                self._faults.crash_point()
+                sink(piece)
+
+            def dying_keep(digest: str) -> None:
+                with dying(self._faults):
+                    keep(digest)
+
+            yield dying_sink, dying_keep
 
     def message_keep(self, name: str, message: M) -> M:
         with dying(self._faults):

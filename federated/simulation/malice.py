@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from federated.protocol.keys import public_key_of
 from federated.simulation.coordinator import Try
 from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.key import KeyEpoch
-from federated.wire.round import Reason, Transcript
+from federated.wire.round import Reason, Release, Transcript
 
 OUTSIDER = "harbor"
 SPLIT_VIEW = "smaller cohort to charge"
@@ -61,6 +62,9 @@ def message_forge(
         if others:
             stolen = {"ciphertexts": victim.body.ciphertexts, "proof": victim.body.proof}
             tries.append(lambda: ("copied ciphertexts", "proof_invalid", own(**stolen)))
+            whole = {**stolen, "masked": victim.body.masked}
+            if victim.body.masked is not None:
+                tries.append(lambda: ("copied masked vector", "proof_invalid", own(**whole)))
     if kind == "receipt":
         cheap = body.cost.model_copy(update={"rho": body.cost.rho / 2})
         tries.append(lambda: ("smaller charge", "charge_mismatch", own(cost=cheap)))
@@ -81,8 +85,7 @@ def transcript_forge(
     contributions, privacy = honest.contributions, honest.spec.body.privacy
     if state == "released":
         assert honest.release is not None
-        values = honest.release.values
-        release = honest.release.model_copy(update={"values": (values[0] + 1, *values[1:])})
+        release = honest.release.model_copy(update=_altered(honest.release))
         return ALTERED_RELEASE, "", changed(release=release)
     louder = privacy.model_copy(update={"epsilon": 8 * (privacy.epsilon or 1)})
     spec = honest.spec.body.model_copy(update={"privacy": louder})
@@ -128,6 +131,13 @@ def transcript_forge(
             smaller = changed(contributions=fewer, receipts=receipts)
             tries.append(("cohort that differs by one", Reason.CHARGE_MISMATCH, smaller))
     return rng.choice(tries)
+
+
+def _altered(release: Release) -> dict[str, Any]:
+    """Another sum: one value off, or another digest of them."""
+    if release.sum is not None:
+        return {"sum": hashlib.sha256(release.sum.encode()).hexdigest()}
+    return {"values": (release.values[0] + 1, *release.values[1:])}
 
 
 def _stranger(body: Any, organization: str) -> Signed[Any]:

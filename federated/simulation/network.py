@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from federated.client.home import Attempt
@@ -48,6 +50,7 @@ class Network:
         self.violations: list[str] = []
         self.trace: list[str] = []
         self.spoilt: set[tuple[str, Attempt]] = set()
+        self.vectors: dict[tuple[str, Attempt], str] = {}
         self.lied_to: set[tuple[str, Attempt]] = set()
 
     def carry(self, name: str, what: str, deliver: Callable[[], T]) -> T:
@@ -146,6 +149,27 @@ class VirtualAPI:
         if act == ALTERED_RELEASE:
             network.lied_to.add((self._name, at))
         return Transcript.parse(transcript.canonical())
+
+    def vector_send(self, at: Attempt, digest: str, path: Path) -> None:
+        body = path.read_bytes()
+        network = self._network
+        first = network.vectors.setdefault((self._name, at), digest)
+        if first != digest or hashlib.sha256(body).hexdigest() != digest:
+            network.violations.append(f"{self._name} sent two different vectors for {at}")
+        self._say(
+            f"vector {at}",
+            lambda: self._coordinator.vector_receive(at, digest, body, self._name),
+        )
+
+    def vector(self, at: Attempt, digest: str) -> Iterator[bytes]:
+        """In pieces; a lying coordinator changes one now and then."""
+        body = self._ask(f"vector {at}", lambda: self._coordinator.vector(at, digest))
+        network = self._network
+        fair = not network.malicious or self._name in network.malicious
+        if not fair and network.chance(SHOWN / 4):
+            network.lied_to.add((self._name, at))
+            body = bytes([body[0] ^ 1]) + body[1:]
+        yield from (body[:7], body[7:])
 
     def attempt_send(self, at: Attempt, kind: str, signed: Signed[Any]) -> None:
         # A forged transcript is answered once, by what the site says to it next.

@@ -7,6 +7,7 @@ sends twice is the same bytes.
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -68,14 +69,16 @@ class Truth:
         assert found.release is not None
         total = np.zeros(self.coordinator.spec.model.parameters, dtype=np.int64)
         for name, signed in found.sent["contribution"].items():
-            vector = self._opened(signed)
+            vector = self._opened(found, signed)
             total += vector
             if self.honest(name):
                 self._check_noise(name, found, vector)
-        if tuple(total.tolist()) != found.release.values:
+        shown = found.release.sum or found.release.values
+        digest = hashlib.sha256(total.astype("<i8").tobytes()).hexdigest()
+        if shown != (digest if found.release.sum else tuple(total.tolist())):
             self.violations.append(f"the release of {found.at} is not the plain sum")
 
-    def _opened(self, signed: Signed[Contribution]) -> NDArray[np.int64]:
+    def _opened(self, found: Try, signed: Signed[Contribution]) -> NDArray[np.int64]:
         epoch = self.coordinator.epoch
         key = public_key_of(epoch)
         ciphertexts = [key.decode_ciphertext(decode_bytes(c)) for c in signed.body.ciphertexts]
@@ -84,7 +87,10 @@ class Truth:
         plaintexts = combine(key, verification_of(epoch), partials)
         context = bytes.fromhex(signed.body.context)
         aggregator = aggregator_of(self.coordinator.spec, epoch)
-        return aggregator.decode(plaintexts, 1, context=context, total=None)
+        total = aggregator.total()
+        if total is not None:
+            total.add([found.vectors[signed.body.organization][1]], signed.body.masked)
+        return aggregator.decode(plaintexts, 1, context=context, total=total)
 
     def _check_noise(self, name: str, found: Try, vector: NDArray[np.int64]) -> None:
         spec = self.coordinator.spec

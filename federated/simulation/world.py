@@ -68,7 +68,7 @@ class Scenario(BaseModel):
     delta: Annotated[float, Field(gt=0, lt=0.01)] = 1e-5
     key_bits: Annotated[int, Field(ge=512, le=4096)] = 512
     round_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
-    aggregation: Literal["packed"] = "packed"
+    aggregation: Literal["packed", "masked"] = "packed"
     faults: FaultShares = FaultShares()
 
     @classmethod

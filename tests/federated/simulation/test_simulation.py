@@ -44,6 +44,28 @@ def test_the_seeds_meet_every_fault_and_many_attacks():
     assert any("abandoned" in line for outcome in played() for line in outcome.rounds)
 
 
+@cache
+def masked_world() -> World:
+    return World.make(Scenario.load(SPEC).model_copy(update={"aggregation": "masked"}), 4)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_masked_runs_end_right_or_cleanly_too(seed):
+    outcome = simulate(masked_world(), seed=seed, malicious=seed % 2)
+    assert outcome.violations == []
+    assert outcome.state in ("finished", "failed")
+
+
+def test_a_masked_sum_that_is_off_is_noticed(monkeypatch):
+    def off(transcript, **options):
+        release, after = release_make(transcript, **options)
+        return release.model_copy(update={"sum": "0" * 64}), after
+
+    monkeypatch.setattr(coordinator_module, "release_make", off)
+    outcome = simulate(masked_world(), seed=1, drop=0)
+    assert any("not the plain sum" in line for line in outcome.violations)
+
+
 @pytest.mark.parametrize("seed", [3, 8])
 def test_a_seed_repeats_what_happened_under_other_keys(seed):
     again = simulate(World.make(Scenario.load(SPEC), 4), seed=seed, malicious=seed % 2)
