@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up check test demo bench bench-aggregation bench-provenance bench-round bench-utility simulate audit-privacy clean
+.PHONY: help up check test demo bench bench-aggregation bench-provenance bench-round bench-utility bench-privacy simulate audit-privacy clean
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -45,6 +45,9 @@ bench-round: $(VENV)/installed ## a round of this project, of Flower and of NVFl
 
 bench-utility: $(VENV)/installed ## AUC against epsilon 0.25 to 8, 20 seeds; JSON and plot in var/bench
 	@$(BIN)/python -m tests.bench.utility
+
+bench-privacy: $(VENV)/installed ## errors and intervals of private benchmarks beside a trusted curator; seconds to prove
+	@$(BIN)/python -m tests.bench.privacy
 
 simulate: $(VENV)/installed ## 1,000 seeded runs of the protocol under faults and malice
 	@$(BIN)/federated simulate tests/data/simulation.yaml --runs 500

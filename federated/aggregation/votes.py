@@ -14,10 +14,11 @@ negative sums borrow from the next slot until one offset, added after the sum, r
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from federated.errors import InvalidInput
@@ -149,13 +150,10 @@ def nearest_point(metric: Metric, value: float) -> int:
     Nearest in the metric's unit on a linear grid, nearest in ratio on a logarithmic one; a tie goes
     down.
     """
-    points = grid_points(metric)
-    for j, edge in enumerate(edges(metric)):
-        if value <= edge:
-            return j
-    return len(points) - 1
+    return bisect_left(edges(metric), value)
 
 
+@lru_cache(maxsize=256)
 def edges(metric: Metric) -> tuple[float, ...]:
     """The K - 1 borders between neighbouring grid points, in the metric's unit."""
     points = grid_points(metric)
