@@ -1,18 +1,20 @@
-"""Private statistics over organizations' measurements, in one process.
+"""Private statistics over organizations' measurements: in one process, or through a campaign.
 
-Whoever runs this is a trusted curator: it sees the submissions in clear, and only the summary is
-differentially private. Among organizations that do not trust a curator, use a campaign.
+In one process whoever runs this is a trusted curator: it sees the submissions in clear, and only
+the summary is differentially private. Among organizations that do not trust a curator, give a
+coordinator and a site's credentials: submissions go to a campaign, encrypted.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import re
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,11 @@ from numpy.typing import NDArray
 from federated.errors import Conflict, InvalidInput
 from federated.privacy import private_bounds
 from federated.wire.job import LARGEST_EPSILON
+
+if TYPE_CHECKING:
+    import httpx
+
+    from federated.client.campaign_client import RemoteBenchmark
 
 FAMILIES: dict[str, tuple[str, tuple[float, float]]] = {
     "latency": ("latency_ms", (0.0, 1_000.0)),
@@ -62,6 +69,12 @@ class BenchmarkAggregator:
     exact. Means and standard deviations take Laplace noise, medians the exponential mechanism
     (diffprivlib). Pure epsilon, delta 0.
 
+    With ``coordinator_url`` and ``credentials`` (the PEM that ``federated join`` wrote) submissions
+    go to the active campaign for these metrics, or to ``campaign`` by its id; its spec sets bounds
+    and statistics, and ``privacy_epsilon`` is the most that one of its runs may cost. A site
+    submits for its own organization alone; an agent runs in this process until close() where
+    none runs for these credentials. ``transport`` replaces the network (httpx).
+
     Until the first ``get_summary()`` a tenant that submits again replaces its values; after it
     submissions are refused (Conflict), since a second summary would cost a second epsilon.
     """
@@ -72,6 +85,11 @@ class BenchmarkAggregator:
         privacy_epsilon: float,
         bounds: Mapping[str, tuple[float, float] | Literal["private"]] | None = None,
         statistics: Sequence[str] = ("mean", "median"),
+        *,
+        coordinator_url: str | None = None,
+        credentials: str | os.PathLike[str] | None = None,
+        campaign: str | None = None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         epsilon = _finite(privacy_epsilon, "privacy_epsilon")
         if not 0 < epsilon <= LARGEST_EPSILON:
@@ -85,10 +103,34 @@ class BenchmarkAggregator:
             )
         self.privacy_epsilon = epsilon
         self.statistics = tuple(statistics)
+        self._remote: RemoteBenchmark | None = None
+        if coordinator_url is not None or credentials is not None:
+            self._remote = _remote(
+                metrics,
+                epsilon,
+                bounds,
+                url=coordinator_url,
+                credentials=credentials,
+                campaign=campaign,
+                transport=transport,
+            )
+            self.metrics: tuple[Metric, ...] = ()
+            return
         self.metrics = _metrics(metrics, dict(bounds or {}))
         self._submissions: dict[str, dict[str, float]] = {}
         self._summary: dict[str, dict[str, float]] | None = None
         self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """End the agent and the connections of a campaign; nothing in one process."""
+        if self._remote is not None:
+            self._remote.close()
+
+    def __enter__(self) -> BenchmarkAggregator:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def submit(self, tenant_id: str, benchmark_results: Mapping[str, float]) -> None:
         """Take one tenant's values, one number for every metric, in the key's unit.
@@ -97,6 +139,15 @@ class BenchmarkAggregator:
         unknown or missing metric or a value that is not a finite number (and stores nothing),
         Conflict once the summary is out.
         """
+        if self._remote is not None:
+            self._remote.submit(
+                tenant_id,
+                {
+                    str(key): _finite(value, f"benchmark_results.{key}")
+                    for key, value in dict(benchmark_results).items()
+                },
+            )
+            return
         if not isinstance(tenant_id, str) or not _TENANT.fullmatch(tenant_id):
             raise InvalidInput(
                 f"tenant_id: {tenant_id!r} is not of lower-case letters, digits and _ "
@@ -130,14 +181,20 @@ class BenchmarkAggregator:
                 raise Conflict("the summary is out and its epsilon spent; start a new aggregator")
             self._submissions[tenant_id] = values
 
-    def get_summary(self) -> dict[str, dict[str, float]]:
+    def get_summary(self, timeout: float = 0.0) -> dict[str, dict[str, float]]:
         """``{metric: {"mean", "median", ..., "count"}}``, values in the metric's unit.
 
         ``mean_margin``: with probability 0.95 the noise moved the mean by no more. ``lower``,
         ``upper``: the bounds that values were clamped to; ``bounds_epsilon``: what finding them
         spent, 0 for public ones. Computed once and kept, so that asking again spends nothing.
         Raises Conflict without submissions, or where a metric is left without bounds.
+
+        Of a campaign: its latest release, ``mean_lower`` to ``mean_upper`` being the 95% interval,
+        ``run`` its number. Waits up to ``timeout`` seconds for the run submitted to. Raises
+        NotFound before the first release.
         """
+        if self._remote is not None:
+            return self._remote.summary(timeout=timeout)
         with self._lock:
             if self._summary is None:
                 if not self._submissions:
@@ -194,6 +251,34 @@ class BenchmarkAggregator:
                 "give its public bounds to a new aggregator"
             )
         return found, part
+
+
+def _remote(
+    names: Sequence[str],
+    epsilon: float,
+    bounds: object,
+    *,
+    url: str | None,
+    credentials: str | os.PathLike[str] | None,
+    campaign: str | None,
+    transport: httpx.BaseTransport | None,
+) -> RemoteBenchmark:
+    from federated.client.campaign_client import RemoteBenchmark
+
+    if url is None or credentials is None:
+        raise InvalidInput("coordinator_url and credentials go together: give both, or neither")
+    if bounds is not None:
+        raise InvalidInput("bounds: a campaign's are in its spec; leave them out")
+    if isinstance(names, str) or not names:
+        raise InvalidInput("metrics: not a list of at least one metric")
+    return RemoteBenchmark(
+        keys=tuple(FAMILIES.get(name, (name, None))[0] for name in names),
+        privacy_epsilon=epsilon,
+        coordinator_url=url,
+        credentials=credentials,
+        campaign=campaign,
+        transport=transport,
+    )
 
 
 def _metrics(names: Sequence[str], bounds: dict[str, Any]) -> tuple[Metric, ...]:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -125,6 +126,14 @@ class RunFolder(SignedFolder):
         write_durably(self.path / "replacement-measured.json", measured.canonical())
         write_durably(self.path / "replacement.json", signed.canonical())
 
+    def replacement_ask(self) -> None:
+        """Leave it to the agent to replace the submission by the measurements that wait."""
+        write_durably(self.path / "replace", b"")
+
+    @property
+    def replacement_asked(self) -> bool:
+        return (self.path / "replace").exists()
+
     def replacement_done(self) -> None:
         """The portal took the replacement; the old one stays under its digest."""
         old, new = self.submission(), self.replacement()
@@ -137,6 +146,7 @@ class RunFolder(SignedFolder):
         if measured is not None:
             write_durably(self.path / "measured.json", measured)
         (self.path / "replacement.json").unlink(missing_ok=True)
+        (self.path / "replace").unlink(missing_ok=True)
         (self.path / "replacement-measured.json").unlink(missing_ok=True)
 
     # The release that this site verified.
@@ -165,6 +175,9 @@ def measurements_of(
             f"{', '.join(missing)}: not measured; the campaign {spec.title!r} asks for "
             f"{', '.join(metric.key for metric in spec.metrics)}"
         )
+    for metric in spec.metrics:
+        if not math.isfinite(values[metric.key]):
+            raise InvalidInput(f"{metric.key}: {values[metric.key]} is not a finite number")
     return Measurements(
         values={
             metric.key: Measured.parse({"value": float(values[metric.key]), "unit": metric.unit})

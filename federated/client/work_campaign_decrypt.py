@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from federated.client.campaign_home import RunFolder
 from federated.client.site import Site, short
-from federated.client.work_campaign import replacement_finish, run_context
+from federated.client.work_campaign import run_context, submission_renew
 from federated.errors import BudgetExceeded, DomainError, InvalidInput, NotFound
 from federated.protocol.campaign_ledger import ledger_id
 from federated.protocol.campaign_noise import noise_make
@@ -271,9 +271,9 @@ def campaigns_settle(site: Site) -> None:
 
 
 def _finish(site: Site, run: RunFolder) -> None:
-    if run.replacement() is not None:
+    if run.replacement() is not None or run.replacement_asked:
         try:
-            replacement_finish(site, run)
+            submission_renew(site, run.campaign.campaign_id, run.number)
         except DomainError as error:
             site.say(f"run {run.number}: replacement not taken: {short(error)}")
 

@@ -51,7 +51,7 @@ class PortalTransport(httpx.BaseTransport):
         # Without If-None-Match: a test's transaction never commits, so no inbox's bell is rung.
         answer = self.client.generic(
             request.method,
-            request.url.path,
+            request.url.raw_path.decode(),
             body,
             content_type=request.headers.get("Content-Type", ""),
             headers={name: request.headers[name] for name in RANGES if name in request.headers},
