@@ -13,9 +13,11 @@ from federated.client.verify_campaigns import campaign_checks
 from federated.provenance.bundle import Bundle
 from federated.wire.campaign import CampaignRecord
 from federated.wire.round import Reason, Refusal, Verdict
+from tests import second_verifier_campaigns
 from tests.federated.protocol.campaign_world import make_campaign
 from tests.federated.protocol.conftest import CAST, make_consortium, with_
 from tests.federated.provenance.small_bundle import logged_bundle
+from tests.second_verifier import Wrong
 
 
 def verdicts(campaign, transcript, *, agrees=True):
@@ -75,14 +77,19 @@ def test_an_honest_record_passes(record):
     assert failed(record.dump()) == []
 
 
-def test_a_whole_file_verifies_and_every_digest_is_in_its_log(record, tmp_path):
-    released = record.runs[:2]
+def digests_of(record) -> list[str]:
+    """All that a log must name of a record's released runs."""
+    released = [run for run in record.runs if run.release is not None]
     rows = [
         signed
         for run in released
         for signed in (*run.submissions, *run.receipts, *run.noise, *run.shares)
     ]
-    named = [signed.digest() for signed in rows] + [run.release.digest() for run in released]
+    return [signed.digest() for signed in rows] + [run.release.digest() for run in released]
+
+
+def test_a_whole_file_verifies_and_every_digest_is_in_its_log(record, tmp_path):
+    named = digests_of(record)
     bundle = logged_bundle(named, sections={"campaigns": [record.dump()]})
     path = tmp_path / "campaign.json"
     bundle.write(path)
@@ -99,6 +106,23 @@ def test_a_whole_file_verifies_and_every_digest_is_in_its_log(record, tmp_path):
     result = CliRunner().invoke(main, ["verify", str(path)])
     assert result.exit_code == 1
     assert "no event names the submission of lakeside" in " ".join(result.stdout.split())
+
+
+def second_opinion(raw: dict, named: list[str]) -> list[dict]:
+    bundle = logged_bundle(named, sections={"campaigns": [raw]})
+    return second_verifier_campaigns.verify(bundle.to_bytes())
+
+
+def test_a_second_verifier_recomputes_the_same_releases(record):
+    releases = second_opinion(record.dump(), digests_of(record))
+    assert releases == [run.release.dump() for run in record.runs[:2]]
+
+
+def test_a_second_verifier_recomputes_gaussian_campaigns():
+    campaign = make_campaign(make_consortium(), noise="gaussian", delta=1e-6, epsilon=1.0)
+    record = CampaignRecord(key_epoch=campaign.consortium.epoch, runs=(campaign.released(),))
+    assert failed(record.dump()) == []
+    assert len(second_opinion(record.dump(), digests_of(record))) == 1
 
 
 def edit_slot(raw):
@@ -158,6 +182,10 @@ def another_key(raw):
     raw["key_epoch"]["number"] = 2
 
 
+SECOND = (edit_slot, double_noise, drop_submission, swap_partials)
+"""What the second verifier is shown too; it takes a second each."""
+
+
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
@@ -180,6 +208,9 @@ def test_an_edit_is_named(record, edit, said):
     raw = copy.deepcopy(record.dump())
     edit(raw)
     assert any(said in line for line in failed(raw)), failed(raw)
+    if edit in SECOND:
+        with pytest.raises((Wrong, LookupError, ValueError)):
+            second_opinion(raw, digests_of(record))
 
 
 def test_a_verdict_against_fails(campaign, record):
