@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from federated.client.cli import main
+from federated.client.evidence_cli import evidence
 from federated.simulation.command import simulate
 
 __all__ = ["main"]
 
+main.add_command(evidence)
 main.add_command(simulate)
 
 if __name__ == "__main__":

@@ -111,6 +111,12 @@ class Blockchain(Section):
     rpc_url: HttpUrl | None = None
 
 
+class Log(Section):
+    # A checkpoint is final when so many of the witnesses, and more than half of them, have
+    # cosigned it or a later one. Witnesses are the organizations with an active site.
+    witnesses: int = Field(1, ge=1, le=1000)
+
+
 class Jobs(Section):
     concurrency: int = Field(2, ge=1, le=1000)
     round_seconds: int = Field(120, ge=1, le=7 * 86400)
@@ -148,6 +154,7 @@ class Config(BaseSettings):
     coordinator: Coordinator = Coordinator()
     privacy: Privacy = Privacy()
     blockchain: Blockchain = Blockchain()
+    log: Log = Log()
     jobs: Jobs = Jobs()
     benchmarks: Benchmarks = Benchmarks()
     database: Database = Database()

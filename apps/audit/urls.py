@@ -1,8 +1,10 @@
 from django.urls import path
 
-from apps.audit import api
+from apps.audit import api, api_logs
 
 urlpatterns = [
     path("log", api.LogView.as_view(), name="api-log"),
+    path("witnesses", api_logs.WitnessesView.as_view(), name="api-witnesses"),
+    path("logs/<str:log>/cosign", api_logs.CosignView.as_view(), name="api-cosign"),
     path("jobs/<uuid:job_id>/bundle", api.BundleView.as_view(), name="api-bundle"),
 ]

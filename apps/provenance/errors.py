@@ -13,3 +13,10 @@ class ChainRefused(Conflict):
 
     code = "chain_refused"
     title = "The chain refuses the anchor"
+
+
+class ClockDiffers(Conflict):
+    """A cosignature whose time is far from the portal's."""
+
+    code = "clock_differs"
+    title = "The clocks differ too much"

@@ -7,8 +7,10 @@ application's roles hold no more than SELECT and INSERT on them (`append_only`).
 from django.db import models
 
 from apps.common.models import Model
-from apps.common.scopes import Scope
+from apps.common.scopes import RowLevel, Scope
 from federated.provenance.checkpoint import parse_checkpoint
+from federated.wire.base import Signed
+from federated.wire.witness import WitnessKey
 
 
 class Event(Model):
@@ -80,6 +82,75 @@ class Checkpoint(Model):
 
     def __str__(self) -> str:
         return f"checkpoint {self.size}"
+
+
+class Witness(Model):
+    """A site's witness key, bound to its signing key: the newest of an organization counts."""
+
+    class RowLevel(RowLevel):
+        # Whoever checks a cosignature needs the keys; only the coordinator registers one.
+        predicate = "true"
+
+    scope = Scope.SHARED
+    append_only = True
+
+    organization = models.CharField(max_length=41)
+    key = models.CharField(max_length=400, help_text="C2SP vkey of type 0x04")
+    message = models.JSONField()
+    digest = models.CharField(max_length=64, unique=True)
+
+    class Meta:
+        ordering = ["organization", "-created_at"]
+
+    def __str__(self) -> str:
+        return f"witness of {self.organization}"
+
+    @property
+    def signed(self) -> Signed[WitnessKey]:
+        return Signed[WitnessKey].parse(self.message)
+
+
+class Cosignature(Model):
+    """A witness's signature line on a checkpoint of this schema's log."""
+
+    scope = Scope.BOTH
+    append_only = True
+
+    checkpoint = models.ForeignKey(Checkpoint, models.PROTECT, related_name="cosignatures")
+    size = models.BigIntegerField(help_text="the checkpoint's")
+    organization = models.CharField(max_length=41)
+    key = models.CharField(max_length=400, help_text="C2SP vkey of type 0x04")
+    time = models.BigIntegerField(help_text="the witness's clock, POSIX seconds")
+    line = models.TextField()
+
+    class Meta:
+        ordering = ["organization"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["size", "organization"], name="provenance_cosignature_one_each"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["organization", "-size"], name="provenance_cosignature_newest")
+        ]
+
+    def __str__(self) -> str:
+        return f"cosignature by {self.organization}"
+
+
+class FinalCheckpoint(Model):
+    """The moment from which enough witnesses had cosigned this checkpoint or a later one."""
+
+    scope = Scope.BOTH
+    append_only = True
+
+    checkpoint = models.OneToOneField(Checkpoint, models.PROTECT, related_name="final")
+    size = models.BigIntegerField(unique=True, help_text="the checkpoint's")
+    needed = models.PositiveIntegerField()
+    seats = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"final: {self.size}"
 
 
 class Registry(Model):

@@ -85,5 +85,6 @@ class Tag(StrEnum):
 
     SCHEDULES_SEEDED = "schedules:schedules:seeded"
     SCHEDULE_CHANGED = "schedules:schedule:changed"
+    WITNESS_REGISTERED = "provenance:witness:registered"
 
     BUNDLE_EXPORTED = "audit:bundle:exported"

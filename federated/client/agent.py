@@ -22,6 +22,7 @@ from federated.client.work_campaign_decrypt import (
     run_share,
     run_verify,
 )
+from federated.client.work_cosign import checkpoint_cosign
 from federated.client.work_decrypt import charge_send, share_send
 from federated.client.work_key import key_take
 from federated.client.work_train import contribution_send
@@ -223,6 +224,11 @@ def _do(site: Site, task: Task) -> None:
     if task.campaign_id is not None:
         _do_campaign(site, task, task.campaign_id)
         return
+    if task.kind is Work.COSIGN:
+        if task.log is None:
+            raise InvalidInput("task cosign: names no log")
+        checkpoint_cosign(site, task.log)
+        return
     if task.job_id is None:
         raise InvalidInput(f"task {task.kind.value}: names no job and no campaign")
     if task.kind is Work.APPROVE:
@@ -261,4 +267,5 @@ def _named(task: Task) -> str:
     attempt = f" {task.round}/{task.attempt}" if task.round is not None else ""
     attempt += f" run {task.run}" if task.run is not None else ""
     subject = (task.job_id or task.campaign_id or task.epoch or task.request or "")[:8]
+    subject = subject or task.log or ""
     return f"{task.kind.value} {subject}{attempt}"

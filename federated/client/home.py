@@ -8,6 +8,7 @@
     policy.yaml         what this site accepts, its allotments and data sets
     ledger.sqlite       the authoritative privacy ledger
     agent.lock          held by the one running agent
+    witness/            witness key, cosigned heads, evidence (federated.client.witness)
     epochs/<digest>/    key epoch, and the opened key share (share.json, 0600)
     jobs/<job id>/      approved spec, binding to local data, signed bytes by attempt, curve, models
     campaigns/<id>/     see campaign_home.py

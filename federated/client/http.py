@@ -49,6 +49,7 @@ from federated.wire.site import (
     JoinResponse,
     LedgerReport,
 )
+from federated.wire.witness import Cosigned, CosignOffer, LogName, WitnessKey
 
 RETRY_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
@@ -346,6 +347,18 @@ class CoordinatorAPI:
 
     def ledger_send(self, signed: Signed[LedgerReport]) -> None:
         self._send("/api/ledger", signed)
+
+    # Logs and their witnesses.
+
+    def cosign_offer(self, log: LogName, *, old: int) -> CosignOffer:
+        """A log's newest checkpoint with its proof from size ``old``."""
+        return CosignOffer.parse(self._get(f"/api/logs/{log}/cosign?old={old}").content)
+
+    def cosigned_send(self, log: LogName, signed: Signed[Cosigned]) -> None:
+        self._send(f"/api/logs/{log}/cosign", signed)
+
+    def witness_register(self, signed: Signed[WitnessKey]) -> None:
+        self._send("/api/witnesses", signed)
 
     # One request.
 

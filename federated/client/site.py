@@ -14,6 +14,7 @@ from federated.errors import DomainError
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.refused import Refused
 from federated.protocol.transcript import transcript_check
+from federated.provenance.cosignature import CosignerKey
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch
 from federated.wire.round import Cohort, Reason, Transcript
@@ -33,6 +34,8 @@ class Site:
     home: SiteHome
     api: CoordinatorAPI
     say: Say = lambda line: None
+    cosigners: dict[str, CosignerKey] = field(default_factory=dict)
+    """Other organizations' witnesses by the digest of their signed key."""
     _checked: OrderedDict[tuple[str, ...], Cohort] = field(default_factory=OrderedDict)
 
     @cached_property

@@ -16,6 +16,7 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -55,35 +56,42 @@ class NoteSignature:
 class VerifierKey:
     """A note's public key: ``name+hex(key id)+base64(algorithm || key)``."""
 
+    ALGORITHM: ClassVar[bytes] = ED25519
+
     name: str
     public: bytes
 
     @property
     def key_id(self) -> bytes:
-        """SHA-256(name || 0x0A || 0x01 || public key)[:4]."""
-        return hashlib.sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:4]
+        """SHA-256(name || 0x0A || algorithm || public key)[:4]."""
+        return hashlib.sha256(self.name.encode() + b"\n" + self.ALGORITHM + self.public).digest()[
+            :4
+        ]
 
     def __str__(self) -> str:
-        encoded = base64.b64encode(ED25519 + self.public).decode()
+        encoded = base64.b64encode(self.ALGORITHM + self.public).decode()
         return f"{self.name}+{self.key_id.hex()}+{encoded}"
 
     @classmethod
-    def parse(cls, text: str) -> VerifierKey:
+    def parse(cls: type[K], text: str) -> K:
         """Raises `InvalidInput` for another algorithm or a key id that does not match."""
         parts = text.strip().split("+", 2)
         if len(parts) != 3 or not parts[0] or re.search(r"\s", parts[0]):
             raise InvalidInput("a verifier key reads name+keyid+base64")
-        key = _decode(parts[2], "the verifier key")
-        if len(key) != 33 or key[:1] != ED25519:
-            raise InvalidInput("the verifier key is not an Ed25519 key")
+        key = decode_base64(parts[2], "the verifier key")
+        if len(key) != 33 or key[:1] != cls.ALGORITHM:
+            raise InvalidInput(f"the verifier key is not an Ed25519 key of type {cls.ALGORITHM[0]}")
         parsed = cls(parts[0], key[1:])
         if parsed.key_id.hex() != parts[1]:
             raise InvalidInput(f"the verifier key's id is not {parts[1]}")
         return parsed
 
     @classmethod
-    def of(cls, name: str, key: Ed25519PrivateKey) -> VerifierKey:
+    def of(cls: type[K], name: str, key: Ed25519PrivateKey) -> K:
         return cls(name, key.public_key().public_bytes_raw())
+
+
+K = TypeVar("K", bound=VerifierKey)
 
 
 def sign_checkpoint(checkpoint: Checkpoint, key: Ed25519PrivateKey) -> str:
@@ -112,7 +120,7 @@ def split_note(note: str) -> tuple[str, list[NoteSignature]]:
         match = _SIGNATURE_LINE.fullmatch(line)
         if match is None:
             raise InvalidInput("a note's signature line reads '— name base64'")
-        blob = _decode(match[2], "a note's signature")
+        blob = decode_base64(match[2], "a note's signature")
         if len(blob) < 5:
             raise InvalidInput("a note's signature is too short")
         signatures.append(NoteSignature(match[1], blob[:4], blob[4:]))
@@ -135,6 +143,14 @@ def verify_note(note: str, key: VerifierKey) -> str:
         except (InvalidSignature, ValueError) as exc:
             raise SignatureInvalid(f"the note's signature by {key.name} does not verify") from exc
     return text
+
+
+def signed_only_by(note: str, key: VerifierKey) -> str:
+    """The note without the signature lines of any other key, unverified."""
+    text, signatures = split_note(note)
+    mine = [s for s in signatures if s.name == key.name and s.key_id == key.key_id]
+    blobs = [base64.b64encode(s.key_id + s.signature).decode() for s in mine]
+    return f"{text}\n" + "".join(f"— {key.name} {blob}\n" for blob in blobs)
 
 
 def verify_checkpoint(note: str, key: VerifierKey) -> Checkpoint:
@@ -163,13 +179,14 @@ def parse_checkpoint_text(text: str) -> Checkpoint:
         raise InvalidInput("a checkpoint's origin has no spaces and no plus sign")
     if not _SIZE.fullmatch(size):
         raise InvalidInput("a checkpoint's size is a decimal number without leading zeros")
-    root = _decode(encoded, "the checkpoint's root")
+    root = decode_base64(encoded, "the checkpoint's root")
     if len(root) != HASH_SIZE:
         raise InvalidInput(f"the checkpoint's root has {len(root)} bytes, not {HASH_SIZE}")
     return Checkpoint(origin, int(size), root, tuple(extensions))
 
 
-def _decode(text: str, what: str) -> bytes:
+def decode_base64(text: str, what: str) -> bytes:
+    """Canonical standard base64 (RFC 4648 section 4). Raises `InvalidInput`."""
     try:
         decoded = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as exc:

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 from federated.errors import InvalidInput
 from federated.wire.base import Digest, Identifier, canonical
 
-MAX_EVENT_BYTES = 64 * 1024
+MAX_EVENT_BYTES = 2**16 - 1
+"""An entry bundle (C2SP tlog-tiles) gives an entry's length in 16 bits."""
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 """RFC 3339 with microseconds; of times in UTC."""
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from federated.wire.base import Bytes, Digest, Identifier, Message, Name, Slug
+from federated.wire.witness import LogName
 
 
 class JoinRequest(Message):
@@ -43,6 +44,7 @@ class Work(StrEnum):
     ALLOT = "allot"
     SUBMIT = "submit"
     NOISE = "noise"
+    COSIGN = "cosign"
 
 
 class Task(Message):
@@ -59,6 +61,9 @@ class Task(Message):
     request: Identifier | None = None
     campaign_id: Identifier | None = None
     run: int | None = None
+    log: LogName | None = None
+    size: int | None = None
+    """Of the checkpoint to cosign; a log that grew is a new task."""
 
 
 class Inbox(Message):

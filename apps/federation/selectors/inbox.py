@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from django.db.models import Exists, OuterRef
+from django_tenants.utils import schema_context
 
 from apps.aggregation.selectors import keys_to_confirm
 from apps.budgets.selectors import requests_pending
+from apps.common.coordinator import as_coordinator
 from apps.federation.models import (
     Contribution,
     Job,
@@ -20,6 +22,7 @@ from apps.federation.models import (
 )
 from apps.federation.selectors.jobs import jobs_of
 from apps.federation.selectors.trustees import trustees_asked
+from apps.provenance.witnesses import checkpoint_to_cosign
 from federated.wire.site import Inbox, Task, Work
 
 WAIT_ROUND_MS = 75
@@ -46,6 +49,7 @@ def inbox_of(organization: str) -> Inbox:
     tasks += _approvals(organization)
     tasks += [task for found in rounds for task in _round_tasks(found, organization)]
     tasks += _verdicts(organization)
+    tasks += _cosignatures(organization)
     # A site trains from a model it has verified.
     tasks.sort(key=lambda task: task.kind is Work.TRAIN)
     wait_ms = _wait_ms(organization, rounds)
@@ -114,6 +118,17 @@ def _verdicts(organization: str) -> list[Task]:
         .order_by("released_at")
     )
     return [_task(Work.VERIFY, found) for found in missing[:TASKS_MOST]]
+
+
+def _cosignatures(organization: str) -> Iterator[Task]:
+    with as_coordinator():
+        size = checkpoint_to_cosign(organization)
+    if size is not None:
+        yield Task(kind=Work.COSIGN, log="consortium", size=size)
+    with schema_context(f"t_{organization}"):
+        size = checkpoint_to_cosign(organization)
+    if size is not None:
+        yield Task(kind=Work.COSIGN, log="own", size=size)
 
 
 def _task(kind: Work, found: Round) -> Task:

@@ -35,13 +35,14 @@ datasets:
 class PortalTransport(httpx.BaseTransport):
     """Requests go to the portal in process, behind a site's client certificate.
 
-    ``outage`` may raise what a network raises before (or after) a request reaches it.
+    ``before`` and ``after`` may raise what a network raises; ``lie`` may change an answer.
     """
 
     def __init__(self, der: bytes | None) -> None:
         self.client = SiteClient(der)
         self.before: Callable[[httpx.Request], None] = lambda request: None
         self.after: Callable[[httpx.Request], None] = lambda request: None
+        self.lie: Callable[[httpx.Request, bytes], bytes] = lambda request, answer: answer
         self.bodies: list[tuple[str, bytes]] = []
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -60,7 +61,7 @@ class PortalTransport(httpx.BaseTransport):
         return httpx.Response(
             answer.status_code,
             headers=dict(answer.headers),
-            content=answer.getvalue(),
+            content=self.lie(request, answer.getvalue()),
             request=request,
         )
 
