@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from federated.aggregation.vote_statistics import PERCENTILES_FROM, statistics_of
 from federated.aggregation.votes import VoteLayout, nearest_point
@@ -226,6 +228,21 @@ def mean_ratios(rows: list[Row]) -> dict[str, float]:
     return {name: math.exp(_mean(found)) for name, found in logs.items()}
 
 
+def comparison(rows: list[Row]) -> Table:
+    """Errors at epsilon 2 and the most organizations, in percent of the range, and coverage."""
+    table = Table(
+        "grid", "statistic", "this project", "curator, same sums", "diffprivlib's own", "covers"
+    )
+    for kind in KINDS:
+        label = f"{kind} grid, epsilon 2, {ORGANIZATIONS[-1]} organizations"
+        found = {(row.system, row.metric): row.value for row in rows if row.case == label}
+        for name in ALL:
+            errors_ = [f"{found[s, f'{name} error']:.2%}" for s in (OURS, CURATOR, TOOLS)]
+            covers = f"{found[OURS, f'{name} interval covers']:.1%}"
+            table.add_row(kind, name, *errors_, covers)
+    return table
+
+
 def plot(rows: list[Row], path: Path) -> None:
     """A panel a statistic: error over organizations at epsilon 2, here and at both curators."""
     import matplotlib
@@ -279,8 +296,8 @@ def main(runs: int, bits: int) -> None:
     least = min(covers, key=lambda row: row.value)
     write("privacy", rows, facts)
     plot(rows, VAR / "privacy.png")
-    shown = [row for row in rows if row.unit in ("CPU s", "kB") or "epsilon 2, 200" in row.case]
-    show(shown, [f"{name} error" for name in ALL], {})
+    show([row for row in rows if row.unit in ("CPU s", "kB")], [], {})
+    Console().print(comparison(rows))
     print(
         f"mean: at most {ratios[where]:.3f} times the curator's error ({where}); limit {LIMIT:.3f}"
     )

@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 
 from tests.bench.frame import OURS, Row
-from tests.bench.privacy import CURATOR, LIMIT, TOOLS, errors, mean_ratios, plot, seconds
+from tests.bench.privacy import (
+    CURATOR,
+    KINDS,
+    LIMIT,
+    TOOLS,
+    comparison,
+    errors,
+    mean_ratios,
+    plot,
+    seconds,
+)
 
 
 def test_three_systems_are_measured_on_the_same_cohorts(tmp_path):
@@ -18,6 +28,11 @@ def test_three_systems_are_measured_on_the_same_cohorts(tmp_path):
     assert len(covers) == 7 and all(0 <= value <= 1 for value in covers)
     plot(rows, tmp_path / "privacy.png")
     assert (tmp_path / "privacy.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_printed_table_has_every_statistic_of_both_grids():
+    rows = [row for kind in KINDS for row in errors(kind, 2.0, 200, 1)]
+    assert comparison(rows).row_count == 14
 
 
 def test_the_ratio_of_the_means_errors_is_taken_over_all_epsilons():
