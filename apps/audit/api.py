@@ -10,7 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.audit.selectors import log_page, logged_describe
-from apps.audit.services import bundle_export
+from apps.audit.services import bundle_export, campaign_bundle_export
+from apps.benchmarks.selectors.campaigns import campaign_get_for
 from apps.common.api import MemberAPIView
 from apps.federation.selectors.jobs import job_get_for
 from federated.errors import InvalidInput
@@ -20,7 +21,7 @@ LOGS = ("own", "consortium")
 
 class LogView(MemberAPIView):
     @extend_schema(
-        summary="Events in order: of the organization's log, or of its jobs in the consortium's",
+        summary="Events in order: of the organization's log, or its own in the consortium's",
         parameters=[
             OpenApiParameter("log", str, enum=LOGS, default="own"),
             OpenApiParameter("after", str, description="next_cursor of the page before"),
@@ -56,4 +57,21 @@ class BundleView(MemberAPIView):
             content,
             content_type="application/json",
             headers={"Content-Disposition": f'attachment; filename="bundle-{job.pk}.json"'},
+        )
+
+
+class CampaignBundleView(MemberAPIView):
+    @extend_schema(
+        summary="All that an outsider needs to verify the campaign's runs offline",
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, campaign_id: Any) -> HttpResponse:
+        slug = self.organization.slug
+        campaign = campaign_get_for(organization=slug, campaign_id=campaign_id)
+        content = campaign_bundle_export(campaign=campaign, organization=slug, actor=self.actor)
+        name = f"bundle-{campaign.pk}.json"
+        return HttpResponse(
+            content,
+            content_type="application/json",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )

@@ -8,6 +8,10 @@ from typing import Any
 from django.db.models import Q
 from django_tenants.utils import schema_context
 
+from apps.benchmarks.models import Campaign, Run, RunRefusal, RunVerdict
+from apps.benchmarks.selectors.campaigns import campaigns_of
+from apps.benchmarks.selectors.campaigns import epoch_of as campaign_epoch
+from apps.benchmarks.selectors.transcripts import run_transcript
 from apps.common.coordinator import as_coordinator
 from apps.common.pagination import Page, keyset_page
 from apps.federation.models import Job, JobParticipant, Refusal, Round, Verdict
@@ -22,8 +26,10 @@ from apps.provenance.selectors import (
     events_logged,
 )
 from apps.provenance.services import checkpoint_make, log_sequence
+from federated.errors import NotFound
 from federated.provenance.bundle import Bundle
 from federated.wire.base import Signed, encode_bytes
+from federated.wire.campaign import CampaignRecord
 from federated.wire.job import Decline
 from federated.wire.record import JobRecord
 
@@ -47,18 +53,58 @@ def job_record(job: Job) -> JobRecord:
     )
 
 
-def bundle_assemble(*, job: Job, organization: str) -> Bundle:
-    """What an outsider needs to verify the job offline (docs/bundle.md).
+def campaign_records(campaign: Campaign) -> list[CampaignRecord]:
+    """A record for each spec that the campaign has had runs by; works as the coordinator."""
+    closed = Run.objects.filter(campaign=campaign, cohort__isnull=False).order_by("number")
+    by_spec: dict[str, list[Run]] = {}
+    for found in closed:
+        by_spec.setdefault(found.wire.digest(), []).append(found)
+    return [
+        CampaignRecord(
+            key_epoch=campaign_epoch(found[0].wire),
+            runs=tuple(run_transcript(run) for run in found),
+            verdicts=tuple(row.signed for row in RunVerdict.objects.filter(run__in=found)),
+            refusals=tuple(row.signed for row in RunRefusal.objects.filter(run__in=found)),
+        )
+        for found in by_spec.values()
+    ]
 
-    Of the consortium's log the events of this job and its key, of the organization's own those of
-    its ledger. The sequencer runs first, so that the newest events have their place.
-    """
-    record_of = Q(subject_kind="job", subject_id=str(job.pk))
-    key_of = Q(subject_kind="key_epoch", subject_id=job.wire.key_epoch)
-    ledger = Q(subject_kind="ledger")
+
+def campaign_bundle_assemble(*, campaign: Campaign, organization: str) -> Bundle:
+    """What an outsider needs to verify a campaign's runs offline. Raises NotFound without one."""
+    with as_coordinator():
+        records = campaign_records(campaign)
+    if not records:
+        raise NotFound("No run of this campaign has closed yet: there is nothing to verify.")
+    record_of = Q(subject_kind="campaign", subject_id=str(campaign.pk))
+    keys = [record.key_epoch.digest() for record in records]
+    return _assemble(
+        record_of | Q(subject_kind="key_epoch", subject_id__in=keys),
+        organization=organization,
+        sections={"campaigns": [record.dump() for record in records]},
+    )
+
+
+def bundle_assemble(*, job: Job, organization: str) -> Bundle:
+    """What an outsider needs to verify the job offline (docs/bundle.md)."""
     with as_coordinator():
         record = job_record(job)
-        chosen = _sequenced(record_of | key_of)
+    record_of = Q(subject_kind="job", subject_id=str(job.pk))
+    return _assemble(
+        record_of | Q(subject_kind="key_epoch", subject_id=job.wire.key_epoch),
+        organization=organization,
+        sections={"jobs": [record.dump()]},
+    )
+
+
+def _assemble(wanted: Q, *, organization: str, sections: dict[str, Any]) -> Bundle:
+    """Of the consortium's log the wanted events, of the organization's own those of its ledger.
+
+    The sequencer runs first, so that the newest events have their place.
+    """
+    ledger = Q(subject_kind="ledger")
+    with as_coordinator():
+        chosen = _sequenced(wanted)
     with schema_context(f"t_{organization}"):
         own = _sequenced(ledger) if Event.objects.filter(ledger).exists() else {}
     anchors = anchors_since(min([*chosen.values(), *own.values()]))
@@ -71,7 +117,7 @@ def bundle_assemble(*, job: Job, organization: str) -> Bundle:
         created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         logs=logs,
         anchors=bundle_anchors(anchors, [log.origin for log in logs]),
-        sections={"jobs": [record.dump()]},
+        sections=sections,
     )
 
 
@@ -88,13 +134,15 @@ def log_page(
     *, organization: str, log: str, after: str | None, limit: str | None
 ) -> tuple[Page[Event], list[LoggedEvent]]:
     """Events in the order they were recorded: of the organization's own log (``own``), or those of
-    its jobs in the consortium's (``consortium``)."""
+    its jobs and campaigns in the consortium's (``consortium``)."""
     if log == "own":
         with schema_context(f"t_{organization}"):
             return _page(Q(), after, limit)
     jobs = [str(pk) for pk in jobs_of(organization).values_list("pk", flat=True)]
+    campaigns = [str(pk) for pk in campaigns_of(organization).values_list("pk", flat=True)]
+    of_jobs = Q(subject_kind="job", subject_id__in=jobs)
     with as_coordinator():
-        return _page(Q(subject_kind="job", subject_id__in=jobs), after, limit)
+        return _page(of_jobs | Q(subject_kind="campaign", subject_id__in=campaigns), after, limit)
 
 
 def _page(chosen: Q, after: str | None, limit: str | None) -> tuple[Page[Event], list[LoggedEvent]]:

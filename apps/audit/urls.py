@@ -6,5 +6,10 @@ urlpatterns = [
     path("log", api.LogView.as_view(), name="api-log"),
     path("witnesses", api_logs.WitnessesView.as_view(), name="api-witnesses"),
     path("logs/<str:log>/cosign", api_logs.CosignView.as_view(), name="api-cosign"),
+    path(
+        "campaigns/<uuid:campaign_id>/bundle",
+        api.CampaignBundleView.as_view(),
+        name="api-campaign-bundle",
+    ),
     path("jobs/<uuid:job_id>/bundle", api.BundleView.as_view(), name="api-bundle"),
 ]

@@ -16,7 +16,7 @@ from rich.markup import escape
 from federated.client.bench_cli import bench
 from federated.client.commands import HOME, answered, out
 from federated.client.ledger_cli import ledger
-from federated.errors import InvalidInput
+from federated.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from federated.client.http import CoordinatorAPI
@@ -171,7 +171,7 @@ def curve(home: Path, job_id: str | None) -> None:
 @VECTORS
 @answered
 def bundle(home: Path, job_id: str, path: Path, vectors: Path | None) -> None:
-    """Download JOB_ID's bundle: all that an outsider needs to verify it.
+    """Download the bundle of JOB_ID, or of a campaign by its id: all to verify it by.
 
     The sums of a masked job need its sites' masked vectors too: --vectors fetches them.
     """
@@ -182,7 +182,10 @@ def bundle(home: Path, job_id: str, path: Path, vectors: Path | None) -> None:
     site = SiteHome(home)
     api = CoordinatorAPI.for_site(site.about().url, site.credentials, retry_seconds=5.0)
     try:
-        content = api.bundle(job_id)
+        try:
+            content = api.bundle(job_id)
+        except NotFound:
+            content = api.campaign_bundle(job_id)
         with writing(path):
             write_durably(path, content, mode=0o644)
         out.print(

@@ -83,6 +83,7 @@ API = {
     "api/campaigns/<uuid:campaign_id>/approval": FOREIGN_SENT,
     "api/campaigns/<uuid:campaign_id>/decline": FOREIGN_SENT,
     "api/campaigns/<uuid:campaign_id>/export": FOREIGN,
+    "api/campaigns/<uuid:campaign_id>/bundle": FOREIGN,
     "api/campaigns/<uuid:campaign_id>/runs/<int:number>": FOREIGN,
     "api/campaigns/<uuid:campaign_id>/runs/<int:number>/transcript": FOREIGN,
     "api/campaigns/<uuid:campaign_id>/runs/<int:number>/release": FOREIGN,
