@@ -18,9 +18,17 @@ from tests.bench.processes import Watch, free_ports, started
 
 ENVIRONMENT = Environment("flower", ("flwr[simulation]==1.41.0",))
 APP = Path(__file__).parent / "flower_app"
+PARAMETERS = 25
 
 
-def run(*, rounds: int, secure: bool, simulated: bool = False, limit: float = 600) -> Run:
+def run(
+    *,
+    rounds: int,
+    secure: bool,
+    simulated: bool = False,
+    parameters: int = PARAMETERS,
+    limit: float = 600,
+) -> Run:
     """Train ``rounds`` rounds with 4 clients, in the clear or under SecAgg+.
 
     Raises NotMeasured when the run fails or takes longer than ``limit`` seconds.
@@ -54,7 +62,9 @@ def run(*, rounds: int, secure: bool, simulated: bool = False, limit: float = 60
                 *["--port", str(ports[client])],
                 *["--node-config", f"partition-id={client} num-partitions={CLIENTS}"],
             )
-        _submit(folder, variables, rounds=rounds, secure=secure, report=report, simulated=simulated)
+        config = f"rounds={rounds} clients={CLIENTS} secure={str(secure).lower()}"
+        config += f" parameters={parameters} report='{report}'"
+        _submit(folder, variables, config, simulated=simulated)
         _wait_for(report, folder, begun + limit)
         seconds = time.monotonic() - begun
     found = json.loads(report.read_text())
@@ -69,17 +79,8 @@ def _folder(folder: Path) -> Path:
     return folder
 
 
-def _submit(
-    folder: Path,
-    variables: dict[str, str],
-    *,
-    rounds: int,
-    secure: bool,
-    report: Path,
-    simulated: bool,
-) -> None:
+def _submit(folder: Path, variables: dict[str, str], config: str, *, simulated: bool) -> None:
     """Hand the app to the SuperLink, again while it is not listening yet."""
-    config = f"rounds={rounds} clients={CLIENTS} secure={str(secure).lower()} report='{report}'"
     command = [ENVIRONMENT.program("flwr"), "run", "app", "bench", "--run-config", config]
     if simulated:
         command += ["--federation-config", f"num-supernodes={CLIENTS}"]

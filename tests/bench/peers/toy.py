@@ -10,9 +10,9 @@ RECORDS = 200
 RATE = 0.5
 
 
-def initial() -> np.ndarray:
-    """The starting parameters, shape (25,): 24 weights and a bias."""
-    return np.zeros(FEATURES + 1)
+def initial(parameters: int = FEATURES + 1) -> np.ndarray:
+    """The starting parameters: 24 weights, a bias, and as many more that travel unchanged."""
+    return np.zeros(parameters)
 
 
 def data(client: int) -> tuple[np.ndarray, np.ndarray]:
@@ -25,11 +25,15 @@ def data(client: int) -> tuple[np.ndarray, np.ndarray]:
 def step(parameters: np.ndarray, client: int) -> np.ndarray:
     """One full-batch gradient step on the client's rows."""
     rows, target = data(client)
-    predicted = 1 / (1 + np.exp(-rows @ parameters))
-    return parameters - RATE * rows.T @ (predicted - target) / len(target)
+    used = parameters[: FEATURES + 1]
+    predicted = 1 / (1 + np.exp(-rows @ used))
+    stepped = parameters.copy()
+    stepped[: FEATURES + 1] = used - RATE * rows.T @ (predicted - target) / len(target)
+    return stepped
 
 
 def accuracy(parameters: np.ndarray, clients: int) -> float:
     """Accuracy on all clients' rows: says that the rounds did train."""
-    hits = [((data(c)[0] @ parameters > 0) == data(c)[1]).mean() for c in range(clients)]
+    used = parameters[: FEATURES + 1]
+    hits = [((data(c)[0] @ used > 0) == data(c)[1]).mean() for c in range(clients)]
     return float(np.mean(hits))

@@ -39,7 +39,7 @@ def main(grid, context):
         min_fit_clients=clients,
         min_available_clients=clients,
         fraction_evaluate=0.0,
-        initial_parameters=ndarrays_to_parameters([toy.initial()]),
+        initial_parameters=ndarrays_to_parameters([toy.initial(int(config["parameters"]))]),
     )
     secure = SecAggPlusWorkflow(num_shares=3, reconstruction_threshold=2)
     workflow = DefaultWorkflow(fit_workflow=secure if config["secure"] else None)
