@@ -95,6 +95,8 @@ API = {
     "api/campaigns/<uuid:campaign_id>/runs/<int:number>/verdict": FOREIGN_SENT,
     "api/witnesses": Expect(200, 403, 200, 422),
     "api/logs/<str:log>/cosign": Expect(401, 401, 404, 422),
+    "api/logs/<str:log>/checkpoint": FOREIGN,
+    "api/logs/<str:log>/tile/<str:level>/<path:index>": FOREIGN,
 }
 WITHOUT_CREDENTIAL = {"api/schema", "api/ca", "api/join"}
 
@@ -175,6 +177,7 @@ def fill(world: World) -> Any:
         "<sha256:digest>": "0" * 64,
         "<str:name>": "another",
         "<str:log>": "own",
+        "<str:level>/<path:index>": "0/000.p/255",
         r"^confirm-email/(?P<key>[-:\w]+)/$": "confirm-email/abc/",
         r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$": "password/reset/key/1-a/",
         "<path:content_type_id>/<path:object_id>": f"1/{job.pk}",
