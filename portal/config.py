@@ -60,6 +60,7 @@ def _address(value: str) -> str:
 
 Delta = Annotated[float, Field(gt=0, le=0.01, allow_inf_nan=False)]
 PostgresUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["postgresql", "postgres"])]
+Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 BrokerUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "amqp", "amqps"])]
 HttpUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https"])]
 
@@ -109,6 +110,22 @@ class Blockchain(Section):
     consensus: Literal["proof_of_authority"] = "proof_of_authority"
     # A chain of the consortium's own; absent, an embedded one is started.
     rpc_url: HttpUrl | None = None
+    # Nodes of the embedded chain, each a process with a key of its own, sealing in turn.
+    authorities: int = Field(1, ge=1, le=21)
+    # An AnchorRegistry that is there already; absent, one is deployed.
+    contract: Address | None = None
+    # Who may change a deployed registry's anchorers, and how many of them it takes; absent, the
+    # portal's own key alone.
+    members: tuple[Address, ...] = Field((), max_length=64)
+    quorum: int = Field(1, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Blockchain:
+        if self.quorum > max(1, len(self.members)):
+            raise ValueError(f"quorum {self.quorum} is above the {len(self.members)} members")
+        if len({member.lower() for member in self.members}) != len(self.members):
+            raise ValueError("members: an address is listed twice")
+        return self
 
 
 class Log(Section):

@@ -78,6 +78,7 @@ def anchor_submit_pending() -> Anchor | None:
         anchor.refresh_from_db()
         try:
             gateway = Gateway(url, keys.secret_file(_anchorer_key_path()))
+            _recheck(gateway, anchor.origin)
             _submit(gateway, anchor)
         except DomainError as exc:
             pause = BACKOFF_SECONDS[min(anchor.attempts, len(BACKOFF_SECONDS)) - 1]
@@ -88,6 +89,25 @@ def anchor_submit_pending() -> Anchor | None:
             )
         anchor.refresh_from_db()
         return anchor
+
+
+def _recheck(gateway: Gateway, origin: str) -> None:
+    """Follow the last confirmed anchor where a fork of the chain moved it.
+
+    One that a fork removed for good needs nothing: the anchor that is about to be sent covers it.
+    """
+    last = Anchor.objects.filter(origin=origin, state=Anchor.State.CONFIRMED).last()
+    if last is None or last.chain_id != gateway.chain_id:
+        return
+    if gateway.is_canonical(last.block_number, last.block_hash):
+        return
+    if not gateway.registry_exists(last.contract):
+        return
+    if gateway.root_at(last.contract, origin_hash(origin), last.size) == bytes(last.root):
+        placed = gateway.find(last.contract, origin_hash(origin), last.size)
+        Anchor.objects.filter(pk=last.pk).update(**asdict(placed))
+        return
+    logger.warning("a fork of the chain dropped the anchor of size %d", last.size)
 
 
 def _submit(gateway: Gateway, anchor: Anchor) -> None:
@@ -142,7 +162,13 @@ def _registry(gateway: Gateway) -> str:
     row = Registry.objects.filter(**chain).first()
     if row is not None and gateway.registry_exists(row.address):
         return row.address
-    found = {"address": gateway.registry_deploy(), "anchorer": gateway.account.address}
+    chosen = settings.FSC_CONFIG.blockchain
+    address = chosen.contract
+    if address is None:
+        address = gateway.registry_deploy(chosen.members, chosen.quorum)
+    elif not gateway.registry_exists(address):
+        raise ChainRefused(f"blockchain.contract: {address} is not an AnchorRegistry of this chain")
+    found = {"address": address, "anchorer": gateway.account.address}
     Registry.objects.update_or_create(**chain, defaults=found)
     return found["address"]
 

@@ -8,7 +8,8 @@ so it is imported where it is used.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from web3.contract import Contract
 
 ARTIFACT = Path(__file__).with_name("contracts") / "AnchorRegistry.json"
-DEPLOY_GAS = 2_000_000
+DEPLOY_GAS = 3_000_000
 ANCHOR_GAS = 300_000
 TIMEOUT_SECONDS = 5
 RECEIPT_SECONDS = 20
+CONFIRMATIONS = 2
 LOG_BLOCKS = 5_000
 NO_ROOT = bytes(32)
 
@@ -72,9 +74,10 @@ class Gateway:
         with _chain_errors():
             return self.web3.eth.get_code(address).to_0x_hex() == _artifact()["bytecode_runtime"]
 
-    def registry_deploy(self) -> str:
+    def registry_deploy(self, members: Sequence[str] = (), quorum: int = 1) -> str:
         """The address of an AnchorRegistry that takes this account's anchors.
 
+        ``quorum`` of ``members`` may change who anchors; without members this account alone may.
         The account's first transaction deploys it, so a deployment that nobody remembered is
         found again.
         """
@@ -88,7 +91,9 @@ class Gateway:
         with _chain_errors():
             artifact = _artifact()
             factory = self.web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
-            raw = self._signed(factory.constructor([self.account.address]), DEPLOY_GAS)[1]
+            own = self.account.address
+            arguments = ([own], list(members) or [own], quorum)
+            raw = self._signed(factory.constructor(*arguments), DEPLOY_GAS)[1]
             receipt = self._receipt(self.web3.eth.send_raw_transaction(raw))
         if receipt["status"] != 1:
             raise ChainRefused("the chain did not accept the AnchorRegistry contract")
@@ -149,12 +154,39 @@ class Gateway:
             self.web3.eth.send_raw_transaction(raw)
 
     def wait(self, tx_hash: str) -> Placed:
-        """Wait until the transaction is in a block. Raises `ChainRefused` if it failed there."""
+        """Wait until the transaction's block and the one after it are on the chain.
+
+        Raises `ChainRefused` if it failed there.
+        """
         with _chain_errors():
             receipt = self._receipt(tx_hash)
-        if receipt["status"] != 1:
-            raise ChainRefused(f"the contract refused transaction {tx_hash}")
+            if receipt["status"] != 1:
+                raise ChainRefused(f"the contract refused transaction {tx_hash}")
+            self._confirmed(receipt["blockNumber"])
+            # A fork may have moved it meanwhile.
+            receipt = self.web3.eth.get_transaction_receipt(tx_hash)
         return Placed(tx_hash, receipt["blockNumber"], receipt["blockHash"].to_0x_hex())
+
+    def is_canonical(self, block_number: int, block_hash: str) -> bool:
+        """Whether that block is still in the chain."""
+        from web3.exceptions import BlockNotFound
+
+        with _chain_errors():
+            try:
+                found = self.web3.eth.get_block(block_number)["hash"].to_0x_hex()
+            except BlockNotFound:
+                return False
+        return str(found) == block_hash
+
+    def _confirmed(self, block_number: int) -> None:
+        wanted = block_number + CONFIRMATIONS - 1
+        deadline = time.monotonic() + RECEIPT_SECONDS
+        while self.web3.eth.block_number < wanted:
+            if time.monotonic() > deadline:
+                raise ChainUnavailable(
+                    f"block {block_number} has fewer than {CONFIRMATIONS} confirmations"
+                )
+            time.sleep(0.1)
 
     def _contract(self, address: str) -> Contract:
         return self.web3.eth.contract(address=address, abi=_artifact()["abi"])

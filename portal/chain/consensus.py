@@ -7,17 +7,23 @@ consecutive blocks; `RecentlySignedClique` adds it.
 import hashlib
 from collections.abc import Iterable
 
-from eth.abc import AtomicDatabaseAPI, BlockHeaderAPI
+from eth.abc import AtomicDatabaseAPI, BlockHeaderAPI, DatabaseAPI
 from eth.chains.base import Chain
 from eth.consensus.clique import CliqueConsensus, CliqueConsensusContext
 from eth.consensus.clique._utils import get_block_signer, is_in_turn, sign_block_header
 from eth.consensus.clique.clique import configure_header
-from eth.consensus.clique.constants import NONCE_DROP, SIGNATURE_LENGTH, VANITY_LENGTH
+from eth.consensus.clique.constants import (
+    NONCE_AUTH,
+    NONCE_DROP,
+    SIGNATURE_LENGTH,
+    VANITY_LENGTH,
+)
 from eth.constants import ZERO_ADDRESS, ZERO_HASH32
+from eth.db.chain import ChainDB
 from eth.db.schema import SchemaV1
 from eth.vm.forks.london import LondonVM
 from eth_keys.datatypes import PrivateKey
-from eth_typing import Address
+from eth_typing import Address, Hash32
 from eth_utils import ValidationError, encode_hex
 
 GAS_LIMIT = 30_000_000
@@ -64,6 +70,31 @@ ProofOfAuthorityVM = LondonVM.configure(
 )
 
 
+class ForkChoiceDB(ChainDB):
+    """The heaviest chain is the head; of two that weigh the same, the one with the lower hash.
+
+    py-evm keeps the first that it saw. Two out-of-turn blocks of one height weigh the same, and
+    their signers, who may not sign the next, would keep apart for good where they are the only
+    ones left.
+    """
+
+    @classmethod
+    def _persist_header_chain(
+        cls,
+        db: DatabaseAPI,
+        headers: Iterable[BlockHeaderAPI],
+        genesis_parent_hash: Hash32,
+    ) -> tuple[tuple[BlockHeaderAPI, ...], tuple[BlockHeaderAPI, ...]]:
+        known = tuple(headers)
+        new, old = super()._persist_header_chain(db, known, genesis_parent_hash)
+        if new or not known:
+            return new, old
+        head, last = cls._get_canonical_head(db), known[-1]
+        if cls._get_score(db, head.hash) != cls._get_score(db, last.hash) or head.hash <= last.hash:
+            return new, old
+        return cls._set_as_canonical_chain_head(db, last, genesis_parent_hash)
+
+
 def chain_id_of(network: str) -> int:
     """1 to 2**31, from SHA-256 of the network's name."""
     digest = hashlib.sha256(f"federated-simulation-cloud/chain/{network}".encode()).digest()
@@ -75,6 +106,7 @@ def chain_class(network: str) -> type[Chain]:
         __name__="ProofOfAuthorityChain",
         vm_configuration=((0, ProofOfAuthorityVM),),
         chain_id=chain_id_of(network),
+        chaindb_class=ForkChoiceDB,
         consensus_context_class=CliqueConsensusContext,
     )
 
@@ -102,14 +134,44 @@ def open_chain(db: AtomicDatabaseAPI, network: str, signers: Iterable[Address]) 
     return cls.from_genesis(db, genesis(network, signers))
 
 
-def next_header(chain: Chain, signer: Address, timestamp: int) -> BlockHeaderAPI:
-    """The unsealed header of the block after the head."""
+def signers_after(chain: Chain, header: BlockHeaderAPI) -> tuple[Address, ...]:
+    """Who may seal the block after this one, in the order of their turns."""
+    snapshot = RecentlySignedClique(chain.consensus_context).get_snapshot(header)
+    return tuple(snapshot.get_sorted_signers())
+
+
+def turns_until(chain: Chain, signer: Address) -> int | None:
+    """How many turns before this signer's the next block is; None if it may not seal that block."""
+    head = chain.get_canonical_head()
+    signers = signers_after(chain, head)
+    if signer not in signers:
+        return None
+    ancestor = head
+    for _ in range(len(signers) // 2):
+        if ancestor.block_number == 0:
+            break
+        if get_block_signer(ancestor) == signer:
+            return None
+        ancestor = chain.get_block_header_by_hash(ancestor.parent_hash)
+    return (signers.index(signer) - (head.block_number + 1)) % len(signers)
+
+
+def next_header(
+    chain: Chain, signer: Address, timestamp: int, vote: tuple[Address, bool] | None = None
+) -> BlockHeaderAPI:
+    """The unsealed header of the block after the head, with the signer's vote if it has one.
+
+    A vote is for (True) or against (False) an address as signer; more than half of the signers
+    decide (EIP-225).
+    """
     head = chain.get_canonical_head()
     context = RecentlySignedClique(chain.consensus_context)
+    at_epoch = (head.block_number + 1) % chain.consensus_context.epoch_length == 0
+    subject, wanted = vote if vote is not None and not at_epoch else (ZERO_ADDRESS, False)
     header = chain.create_header_from_parent(
         head,
-        coinbase=ZERO_ADDRESS,
-        nonce=NONCE_DROP,
+        coinbase=subject,
+        nonce=NONCE_AUTH if wanted else NONCE_DROP,
         timestamp=timestamp,
         gas_limit=head.gas_limit,
         difficulty=IN_TURN,

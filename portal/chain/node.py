@@ -1,20 +1,19 @@
-"""The node: keys, pool, sealing on demand. `rpc` turns it into JSON-RPC."""
+"""The node: keys, pool, blocks. `sealer` seals, `sync` follows other nodes, `rpc` answers."""
 
 import logging
 import os
-import secrets
 import threading
 import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from eth.abc import BlockAPI, ReceiptAPI, SignedTransactionAPI
 from eth.chains.base import Chain
-from eth_keys import keys
-from eth_keys.datatypes import PrivateKey
 from eth_utils import ValidationError, encode_hex
 
 from portal.chain import consensus
 from portal.chain.errors import RpcError, StateMismatch
+from portal.chain.keys import ANCHORER, SIGNER, load_key
 from portal.chain.store import Store, lock_state
 
 logger = logging.getLogger(__name__)
@@ -27,29 +26,28 @@ POOL_LIMIT = 1000
 class Node:
     """A chain in a state directory. Every method is safe to call from any thread."""
 
-    def __init__(self, state: Path, network: str) -> None:
-        """Raises `StateInUse` or `StateMismatch`."""
+    def __init__(
+        self, state: Path, network: str, authorities: Collection[bytes] | None = None
+    ) -> None:
+        """``authorities`` are the first signers' addresses, by default this node's alone.
+
+        A node that is none of them, and was not voted in later, follows. Raises `StateInUse` or
+        `StateMismatch`.
+        """
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._state_lock = lock_state(state)
         self.network = network
-        self.signer = load_key(state / "signer.key")
-        self.anchorer = load_key(state / "anchorer.key")
+        self.signer = load_key(state / SIGNER)
+        self.address = self.signer.public_key.to_canonical_address()
+        self.anchorer = load_key(state / ANCHORER)
+        self.authorities = tuple(sorted(authorities or {self.address}))
         self._store = Store(state / "chain.sqlite3")
         self.lock = threading.RLock()
-        self._waiting = threading.Condition(self.lock)
-        self._stopping = threading.Event()
-        self._sealer = threading.Thread(target=self._seal_forever, name="sealer", daemon=True)
+        self.changed = threading.Condition(self.lock)
+        """Notified at every new head and every new transaction in the pool."""
         self.chain = self._open()
 
-    def start(self) -> None:
-        self._sealer.start()
-
     def stop(self) -> None:
-        self._stopping.set()
-        with self._waiting:
-            self._waiting.notify_all()
-        if self._sealer.is_alive():
-            self._sealer.join()
         with self.lock:
             self._store.close()
         os.close(self._state_lock)
@@ -57,6 +55,15 @@ class Node:
     def pending(self) -> list[SignedTransactionAPI]:
         with self.lock:
             return [self.decode(raw) for raw in self._store.pool()]
+
+    def has_pending(self) -> bool:
+        with self.lock:
+            return self._store.pool_size() > 0
+
+    def pool(self) -> list[bytes]:
+        """What waits, as raw bytes, first come first."""
+        with self.lock:
+            return self._store.pool()
 
     def decode(self, raw: bytes) -> SignedTransactionAPI:
         """Raises `RpcError` for bytes that are no signed transaction."""
@@ -69,13 +76,13 @@ class Node:
     def submit(self, raw: bytes) -> bytes:
         """Take a transaction: on disk when this returns its hash. Sending it again is harmless."""
         transaction = self.decode(raw)
-        with self._waiting:
+        with self.changed:
             if self._known(transaction.hash):
                 return transaction.hash
             self._check(transaction)
             with self._store.transaction():
                 self._store.pool_add(transaction.hash, raw)
-            self._waiting.notify_all()
+            self.changed.notify_all()
         return transaction.hash
 
     def next_nonce(self, address: bytes) -> int:
@@ -88,24 +95,55 @@ class Node:
         builder = self.chain.get_vm(block.header).get_receipt_builder()
         return tuple(self.chain.chaindb.get_receipts(block.header, builder))
 
-    def seal_block(self) -> BlockAPI | None:
-        """Put what waits into a block, seal it and store it; None if nothing can be included."""
-        with self.lock:
+    def import_blocks(self, blocks: Sequence[BlockAPI]) -> None:
+        """Check and store blocks of another node, each after its parent.
+
+        What a fork took out of the canonical chain waits in the pool again. Raises eth_utils'
+        ValidationError for a block that breaks a rule; those before it are kept.
+        """
+        for block in blocks:
+            with self.changed:
+                try:
+                    with self._store.transaction():
+                        result = self.chain.import_block(block)
+                        for old in result.old_canonical_blocks:
+                            for transaction in old.transactions:
+                                self._store.pool_add(transaction.hash, transaction.encode())
+                        for new in result.new_canonical_blocks:
+                            for transaction in new.transactions:
+                                self._store.pool_remove(transaction.hash)
+                except BaseException:
+                    # py-evm caches what the rolled-back transaction wrote.
+                    self.chain = self._open()
+                    raise
+                self.changed.notify_all()
+
+    def seal_block(
+        self, *, empty: bool = False, vote: tuple[bytes, bool] | None = None
+    ) -> BlockAPI | None:
+        """Put what waits into a block, seal it and store it.
+
+        None if nothing could be included and the block may not be ``empty``.
+        """
+        with self.changed:
             waiting = self.pending()
-            if not waiting:
-                return None
             try:
                 with self._store.transaction():
-                    return self._build(waiting)
-            except Exception:
-                # py-evm caches what the rolled-back transaction wrote.
+                    sealed = self._build(waiting, empty=empty, vote=vote)
+            except BaseException:
                 self.chain = self._open()
                 raise
+            self.changed.notify_all()
+            return sealed
 
-    def _build(self, waiting: list[SignedTransactionAPI]) -> BlockAPI | None:
-        header = consensus.next_header(
-            self.chain, self.signer.public_key.to_canonical_address(), int(time.time())
-        )
+    def _build(
+        self,
+        waiting: list[SignedTransactionAPI],
+        *,
+        empty: bool,
+        vote: tuple[bytes, bool] | None,
+    ) -> BlockAPI | None:
+        header = consensus.next_header(self.chain, self.address, int(time.time()), vote)
         vm = self.chain.get_vm(header)
         included, receipts, gas = [], [], 0
         for transaction in waiting:
@@ -121,7 +159,7 @@ class Node:
             included.append(transaction)
             receipts.append(receipt)
             gas += transaction.gas
-        if not included:
+        if not included and not empty:
             return None
         draft = vm.set_block_transactions_and_withdrawals(
             vm.get_block(), header, included, receipts
@@ -134,14 +172,13 @@ class Node:
         return sealed
 
     def _open(self) -> Chain:
-        signers = [self.signer.public_key.to_canonical_address()]
         with self._store.transaction():
-            chain = consensus.open_chain(self._store, self.network, signers)
+            chain = consensus.open_chain(self._store, self.network, self.authorities)
         first = chain.get_canonical_block_header_by_number(0)
-        if first.extra_data != consensus.genesis(self.network, signers)["extra_data"]:
+        if first.extra_data != consensus.genesis(self.network, self.authorities)["extra_data"]:
             raise StateMismatch(
-                f"the state directory holds the chain of another network or signer than "
-                f"{self.network!r}: give its network's name or another directory"
+                f"the state directory holds the chain of another network or other authorities than "
+                f"{self.network!r}: give its network's name and authorities, or another directory"
             )
         return chain
 
@@ -186,34 +223,3 @@ class Node:
             )
         if len(self.pending()) >= POOL_LIMIT:
             raise RpcError(RpcError.REJECTED, f"{POOL_LIMIT} transactions wait already; try again")
-
-    def _seal_forever(self) -> None:
-        while not self._stopping.is_set():
-            with self._waiting:
-                self._waiting.wait_for(lambda: self._stopping.is_set() or self._store.pool())
-                # A block's time, in whole seconds, must be later than its parent's.
-                earliest = self.chain.get_canonical_head().timestamp + 1
-            if self._stopping.wait(max(0.0, earliest - time.time())):
-                return
-            try:
-                block = self.seal_block()
-            except Exception:
-                logger.exception("sealing failed; trying again in a second")
-                self._stopping.wait(1)
-            else:
-                if block is not None:
-                    logger.info("sealed block %d (%s)", block.number, encode_hex(block.hash))
-
-
-def load_key(path: Path) -> PrivateKey:
-    """A secp256k1 key in hex, made at first use, readable by its owner alone."""
-    if not path.exists():
-        draft = path.with_suffix(".draft")
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
-    return keys.PrivateKey(bytes.fromhex(path.read_text().strip()))

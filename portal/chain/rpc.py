@@ -4,11 +4,18 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import rlp
 from eth.abc import BlockAPI, BlockHeaderAPI, SignedTransactionAPI
 from eth.exceptions import BlockNotFound, HeaderNotFound, Revert, TransactionNotFound, VMError
 from eth.vm.spoof import SpoofTransaction
 from eth_abi import decode
-from eth_utils import ValidationError, decode_hex, encode_hex, keccak
+from eth_utils import (
+    ValidationError,
+    decode_hex,
+    encode_hex,
+    keccak,
+    to_checksum_address,
+)
 
 from portal.chain import consensus, formats
 from portal.chain.errors import RpcError
@@ -26,7 +33,7 @@ class Rpc:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        prefixes = ("eth_", "net_", "web3_")
+        prefixes = ("eth_", "net_", "web3_", "debug_", "fsc_")
         self.methods: dict[str, Callable[..., Any]] = {
             name: getattr(self, name) for name in dir(self) if name.startswith(prefixes)
         }
@@ -142,6 +149,31 @@ class Rpc:
         value = self._state(at).get_storage(_bytes(address, 20), int(slot, 16))
         return encode_hex(value.to_bytes(32, "big"))
 
+    def debug_getRawBlock(self, at: str) -> str | None:
+        """The RLP of a block, by number or by hash (of any fork that is kept)."""
+        if len(at) == 66:
+            try:
+                header: BlockHeaderAPI | None = self.node.chain.get_block_header_by_hash(
+                    _bytes(at, 32)
+                )
+            except HeaderNotFound:
+                return None
+        else:
+            header = self._header(at)
+        if header is None:
+            return None
+        return encode_hex(rlp.encode(self.node.chain.get_block_by_header(header)))
+
+    def fsc_pool(self) -> list[str]:
+        """The transactions that wait, signed, first come first: what other authorities fetch."""
+        return [encode_hex(raw) for raw in self.node.pool()]
+
+    def fsc_signers(self) -> list[str]:
+        """Who may seal the next block, in the order of their turns."""
+        chain = self.node.chain
+        signers = consensus.signers_after(chain, chain.get_canonical_head())
+        return [to_checksum_address(signer) for signer in signers]
+
     def eth_sendRawTransaction(self, raw: str) -> str:
         return encode_hex(self.node.submit(decode_hex(raw)))
 
@@ -211,10 +243,14 @@ class Rpc:
 
     def _header(self, at: str) -> BlockHeaderAPI | None:
         head = self.node.chain.get_canonical_head()
-        # Clique has no finality; with the one signer of this chain nothing is ever reorganized.
-        if at in {"latest", "pending", "safe", "finalized"}:
+        if at in {"latest", "pending"}:
             return head
-        number = 0 if at == "earliest" else int(at, 16)
+        if at in {"safe", "finalized"}:
+            # Clique has no finality: this is as far back as forks of honest signers may reach.
+            depth = len(consensus.signers_after(self.node.chain, head)) // 2 + 1
+            number = max(0, head.block_number + 1 - depth)
+        else:
+            number = 0 if at == "earliest" else int(at, 16)
         if not 0 <= number <= head.block_number:
             return None
         try:

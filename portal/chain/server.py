@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP, on the loopback only."""
+"""JSON-RPC over HTTP, on the loopback unless told otherwise."""
 
 import errno
 import json
@@ -18,15 +18,16 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, port: int, rpc: Rpc) -> None:
+    def __init__(self, port: int, rpc: Rpc, host: str = HOST) -> None:
         """Raises `PortInUse`."""
         self.rpc = rpc
+        self.loopback = host == HOST
         try:
-            super().__init__((HOST, port), Handler)
+            super().__init__((host, port), Handler)
         except OSError as exc:
             if exc.errno not in {errno.EADDRINUSE, errno.EACCES}:
                 raise
-            raise PortInUse(f"port {port} on {HOST} cannot be used: {exc.strerror}") from exc
+            raise PortInUse(f"port {port} on {host} cannot be used: {exc.strerror}") from exc
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hung up is no event."""
@@ -46,7 +47,8 @@ class Handler(BaseHTTPRequestHandler):
         # type nor under this name.
         host = (self.headers.get("Host") or "").rpartition(":")[0]
         content = (self.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
-        if host not in {HOST, "localhost"} or content != "application/json":
+        foreign = self.server.loopback and host not in {HOST, "localhost"}
+        if foreign or content != "application/json":
             return self._send(403, {"error": "application/json to the loopback only"})
         try:
             length = int(self.headers.get("Content-Length", ""))

@@ -79,6 +79,10 @@ class Store(BaseAtomicDB):
     def pool_remove(self, hash_: bytes) -> None:
         self._db.execute("DELETE FROM pool WHERE hash = ?", (hash_,))
 
+    def pool_size(self) -> int:
+        (size,) = self._db.execute("SELECT COUNT(*) FROM pool").fetchone()
+        return int(size)
+
     def pool(self) -> list[bytes]:
         """Raw transactions, first come first."""
         return [bytes(raw) for (raw,) in self._db.execute("SELECT raw FROM pool ORDER BY place")]

@@ -93,7 +93,8 @@ class Supervisor:
         if "valkey" in config.embeds:
             self._start(Valkey(config))
         if "chain" in config.embeds:
-            self._start(Chain(config))
+            for number in range(1, config.blockchain.authorities + 1):
+                self._start(Chain(config, number))
         for command in bootstrap.steps(config):
             self._start(command, keep=False)
             self._last_said = command.last_line()

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -36,14 +36,21 @@ def run_until(condition: Callable[[], bool], process: "ChainProcess", seconds: f
 
 
 class ChainProcess:
-    def __init__(self, state: Path, port: int | None = None, network: str = NETWORK) -> None:
+    def __init__(
+        self,
+        state: Path,
+        port: int | None = None,
+        network: str = NETWORK,
+        options: Sequence[str] = (),
+    ) -> None:
         self.state, self.port, self.network = state, port or free_port(), network
+        self.options = options
         self.log = state.with_suffix(".log")
         self.start()
 
     def start(self) -> None:
         command = [sys.executable, "-m", "portal.chain", "--state", str(self.state)]
-        command += ["--port", str(self.port), "--network", self.network]
+        command += ["--port", str(self.port), "--network", self.network, *self.options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         self.web3 = Web3(HTTPProvider(f"http://127.0.0.1:{self.port}"))
@@ -71,7 +78,7 @@ class ChainProcess:
         """Sign a contract call with the anchorer's key and send it; returns the hash."""
         account = self.account()
         nonce = self.web3.eth.get_transaction_count(account.address, "pending")
-        fields = {"from": account.address, "nonce": nonce, "gas": 1_000_000, "gasPrice": 0}
+        fields = {"from": account.address, "nonce": nonce, "gas": 3_000_000, "gasPrice": 0}
         built = call.build_transaction({**fields, "chainId": self.web3.eth.chain_id})
         return self.web3.eth.send_raw_transaction(account.sign_transaction(built).raw_transaction)
 
@@ -96,7 +103,7 @@ def artifact() -> dict:
 @pytest.fixture
 def registry(chain: ChainProcess, artifact: dict):
     factory = chain.web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
-    tx = chain.send(factory.constructor([chain.account().address]))
+    tx = chain.send(factory.constructor([chain.account().address], [chain.account().address], 1))
     receipt = chain.web3.eth.wait_for_transaction_receipt(tx, timeout=30, poll_latency=0.05)
     assert receipt["status"] == 1
     return chain.web3.eth.contract(address=receipt["contractAddress"], abi=artifact["abi"])

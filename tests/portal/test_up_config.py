@@ -213,3 +213,19 @@ def test_ports_are_kept_and_distinct() -> None:
     assert len(set(ports.values())) == 3
     again = Config.load()
     assert {name: again.port(name) for name in ports} == ports
+
+
+def test_a_registry_of_members_needs_a_quorum_they_can_reach(tmp_path: Path) -> None:
+    members = ["0x" + digit * 40 for digit in "123"]
+    chosen = Config.load(state=tmp_path, blockchain={"members": members, "quorum": 2})
+    assert chosen.blockchain.members == tuple(members)
+    for wrong in (
+        {"members": members, "quorum": 4},
+        {"quorum": 2},
+        {"members": [members[0], members[0].upper().replace("X", "x")]},
+        {"members": ["0x12"]},
+        {"contract": "here"},
+        {"authorities": 0},
+    ):
+        with pytest.raises(ConfigInvalid, match=r"blockchain"):
+            Config.load(state=tmp_path, blockchain=wrong)

@@ -139,11 +139,36 @@ def test_the_contract_is_found_again(chain, gateway, grow):
     first = anchor_submit_pending()
     Registry.objects.all().delete()
     grow()
-    blocks = chain.web3.eth.block_number
     second = anchor_submit_pending()
     assert second.contract == first.contract
-    assert chain.web3.eth.block_number == blocks + 1
+    # One deployment and two anchors.
+    assert chain.web3.eth.get_transaction_count(gateway.account.address) == 3
     assert Registry.objects.get().anchorer == gateway.account.address
+
+
+def test_an_anchor_is_confirmed_by_the_block_after_it(chain, grow):
+    anchor = anchor_submit_pending()
+    assert anchor.state == Anchor.State.CONFIRMED
+    assert chain.web3.eth.block_number > anchor.block_number
+
+
+def test_an_anchor_that_a_fork_moved_is_followed(chain, gateway, grow):
+    first = anchor_submit_pending()
+    Anchor.objects.update(block_hash="0x" + "00" * 32, block_number=first.block_number + 1)
+    grow()
+    assert anchor_submit_pending().state == Anchor.State.CONFIRMED
+    followed = Anchor.objects.get(pk=first.pk)
+    assert (followed.block_number, followed.block_hash) == (first.block_number, first.block_hash)
+
+
+def test_a_contract_by_configuration_must_be_a_registry(chain, settings, grow):
+    wrong = "0x" + "12" * 20
+    settings.FSC_CONFIG = settings.FSC_CONFIG.model_copy(
+        update={"blockchain": settings.FSC_CONFIG.blockchain.model_copy(update={"contract": wrong})}
+    )
+    anchor = anchor_submit_pending()
+    assert anchor.state == Anchor.State.PENDING
+    assert "is not an AnchorRegistry" in anchor.last_error
 
 
 def test_another_chain_gets_a_contract_of_its_own(chain, grow):
