@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.console import views
+from apps.console import views, views_benchmarks
 
-urlpatterns = [path("operator/", views.operator, name="operator")]
+urlpatterns = [
+    path("operator/", views.operator, name="operator"),
+    path("operator/benchmarks/", views_benchmarks.operator, name="operator_benchmarks"),
+    path("operator/schedules/", views_benchmarks.schedule, name="operator_schedule"),
+]

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.console import views
+from apps.console import views, views_benchmarks
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("budget/", views.budget, name="budget"),
     path("budget/allot", views.budget_allot, name="budget_allot"),
+    path("benchmarks/", views_benchmarks.benchmarks, name="benchmarks"),
+    path("benchmarks/<uuid:campaign_id>/", views_benchmarks.campaign, name="campaign"),
+    path(
+        "benchmarks/<uuid:campaign_id>/approve",
+        views_benchmarks.campaign_approve,
+        name="campaign_approve",
+    ),
     path("jobs/<uuid:job_id>/", views.job, name="job"),
     path("jobs/<uuid:job_id>/live", views.job_live, name="job_live"),
     path("jobs/<uuid:job_id>/approve", views.job_approve, name="job_approve"),

@@ -36,6 +36,9 @@ class Organization(Model, TenantMixin):
     )
     name = models.CharField(max_length=120)
     state = models.CharField(max_length=16, choices=State, default=State.PREPARING)
+    virtual = models.BooleanField(
+        default=False, help_text="simulated, for demonstrations: labelled wherever it is shown"
+    )
 
     class Meta:
         ordering = ["slug"]

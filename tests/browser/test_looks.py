@@ -13,10 +13,13 @@ from django_tenants.utils import schema_context
 
 from apps.accounts.models import Membership, User
 from apps.budgets.models import Account, LedgerReport
+from apps.common.actor import Actor
 from apps.federation.services.machine import tick
 from apps.organizations.models import Organization
 from apps.provenance.models import Anchor
 from apps.provenance.services import checkpoint_make, current_origin, log_sequence
+from apps.schedules.services import schedules_seed
+from tests.benchmarks.releases import campaign_with_history
 from tests.browser.conftest import LOOKS
 from tests.browser.server import PortalServer
 from tests.federation.test_job_whole import play
@@ -107,6 +110,9 @@ def test_pages_fit_in_every_look(
 ) -> None:
     with portal.quiet:
         jobs = make_history(world)
+        campaign = campaign_with_history()
+        small = campaign_with_history(count=4, runs=1, title="Small")
+        schedules_seed(actor=Actor.system("tests"))
         User.objects.filter(email="admin@northwind.example").update(is_operator=True)
         user = User.objects.get(email="admin@northwind.example")
         lakeside = Organization.objects.get(slug="lakeside")
@@ -123,6 +129,14 @@ def test_pages_fit_in_every_look(
         for name, job in jobs.items():
             page.goto(f"/o/northwind/jobs/{job.pk}/")
             look_at(page, f"job-{name}_{look}", picture)
+        page.goto("/o/northwind/benchmarks/")
+        look_at(page, f"benchmarks_{look}", picture)
+        for name, one in (("campaign", campaign), ("campaign-small", small)):
+            page.goto(f"/o/northwind/benchmarks/{one.pk}/")
+            look_at(page, f"{name}_{look}", picture)
+        page.goto("/operator/benchmarks/")
+        page.get_by_text("New campaign…").click()
+        look_at(page, f"schedules_{look}", picture)
         page.goto("/accounts/password/change/")
         look_at(page, f"password_{look}", picture)
         page.goto("/operator/")

@@ -105,6 +105,9 @@ PAGES = {
     "": Expect(200, 405, 302, 302),
     "budget/": Expect(200, 405, 302, 302),
     "budget/allot": Expect(405, 302, 302, 302),
+    "benchmarks/": Expect(200, 405, 302, 302),
+    "benchmarks/<uuid:campaign_id>/": Expect(404, 405, 302, 302),
+    "benchmarks/<uuid:campaign_id>/approve": Expect(405, 404, 302, 302),
     "jobs/<uuid:job_id>/": Expect(404, 405, 302, 302),
     "jobs/<uuid:job_id>/live": Expect(404, 405, 302, 302),
     "jobs/<uuid:job_id>/approve": Expect(405, 404, 302, 302),
@@ -116,6 +119,8 @@ PAGES = {
 ROOT_PAGES = {
     "": Expect(302, 405, 302, 405),
     "operator/": Expect(404, 405, 302, 405),
+    "operator/benchmarks/": Expect(404, 404, 302, 302),
+    "operator/schedules/": Expect(405, 404, 405, 302),
     "api/operator/campaigns": Expect(404, 404, 401, 401),
     "api/operator/campaigns/<uuid:campaign_id>": Expect(404, 404, 401, 401),
     "accounts/login/": Expect(302, 302, 200, 200),

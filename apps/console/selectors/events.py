@@ -40,7 +40,9 @@ def log_note(slug: str = "") -> str:
 def _row(event: LoggedEvent) -> pages.EventRow:
     body, anchor = event.body, event.anchor
     return pages.EventRow(
-        label=_label(body.tag, body.data.get("round"), body.data.get("attempt")),
+        label=_label(
+            body.tag, body.data.get("round") or body.data.get("run"), body.data.get("attempt")
+        ),
         tag=body.tag,
         actor=_actor(body.actor),
         at=body.time,
@@ -63,6 +65,7 @@ def _label(tag: str, number: object, attempt: object) -> str:
     if not isinstance(number, int):
         return f"{what} {verb}".capitalize()
     which = f"{number}.{attempt}" if isinstance(attempt, int) and attempt > 1 else f"{number}"
-    if what == "round":
-        return f"Round {which} {verb}"
-    return f"{what} {verb}, round {which}".capitalize()
+    if what in ("round", "run"):
+        return f"{what} {which} {verb}".capitalize()
+    unit = "run" if tag.startswith("benchmarks:") else "round"
+    return f"{what} {verb}, {unit} {which}".capitalize()

@@ -13,17 +13,17 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from apps.console import charts
+from apps.console import box_charts, charts
 
 register = template.Library()
 
 #: The look of every state that a page shows; an unknown one is drawn plainly.
 TONES = {
     "good": {"finished", "released", "approved", "active", "agrees", "anchored", "online"},
-    "live": {"running", "collecting", "charging", "decrypting"},
+    "live": {"running", "collecting", "open", "charging", "noising", "decrypting"},
     "warn": {"proposed", "queued", "pending", "abandoned", "away"},
     "bad": {"failed", "declined", "refused", "disagrees", "revoked", "suspended", "never seen"},
-    "idle": {"cancelled", "retired", "offline", "waiting"},
+    "idle": {"cancelled", "ended", "retired", "offline", "waiting"},
 }
 TONE_OF = {state: tone for tone, states in TONES.items() for state in states}
 
@@ -120,4 +120,14 @@ def stack_bar(
 
 @register.inclusion_tag("console/charts/steps.html")
 def step_plot(chart: charts.StepChart) -> dict[str, Any]:
+    return {"chart": chart}
+
+
+@register.inclusion_tag("console/charts/box.html")
+def box_plot(chart: box_charts.BoxChart) -> dict[str, Any]:
+    return {"chart": chart}
+
+
+@register.inclusion_tag("console/charts/history.html")
+def history_plot(chart: box_charts.HistoryChart) -> dict[str, Any]:
     return {"chart": chart}
