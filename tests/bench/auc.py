@@ -18,7 +18,7 @@ from federated.privacy.discrete_gaussian import sample
 from federated.protocol.propose import spec_make
 from federated.training.server import ServerState
 from federated.wire.base import encode_bytes
-from federated.wire.job import JobSpec, LinearLayer, ModelSpec, Participant
+from federated.wire.job import DataDictionary, JobSpec, LinearLayer, ModelSpec, Participant
 from portal.demo.experiment import ALL, federated
 from portal.demo.hospitals import NAMES, dictionary, hospitals
 from tests.bench.frame import OURS, Row, spread
@@ -48,9 +48,16 @@ def auc_rows(seeds: int = 20) -> list[Row]:
 
 def job() -> JobSpec:
     """The demonstration's job: its data dictionary, a logistic model, epsilon 1, delta 1e-5."""
-    data = dictionary()
+    return job_over(dictionary(), len(NAMES), PrivacyConfig(epsilon=1.0, delta=1e-5))
+
+
+def job_over(
+    data: DataDictionary, sites: int, privacy: PrivacyConfig, *, rounds: int = ROUNDS
+) -> JobSpec:
+    """A logistic model over a dictionary's features, trained by so many sites."""
     participants = [
-        Participant(organization=slug, public_key=_fresh_public_key()) for slug in NAMES
+        Participant(organization=f"site_{number}", public_key=_fresh_public_key())
+        for number in range(sites)
     ]
     return spec_make(
         job_id="00000000-0000-4000-8000-000000000000",
@@ -60,9 +67,9 @@ def job() -> JobSpec:
         data=data,
         model=ModelSpec(layers=(LinearLayer(in_features=data.width, out_features=1),)),
         initial_state="0" * 64,
-        rounds=ROUNDS,
+        rounds=rounds,
         participants=participants,
-        privacy=PrivacyConfig(epsilon=1.0, delta=1e-5),
+        privacy=privacy,
         key_epoch="0" * 64,
     )
 

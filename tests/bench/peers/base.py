@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -41,10 +42,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment with pinned packages, made on first use."""
+    """A virtual environment with pinned packages, made on first use.
+
+    One that ``shares`` sees this environment's packages too (torch is large) and takes its own
+    without their dependencies.
+    """
 
     name: str
     pins: tuple[str, ...]
+    shares: bool = False
 
     @property
     def root(self) -> Path:
@@ -71,14 +77,18 @@ class Environment:
             return
         self.root.mkdir(parents=True, exist_ok=True)
         python = self.program("python")
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         for command in (
             [sys.executable, "-m", "venv", "--clear", str(self.root / "venv")],
-            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *self.pins],
+            [*pip, *(["--no-deps"] if self.shares else []), *self.pins],
         ):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
                 raise NotMeasured(f"cannot be installed: {reason}")
+        if self.shares:
+            (packages,) = (self.root / "venv/lib").glob("python3*/site-packages")
+            (packages / "shared.pth").write_text(sysconfig.get_path("purelib") + "\n")
         mark.write_text(json.dumps(list(self.pins)))
 
 
