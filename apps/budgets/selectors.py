@@ -130,6 +130,30 @@ def budget_check(
         )
 
 
+def cost_outlook(cost: Cost, *, delta: float) -> dict[str, Any]:
+    """What a job would take of the account, and leave; under the organization's role.
+
+    Epsilons at the account's delta. Where the site has reported no account they are None, but for
+    the cost itself, at the job's own ``delta``.
+    """
+    account = Account.objects.filter(dataset=cost.dataset, unit=cost.unit).first()
+    if account is None:
+        epsilon = accountant.rho_to_epsilon(cost.rho, delta)
+        found = {"epsilon": epsilon, "delta": delta, "left": None, "left_after": None}
+        return {"dataset": cost.dataset, "unit": cost.unit, **found, "allotted": None, "period": ""}
+    before, after = account_epsilons(account, cost.rho)
+    return {
+        "dataset": cost.dataset,
+        "unit": cost.unit,
+        "epsilon": accountant.rho_to_epsilon(cost.rho, account.allotted_delta),
+        "delta": account.allotted_delta,
+        "left": max(account.allotted_epsilon - before, 0.0),
+        "left_after": account.allotted_epsilon - after,
+        "allotted": account.allotted_epsilon,
+        "period": account.period,
+    }
+
+
 def account_epsilons(
     account: Account, rho: float, *, delta: float | None = None
 ) -> tuple[float, float]:

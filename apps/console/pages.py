@@ -197,6 +197,7 @@ class CostRow:
     """
 
     dataset: str
+    unit: str
     epsilon: float
     delta: float
     left: float | None = None

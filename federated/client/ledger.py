@@ -19,6 +19,8 @@ from pathlib import Path
 
 from federated.client import allotments
 from federated.client.ledger_report import (
+    Outlook,
+    outlook_of,
     period_renewal,
     period_start,
     report_of,
@@ -351,6 +353,16 @@ class Ledger:
             changes=allotments.changes(db),
             answers=allotments.answers(db),
         )
+
+    def outlook(self, cost: Cost, otherwise: Allotment) -> Outlook:
+        """What ``cost`` would take of its account and leave; nothing is reserved.
+
+        ``otherwise`` is what the policy file grants, for an account that is not there yet.
+        """
+        with self._transaction() as db:
+            allotment = allotments.current(db, cost.dataset, cost.unit)
+            allotment = allotment or wire.Allotment(**otherwise.model_dump())
+            return outlook_of(db, cost, allotment, self._now())
 
     def lifetime_epsilon(self, dataset: str, unit: str, delta: float) -> float:
         """What was ever spent on an account, as epsilon at ``delta``."""

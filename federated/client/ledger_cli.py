@@ -92,6 +92,40 @@ def allot(*, dataset: str, home: Path, unit: str, reason: str, **changes: Any) -
 
 
 @ledger.command()
+@click.argument("job_id")
+@HOME
+@answered
+def cost(job_id: str, home: Path) -> None:
+    """Show what JOB_ID would cost by this site's own ledger, before anyone approves it."""
+    from federated.client.home import SiteHome
+    from federated.client.http import CoordinatorAPI
+    from federated.client.work_approve import cost_line
+    from federated.protocol.cost import check_spec_privacy, job_epsilons
+    from federated.wire.job import JobSpec
+
+    site = SiteHome(home)
+    api = CoordinatorAPI.for_site(site.about().url, site.credentials, retry_seconds=5.0)
+    try:
+        told = api.job(job_id)
+    finally:
+        api.close()
+    spec = JobSpec.parse(told["spec"]["body"])
+    if spec.job_id != job_id:
+        raise InvalidInput(f"job {spec.job_id} came for {job_id}")
+    check_spec_privacy(spec)
+    both = job_epsilons(spec)
+    out.print(f"job {job_id} of {spec.proposer}, {told['state']}: {cost_line(site, spec)}")
+    out.print(
+        f"at its own delta {spec.privacy.delta:g}: epsilon {both['coordinator']:.3f} against the "
+        f"coordinator with {spec.privacy.colluding} sites, {both['insiders']:.3f} against all "
+        "other insiders"
+    )
+    if spec.privacy.high_epsilon_reason:
+        out.print("above epsilon 10, because: ", end="")
+        out.print(spec.privacy.high_epsilon_reason, markup=False)
+
+
+@ledger.command()
 @HOME
 @answered
 def requests(home: Path) -> None:

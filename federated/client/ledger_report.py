@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from federated.privacy.accountant import rho_to_epsilon
+from federated.wire.job import Cost
 from federated.wire.site import (
     Account,
+    Allotment,
     AllotmentAnswer,
     AllotmentChange,
     Charge,
@@ -59,6 +62,31 @@ def rho_of(db: sqlite3.Connection, dataset: str, unit: str, state: str, since: s
         (dataset, unit, state, since),
     ).fetchall()
     return math.fsum(row["rho"] for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Epsilons at the allotment's delta: a cost alone, what is left now, what would be after."""
+
+    allotment: Allotment
+    alone: float
+    left: float
+    after: float
+
+
+def outlook_of(db: sqlite3.Connection, cost: Cost, allotment: Allotment, now: datetime) -> Outlook:
+    """What a cost would take of its account and leave in the period that ``now`` lies in."""
+    start = period_start(allotment.period, now)
+    used = rho_of(db, cost.dataset, cost.unit, "reserved", "")
+    used += rho_of(db, cost.dataset, cost.unit, "committed", start)
+
+    def epsilon(rho: float) -> float:
+        return rho_to_epsilon(rho, allotment.delta)
+
+    total = allotment.epsilon
+    return Outlook(
+        allotment, epsilon(cost.rho), total - epsilon(used), total - epsilon(used + cost.rho)
+    )
 
 
 def report_of(

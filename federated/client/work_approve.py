@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from federated.client.home import SiteHome
 from federated.client.site import Site, Waiting, short
 from federated.client.work_key import epoch_of
 from federated.errors import DomainError, InvalidInput, Unavailable
@@ -125,7 +126,22 @@ def _check_person(site: Site, spec: JobSpec, job: dict[str, Any]) -> None:
     if site.home.policy().approve != "portal" or site.home.job(spec.job_id).binding() is not None:
         return
     if not job.get("approved_by_person"):
-        raise Waiting(f"job {spec.job_id[:8]} of {spec.proposer} waits for a person's approval")
+        raise Waiting(
+            f"job {spec.job_id[:8]} of {spec.proposer} waits for a person's approval: "
+            f"{cost_line(site.home, spec)}"
+        )
+
+
+def cost_line(home: SiteHome, spec: JobSpec) -> str:
+    """What the job would take of this site's own ledger, and leave, in words."""
+    cost = job_cost(spec)
+    told = home.ledger.outlook(cost, home.policy().allotment_of(cost.dataset))
+    line = (
+        f"it would cost epsilon {told.alone:.3f} of {cost.dataset} per {cost.unit} at delta "
+        f"{told.allotment.delta:g}; {max(told.left, 0):.3f} is left of "
+        f"{told.allotment.epsilon:g} a {told.allotment.period}, "
+    )
+    return line + (f"{told.after:.3f} would be" if told.after >= 0 else f"{-told.after:.3f} short")
 
 
 def _reserve(site: Site, spec: JobSpec) -> None:

@@ -109,10 +109,15 @@ def test_a_proposal_shows_its_cost_and_what_would_be_left(
         northwind_auditor.get(url, secure=True)
     )
     cost = job_cost(job.wire).rho
+    told = northwind_auditor.get(f"/o/northwind/api/jobs/{job.pk}", secure=True).json()["cost"]
+    assert (told["epsilon"], told["left"]) == (pytest.approx(1.0, abs=1e-3), None)
     grant(cost)
     left = 8.0 - rho_to_epsilon(2 * cost, 1e-5)
     text = text_of(northwind_auditor.get(url, secure=True))
     assert "It would cost ε 1.00 of ward at δ 1e-5: ε 7.00 is left of 8.00" in text
+    told = northwind_auditor.get(f"/o/northwind/api/jobs/{job.pk}", secure=True).json()["cost"]
+    assert told["left_after"] == pytest.approx(left)
+    assert (told["allotted"], told["unit"], told["period"]) == (8.0, "record", "year")
     assert f"and {left:.2f} would be." in text
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from apps.budgets import outlook
 from apps.budgets.models import Account, AllotmentChange, AllotmentRequest, Charge, LedgerReport
-from apps.budgets.selectors import account_epsilons
+from apps.budgets.selectors import cost_outlook
 from apps.common.roles import Role
 from apps.console import pages
 from apps.console.charts import StepChart, time_chart
@@ -24,7 +24,7 @@ from apps.federation.models import Job, Round
 from apps.federation.selectors.jobs import jobs_of
 from apps.organizations.models import Organization
 from federated.privacy.accountant import rho_to_epsilon
-from federated.protocol.cost import job_cost, job_epsilons
+from federated.protocol.cost import job_cost
 from federated.wire.job import JobSpec
 
 #: The rules of composition in words, in the order of the page.
@@ -74,24 +74,7 @@ def cost_row(spec: JobSpec) -> pages.CostRow | None:
     """A job's cost and what it would leave; None for a job without noise."""
     if spec.privacy.delta is None:
         return None
-    cost = job_cost(spec)
-    account = Account.objects.filter(dataset=cost.dataset, unit=cost.unit).first()
-    if account is None:
-        return pages.CostRow(
-            dataset=cost.dataset,
-            epsilon=job_epsilons(spec)["coordinator"],
-            delta=spec.privacy.delta,
-        )
-    before, after = account_epsilons(account, cost.rho)
-    return pages.CostRow(
-        dataset=cost.dataset,
-        epsilon=rho_to_epsilon(cost.rho, account.allotted_delta),
-        delta=account.allotted_delta,
-        left=max(account.allotted_epsilon - before, 0.0),
-        left_after=account.allotted_epsilon - after,
-        allotted=account.allotted_epsilon,
-        period=account.period,
-    )
+    return pages.CostRow(**cost_outlook(job_cost(spec), delta=spec.privacy.delta))
 
 
 def _jobs(slug: str, ids: Iterable[UUID]) -> dict[UUID, tuple[Job, int]]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from apps.budgets.selectors import cost_outlook
 from apps.common.selectors import get_for
 from apps.federation.models import DataDictionary, Job, JobParticipant, ModelState, Round
-from federated.protocol.cost import job_epsilons
+from federated.protocol.cost import job_cost, job_epsilons
 from federated.wire.job import JobSpec
 
 
@@ -75,6 +76,7 @@ def job_describe(job: Job, *, organization: str) -> dict[str, Any]:
         ],
         "approvals": [p.answer for p in participants if p.state == p.State.APPROVED],
         "approved_by_person": own is not None and own.endorsed_by is not None,
+        "cost": cost_describe(job.wire),
         "rounds": [round_summary(r) for r in rounds],
         "epsilons": {
             "target": job.wire.privacy.epsilon,
@@ -84,6 +86,16 @@ def job_describe(job: Job, *, organization: str) -> dict[str, Any]:
             "attempts_charged": charged,
         },
     }
+
+
+def cost_describe(spec: JobSpec) -> dict[str, Any] | None:
+    """What the job would take of the caller's mirrored account and leave, as if it began now.
+
+    Under the organization's role. None for a job without noise: it has no finite cost.
+    """
+    if spec.privacy.delta is None:
+        return None
+    return cost_outlook(job_cost(spec), delta=spec.privacy.delta)
 
 
 def job_summary(job: Job) -> dict[str, Any]:

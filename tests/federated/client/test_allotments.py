@@ -22,6 +22,7 @@ from apps.budgets.services.allotments import allotment_request
 from apps.common.actor import Actor
 from federated.client.allotments import PERIODS, grants_more
 from federated.client.cli import main
+from federated.client.http import CoordinatorAPI
 from federated.client.ledger import Ledger
 from federated.client.policy import Allotment as PolicyAllotment
 from federated.errors import (
@@ -32,11 +33,12 @@ from federated.errors import (
     NotFound,
 )
 from federated.privacy.accountant import rho_to_epsilon
-from federated.wire.site import Allotment
+from federated.protocol.cost import job_cost
+from federated.wire.site import Allotment, Work
 from federated.wire.site import AllotmentRequest as Request
 from tests.federated.client.portal import SiteAtWork, home_make
 from tests.federated.client.test_ledger import ALLOTMENT, RHO, reserve
-from tests.federation.world import World
+from tests.federation.world import CAST, World
 
 ADMIN = Actor("user", str(uuid.UUID(int=1)), "admin@northwind.example", "northwind")
 GRANTED = Allotment(epsilon=8.0, delta=1e-4, period="year", max_queries_per_tenant=100)
@@ -397,3 +399,28 @@ def test_a_ledger_of_before_has_no_history_and_takes_one(tmp_path: Path) -> None
         assert again.report("northwind").changes == ()
         again.allot("heart", "record", but(epsilon=5.0), reason="x", by="ann")
         assert history(again) == [(8.0, 5.0, "ann")]
+
+
+def test_a_jobs_cost_is_known_at_the_site_before_anyone_approves(
+    site: SiteAtWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.home.policy_path.write_text("minimum_key_bits: 512\ndatasets: {ward: {path: ward.csv}}\n")
+    world = World()
+    for slug in CAST:
+        world[slug].work(Work.KEY)
+    job = world.propose()
+    site.step()
+    alone = rho_to_epsilon(job_cost(job.wire).rho, 1e-4)
+    line = f"it would cost epsilon {alone:.3f} of ward per record at delta 0.0001; 8.000 is left"
+    assert site.said(f"waits for a person's approval: {line} of 8 a year, {8 - alone:.3f} would be")
+    monkeypatch.setattr(CoordinatorAPI, "for_site", lambda *_, **__: site.api)
+    monkeypatch.setattr(site.api, "close", lambda: None)  # it is the agent's, too
+    home = ("--home", str(site.home.path))
+    shown = run("cost", str(job.pk), *home, columns="200").stdout
+    assert line in shown
+    assert "proposed" in shown
+    assert "epsilon 1.000 against the coordinator with 1 sites" in shown
+    assert "all other insiders" in shown
+    run("allot", "ward", *home, "--epsilon", "0.1", "--reason", "nearly none")
+    assert f"{alone - 0.1:.3f} short" in run("cost", str(job.pk), *home, columns="200").stdout
+    assert site.home.ledger.report("northwind").charges == ()
