@@ -116,3 +116,7 @@ class Unavailable(DomainError):
     title = "Not available now"
     status = 503
     retryable = True
+
+
+class PrivacyWarning(UserWarning):
+    """A privacy setting that is allowed, and that makes the result useless or hard to read."""

@@ -375,7 +375,8 @@ def decrypt(key: Key, shares: dict[int, list[int]]) -> list[int]:
 
 def slot_bits(spec: dict) -> int:
     n, privacy = len(spec["participants"]), spec["privacy"]
-    clamp = spec["data"]["max_records"] * privacy["units"]
+    vectors = 1 if privacy["unit"] == "organization" else spec["data"]["max_records"]
+    clamp = vectors * privacy["units"]
     return (2 * (n * clamp + math.ceil(9 * privacy["noise_sigma"] * math.sqrt(n)))).bit_length()
 
 
@@ -435,8 +436,14 @@ def unmask(spec: dict, attempt: dict, context: str, s: list[int], total: list[in
 
 
 def parameters(spec: dict) -> int:
-    layers = [la for la in spec["model"]["layers"] if la["kind"] == "linear"]
-    return sum(la["out_features"] * (la["in_features"] + 1) for la in layers)
+    count = 0
+    for layer in spec["model"]["layers"]:
+        if layer["kind"] == "linear":
+            count += layer["out_features"] * (layer["in_features"] + 1)
+        elif layer["kind"] == "conv2d":
+            window = layer["in_channels"] * layer["kernel"][0] * layer["kernel"][1]
+            count += layer["out_channels"] * (window + 1)
+    return count
 
 
 def rho(spec: dict, honest: int) -> float:
@@ -449,49 +456,80 @@ def rho(spec: dict, honest: int) -> float:
     return float((scaled + tau * math.sqrt(parameters(spec))) ** 2 / 2)
 
 
+MOMENTS = {"sgd": (), "momentum": ("velocity",), "adam": ("first_moment", "second_moment")}
+
+
 class State:
     def __init__(self, data: bytes) -> None:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         body = data[8 + int.from_bytes(data[:8], "little") :]
         count = header["parameters"]["shape"][0]
-
-        def vector(name: str) -> list[float]:
-            start, end = header[name]["data_offsets"]
-            return list(struct.unpack(f"<{count}d", body[start:end]))
-
-        self.average, self.parameters = vector("average"), vector("parameters")
-        self.velocity = vector("velocity")
-        (self.step,) = struct.unpack_from("<q", body, header["step"]["data_offsets"][0])
+        (self.step,) = struct.unpack_from("<q", body, header.pop("step")["data_offsets"][0])
+        self.vectors = {
+            name: list(struct.unpack_from(f"<{count}d", body, entry["data_offsets"][0]))
+            for name, entry in header.items()
+        }
+        need(set(header) >= {"average", "parameters"}, "a server state of other vectors")
         need(self.to_bytes() == data, "a server state in another layout")
 
+    @property
+    def average(self) -> list[float]:
+        return self.vectors["average"]
+
+    @property
+    def parameters(self) -> list[float]:
+        return self.vectors["parameters"]
+
     def to_bytes(self) -> bytes:
-        d, at, header = len(self.parameters), 0, {}
-        for name, size in (("average", d), ("parameters", d), ("step", 1), ("velocity", d)):
-            kind = "I64" if name == "step" else "F64"
-            header[name] = {"data_offsets": [at, at + 8 * size], "dtype": kind, "shape": [size]}
-            at += 8 * size
+        at, header, body = 0, {}, b""
+        for name in sorted([*self.vectors, "step"]):
+            values = [self.step] if name == "step" else self.vectors[name]
+            kind, code = ("I64", "q") if name == "step" else ("F64", "d")
+            ends = [at, at + 8 * len(values)]
+            header[name] = {"data_offsets": ends, "dtype": kind, "shape": [len(values)]}
+            body += struct.pack(f"<{len(values)}{code}", *values)
+            at = ends[1]
         text = canonical(header)
         text += b" " * (-len(text) % 8)
-        head, tail = [*self.average, *self.parameters], self.velocity
-        body = struct.pack(f"<{2 * d}dq{d}d", *head, self.step, *tail)
         return struct.pack("<Q", len(text)) + text + body
 
     def digest(self) -> str:
         return sha(self.to_bytes()).hex()
 
     def advance(self, values: list[int], spec: dict) -> None:
-        strategy, privacy = spec["strategy"], spec["privacy"]
+        privacy, optimizer = spec["privacy"], spec["strategy"]["server_optimizer"]
         grid = privacy["clipping_norm"] / privacy["units"]
+        divisor = spec["data"]["nominal_records"]
+        if privacy["unit"] == "organization":
+            divisor = len(spec["participants"])
+        names, v = MOMENTS[optimizer["kind"]], self.vectors
+        if self.step == 0:
+            tau = optimizer.get("tau", 0)
+            starts = {"velocity": 0.0, "first_moment": 0.0, "second_moment": float(tau * tau)}
+            v |= {name: [starts[name]] * len(values) for name in names}
+        need(set(v) == {"average", "parameters", *names}, "moments of another optimizer")
         self.step += 1
-        late = self.step - strategy["average_from"]
+        late = self.step - spec["strategy"]["average_from"]
         for j, value in enumerate(values):
-            gradient = (float(value) * grid) / float(spec["data"]["nominal_records"])
-            self.velocity[j] = self.velocity[j] * strategy["momentum"] + gradient
-            self.parameters[j] -= self.velocity[j] * strategy["learning_rate"]
+            gradient = (float(value) * grid) / float(divisor)
+            v["parameters"][j] -= self.move(optimizer, j, gradient)
             if late > 0:
-                self.average[j] += (self.parameters[j] - self.average[j]) / float(late)
+                v["average"][j] += (v["parameters"][j] - v["average"][j]) / float(late)
             else:
-                self.average[j] = self.parameters[j]
+                v["average"][j] = v["parameters"][j]
+
+    def move(self, optimizer: dict, j: int, gradient: float) -> float:
+        rate, v = optimizer["learning_rate"], self.vectors
+        if optimizer["kind"] == "sgd":
+            return gradient * rate
+        if optimizer["kind"] == "momentum":
+            v["velocity"][j] = v["velocity"][j] * optimizer["momentum"] + gradient
+            return v["velocity"][j] * rate
+        first, second = optimizer["beta1"], optimizer["beta2"]
+        v["first_moment"][j] = v["first_moment"][j] * first + gradient * (1 - first)
+        squared = (gradient * gradient) * (1 - second)
+        v["second_moment"][j] = v["second_moment"][j] * second + squared
+        return (v["first_moment"][j] * rate) / (math.sqrt(v["second_moment"][j]) + optimizer["tau"])
 
 
 def check_job(record: dict, named: set[str], vectors: Path | None) -> State:
@@ -553,7 +591,8 @@ def check_attempt(
         body = check_envelope("charge-receipt", signed, keys[signed["body"]["organization"]])
         need((body["context"], body["cohort"]) == (context, cohort), "a charge's cohort")
         need(body["cost"]["rho"] == once, "a charge's rho")
-        need(body["cost"]["dataset"] == spec["data"]["dataset"], "a charge's dataset")
+        account = (body["cost"]["dataset"], body["cost"]["unit"])
+        need(account == (spec["data"]["dataset"], spec["privacy"]["unit"]), "a charge's account")
         charged.add(body["organization"])
     need(charged == set(members), "not every member was charged")
 

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -31,24 +32,29 @@ from federated.client.proposal import (
 )
 from federated.client.site import Site
 from federated.client.work_key import epoch_of
-from federated.errors import Conflict, Forbidden
+from federated.errors import Conflict, Forbidden, PrivacyWarning
 from federated.privacy.config import PrivacyConfig
-from federated.protocol.cost import check_spec_privacy
+from federated.protocol.cost import check_spec_privacy, privacy_warnings
 from federated.protocol.layout import aggregator_of
-from federated.wire.job import Cancel, DataDictionary, JobSpec, ModelSpec
+from federated.protocol.strategy import strategy_make
+from federated.wire.job import Cancel, DataDictionary, JobSpec, ModelSpec, ServerOptimizer
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
 ELSEWHERE_SECONDS = 45.0
-TRAINING_OPTIONS = (
+STRATEGY_OPTIONS = (
+    "strategy",
+    "server_optimizer",
     "learning_rate",
     "momentum",
-    "minimum_cohort",
-    "round_seconds",
-    "aggregation",
+    "local_epochs",
+    "local_learning_rate",
+    "batch_size",
+    "mu",
 )
+JOB_OPTIONS = ("minimum_cohort", "round_seconds", "aggregation")
 log = logging.getLogger("federated")
 
 
@@ -103,20 +109,35 @@ class FederatedClient:
         dataset: str | None = None,
         nominal_records: int | None = None,
         max_records: int | None = None,
+        strategy: str | None = None,
+        server_optimizer: str | dict[str, Any] | ServerOptimizer | None = None,
         learning_rate: float | None = None,
         momentum: float | None = None,
+        local_epochs: int | None = None,
+        local_learning_rate: float | None = None,
+        batch_size: int | None = None,
+        mu: float | None = None,
         minimum_cohort: int | None = None,
         round_seconds: int | None = None,
         aggregation: Literal["packed", "masked"] | None = None,
     ) -> str:
-        """Propose a job and return its id; one epoch is one full-batch round.
+        """Propose a job and return its id.
 
         ``aggregation`` is chosen by the model's size where it is not given: long vectors are
         masked, short ones packed into ciphertexts.
         ``local_data`` (Parquet, CSV or a DataFrame) stays here and is what this site trains on.
+        ``epochs`` are passes over each site's rows: rounds for ``strategy`` "fedsgd" (the default);
+        "fedavg" and "fedprox" make ``local_epochs`` of them a round, and need
+        ``privacy=PrivacyConfig(unit="organization", ...)``. The other options are strategy_make's;
+        what is not given here may stand in the ``.pt`` file's ``spec``.
+
+        ``target`` is a column's name (positive above 0) or the fields of a BinaryTarget,
+        MulticlassTarget (``classes``) or RegressionTarget (``lower``, ``upper``).
+
         Everything is checked before anything is sent: raises InvalidInput for a model that is not
-        allowed, features without public bounds, a column that the data lacks, or a job that does
-        not fit the key.
+        allowed, features without public bounds, a column that the data lacks, options that do not
+        go together, or a job that does not fit the key. Warns (PrivacyWarning) with the numbers
+        where noise swamps the signal.
         """
         from federated.training.model import load_model
         from federated.training.server import ServerState
@@ -130,11 +151,27 @@ class FederatedClient:
         facts = self.api.site()
         epoch = epoch_of(self._site, self.api.key_current().digest())
         state = ServerState.initial(loaded.parameters)
-        given = (learning_rate, momentum, minimum_cohort, round_seconds, aggregation)
+        given = {
+            "strategy": strategy,
+            "server_optimizer": server_optimizer,
+            "learning_rate": learning_rate,
+            "momentum": momentum,
+            "local_epochs": local_epochs,
+            "local_learning_rate": local_learning_rate,
+            "batch_size": batch_size,
+            "mu": mu,
+            "minimum_cohort": minimum_cohort,
+            "round_seconds": round_seconds,
+            "aggregation": aggregation,
+        }
+        options = {
+            name: loaded.spec.get(name) if value is None else value for name, value in given.items()
+        }
+        chosen: dict[str, Any] = {k: options[k] for k in STRATEGY_OPTIONS if options[k] is not None}
         spec = spec_propose(
             loaded=loaded,
             data=data,
-            rounds=epochs,
+            strategy=strategy_make(epochs=epochs, **chosen),
             participants=participants_choose(
                 participants, self.api.roster(), epoch, own=self.tenant_id
             ),
@@ -144,11 +181,12 @@ class FederatedClient:
             initial_state=state.digest(),
             training={
                 "round_seconds": facts["defaults"].get("round_seconds"),
-                **{key: loaded.spec.get(key) for key in TRAINING_OPTIONS if key in loaded.spec},
-                **{k: v for k, v in zip(TRAINING_OPTIONS, given, strict=True) if v is not None},
+                **{k: options[k] for k in JOB_OPTIONS if options[k] is not None},
             },
         )
         check_spec_privacy(spec)
+        for warning in privacy_warnings(spec):
+            warnings.warn(warning, PrivacyWarning, stacklevel=2)
         aggregator_of(spec, epoch)
         return self._submit(spec, state.to_bytes(), local_data)
 

@@ -40,16 +40,20 @@ class GlobalModel:
         return self.spec.job_id
 
     def module(self) -> nn.Sequential:
-        """As a torch module (float32, eval mode) that ends in a logit."""
+        """As a torch module (float32, eval mode) whose outputs are logits, or a scaled number."""
         from federated.training.model import module_from
 
         return module_from(self.model, self.parameters)
 
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Probabilities of the positive class, shape (n,), of encoded features (n, inputs)."""
-        from federated.training.network import predict
+        """Predictions of encoded features (n, inputs).
 
-        return predict(self.model, self.parameters, features)
+        Binary: the positive class's probabilities, shape (n,). Multiclass: each class's,
+        (n, classes). Regression: the target in its own unit, (n,).
+        """
+        from federated.training.task import predict
+
+        return predict(self.model, self.spec.data.target, self.parameters, features)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write safetensors with the architecture in its metadata; the path that was written."""

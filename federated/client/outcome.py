@@ -132,7 +132,8 @@ def _model(
         "cohorts": [len(r["cohort"]) for r in job["rounds"] if r["state"] == "released"],
     }
     if curve:
-        metrics["held_out_auc"] = curve[-1]["auc"]
+        own = {key: value for key, value in curve[-1].items() if key not in ("round", "rows")}
+        metrics |= {f"held_out_{key}": value for key, value in own.items()}
     return GlobalModel(
         spec=spec,
         parameters=released_parameters(state, spec.strategy),

@@ -16,7 +16,7 @@ from federated.client.http import CoordinatorAPI
 from federated.errors import InvalidInput, NotFound
 from federated.privacy.config import PrivacyConfig
 from federated.protocol.propose import aggregation_chosen, spec_make
-from federated.wire.job import DataDictionary, JobSpec, ModelSpec, Participant
+from federated.wire.job import DataDictionary, JobSpec, ModelSpec, Participant, Strategy
 from federated.wire.key import KeyEpoch, Roster
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def spec_propose(
     *,
     loaded: LoadedModel,
     data: DataDictionary,
-    rounds: int,
+    strategy: Strategy,
     participants: list[Participant],
     privacy: PrivacyConfig,
     epoch: KeyEpoch,
@@ -140,7 +140,7 @@ def spec_propose(
 
     Without ``aggregation`` among them the cheaper one is taken (aggregation_chosen).
     """
-    _check_width(loaded.model, data)
+    _check_fits(loaded.model, data)
     spec = spec_make(
         job_id=str(uuid.uuid4()),
         consortium=epoch.consortium,
@@ -149,7 +149,7 @@ def spec_propose(
         data=data,
         model=loaded.model,
         initial_state=initial_state,
-        rounds=rounds,
+        strategy=strategy,
         participants=participants,
         privacy=privacy,
         key_epoch=epoch.digest(),
@@ -216,12 +216,21 @@ def _target(target: Any) -> dict[str, Any] | None:
     if target is None:
         return None
     if isinstance(target, str):
-        return {"name": target}
+        return {"kind": "binary", "name": target}
     if hasattr(target, "dump"):
         return dict(target.dump())
     if isinstance(target, Mapping):
-        return dict(target)
-    raise InvalidInput("target: must be a column's name or {'name': ..., 'positive_above': ...}")
+        fields = {str(key): value for key, value in target.items()}
+        kind = "binary"
+        if "classes" in fields:
+            kind = "multiclass"
+        elif {"lower", "upper", "huber_delta"} & set(fields):
+            kind = "regression"
+        return {"kind": kind, **fields}
+    raise InvalidInput(
+        "target: must be a column's name (positive above 0), {'name': ..., 'positive_above': ...}, "
+        "{'name': ..., 'classes': [...]} or {'name': ..., 'lower': ..., 'upper': ...}"
+    )
 
 
 def _plain(values: Any) -> Any:
@@ -233,7 +242,13 @@ def _plain(values: Any) -> Any:
     return values.item() if hasattr(values, "item") and not isinstance(values, str) else values
 
 
-def _check_width(model: ModelSpec, data: DataDictionary) -> None:
+def _check_fits(model: ModelSpec, data: DataDictionary) -> None:
+    if model.outputs != data.target.outputs:
+        needs = {"binary": "one logit", "regression": "one number", "multiclass": "one a class"}
+        raise InvalidInput(
+            f"the model has {model.outputs} outputs, the {data.target.kind} target "
+            f"{data.target.name} takes {data.target.outputs} ({needs[data.target.kind]})"
+        )
     if model.inputs != data.width:
         widths = ", ".join(f"{feature.name} {feature.width}" for feature in data.features)
         raise InvalidInput(

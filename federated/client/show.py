@@ -11,6 +11,7 @@ from federated.client.ledger import Ledger
 from federated.wire.site import AllotmentChange, LedgerReport
 
 BAR = 30
+METRICS = {"auc": "AUC", "accuracy": "accuracy", "macro_auc": "macro AUC", "r2": "R2"}
 
 
 def ledger_tables(ledger: Ledger, report: LedgerReport) -> list[Table]:
@@ -85,13 +86,19 @@ def _plain(value: object) -> str:
 
 
 def curve_table(job_id: str, points: list[dict[str, Any]]) -> Table:
-    """Held-out AUC by round; an AUC of one class alone is undefined and said so."""
-    table = Table(title=f"Job {job_id[:8]}: held-out AUC, known to this site alone")
-    for column in ("round", "AUC", "rows", ""):
+    """Held-out metrics by round; one that the rows leave undefined is said to be so.
+
+    A bar shows the first metric that lies between 0 and 1 (AUC, accuracy, R2).
+    """
+    table = Table(title=f"Job {job_id[:8]}: held-out metrics, known to this site alone")
+    names = [name for name in (points[0] if points else ()) if name not in ("round", "rows")]
+    for column in ("round", *(METRICS.get(name, name) for name in names), "rows", ""):
         table.add_column(column, overflow="fold")
+    barred = next((name for name in names if name in METRICS), "")
     for point in points:
-        value = point["auc"]
-        shown = "undefined (one class)" if value is None else f"{value:.3f}"
-        bar = "" if value is None else "█" * round(BAR * value)
-        table.add_row(str(point["round"]), shown, str(point["rows"]), bar)
+        values = [point.get(name) for name in names]
+        shown = ["undefined" if value is None else f"{value:.3f}" for value in values]
+        share = point.get(barred) or 0.0
+        bar = "█" * round(BAR * min(1.0, max(0.0, share)))
+        table.add_row(str(point["round"]), *shown, str(point["rows"]), bar)
     return table

@@ -84,11 +84,14 @@ def _make(
     context: RoundContext,
     sink: Sink | None = None,
 ) -> Signed[Contribution]:
-    from federated.training.local import bounded_gradient_sum
+    from federated.training.local import bounded_update
 
     state = _state(site, spec, folder, context)
-    gradient = bounded_gradient_sum(
-        spec.model, state.parameters, site.data.rows(spec).training, spec.privacy
+    gradient = bounded_update(
+        spec,
+        state.parameters,
+        site.data.rows(spec).training,
+        order=minibatch_order(context, site.organization),
     )
     return contribution_make(
         spec=spec,
@@ -98,6 +101,11 @@ def _make(
         gradient=gradient,
         sink=sink,
     )
+
+
+def minibatch_order(context: RoundContext, organization: str) -> str:
+    """What seeds a site's order of minibatches: another one each attempt, the same after a kill."""
+    return f"{context.digest()}/{organization}"
 
 
 def _state(site: Site, spec: JobSpec, folder: JobFolder, context: RoundContext) -> ServerState:

@@ -131,7 +131,7 @@ def _total(
 
 def _score(site: Site, spec: JobSpec, folder: JobFolder, state: ServerState, round: int) -> None:
     """One point of the held-out curve; it stays in this site's folder."""
-    from federated.training.metrics import auc, predict
+    from federated.training.metrics import score
     from federated.training.server import released_parameters
 
     try:
@@ -142,8 +142,8 @@ def _score(site: Site, spec: JobSpec, folder: JobFolder, state: ServerState, rou
     if held_out is None:
         return
     parameters = released_parameters(state, spec.strategy)
-    scores = predict(spec.model, parameters, held_out.features)
-    value = auc(held_out.target, scores)
-    folder.curve_add({"round": round, "auc": value, "rows": len(held_out.target)})
-    if value is not None:
-        site.say(f"round {round}/{spec.strategy.rounds}: held-out AUC {value:.3f} (stays here)")
+    metrics = score(spec.model, spec.data.target, parameters, held_out)
+    folder.curve_add({"round": round, "rows": len(held_out), **metrics})
+    told = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items() if value is not None)
+    if told:
+        site.say(f"round {round}/{spec.strategy.rounds}: held-out {told} (stays here)")

@@ -8,11 +8,14 @@ from typing import Literal, cast
 
 from federated.errors import InvalidInput
 from federated.privacy.accountant import solve_noise_sigma
-from federated.wire.job import LARGEST_EPSILON, PrivacySpec
+from federated.wire.job import LARGEST_EPSILON, PrivacySpec, Unit
 
 LONGEST_REASON = 300
 LARGEST_DELTA = 0.01
 """A mechanism that publishes one record in a hundred whole meets delta 0.01."""
+
+USUAL_UNITS = 256
+MOST_UNITS = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +23,12 @@ class PrivacyConfig:
     """The privacy target of one job.
 
     ``epsilon`` and ``delta`` are the target of the whole job (all its rounds) against the
-    coordinator together with ``colluding`` sites. A record's gradient is clipped to
-    ``clipping_norm`` (L2) and rounded to ``units`` grid steps a clipping norm. Neighbouring
-    datasets differ in one record, present or blanked out.
+    coordinator together with ``colluding`` sites. ``unit`` is whose influence is bounded: a
+    record's gradient or an organization's whole update is clipped to ``clipping_norm`` (L2) and
+    rounded to ``units`` grid steps a clipping norm. Neighbours differ in one record, or in one
+    organization's update, present or blanked out. ``units`` defaults to the power of two that is
+    at least 256 and sqrt(parameters); for unit organization 16 sqrt(parameters), so that rounding
+    one update loses little.
 
     An epsilon above 10 needs ``allow_high_epsilon``: the reason, in words. The reason is part of
     the spec that all sites see, approve and log; a site's policy has to allow such jobs.
@@ -39,7 +45,7 @@ class PrivacyConfig:
     unit: str = "record"
     clipping_norm: float = 1.0
     colluding: int = 1
-    units: int = 256
+    units: int | None = None
     allow_no_noise: bool = False
     allow_high_epsilon: str = ""
 
@@ -62,7 +68,8 @@ class PrivacyConfig:
         if _number("clipping_norm", self.clipping_norm) <= 0:
             raise InvalidInput(f"clipping_norm: {self.clipping_norm:g} is not above 0")
         _whole("colluding", self.colluding, 1, 999)
-        _whole("units", self.units, 1, 2**20)
+        if self.units is not None:
+            _whole("units", self.units, 1, MOST_UNITS)
 
     def _check_epsilon(self) -> None:
         epsilon = _number("epsilon", self.epsilon)
@@ -91,10 +98,8 @@ class PrivacyConfig:
             )
 
     def _check_mechanism(self) -> None:
-        if self.unit == "organization":
-            raise InvalidInput("unit: organization comes with FedAvg, later; allowed: record")
-        if self.unit != "record":
-            raise InvalidInput(f"unit: {self.unit!r} is not known; allowed: record")
+        if self.unit not in ("record", "organization"):
+            raise InvalidInput(f"unit: {self.unit!r} is not known; allowed: record, organization")
         if self.mechanism == "laplace":
             raise InvalidInput(
                 "mechanism: laplace needs the L1 norm, and a gradient of d parameters clipped to "
@@ -118,12 +123,13 @@ class PrivacyConfig:
         deviation in grid units. Raises InvalidInput where fewer than two honest sites are left, or
         where the grid is so coarse that rounding to it leaves nothing.
         """
+        units = self._units(dimension)
         least = math.ceil(math.sqrt(dimension))
-        if self.units < least:
+        if units < least:
             # An evenly spread vector of norm C has entries of units / sqrt(d) < 1 grid steps; they
             # round to 0, or to 1 and are then too long together and truncated.
             raise InvalidInput(
-                f"units: on a grid of {self.units} steps a clipped gradient of {dimension} "
+                f"units: on a grid of {units} steps a clipped vector of {dimension} "
                 f"parameters may round to zero; at least {least} are needed"
             )
         if self.mechanism == "none":
@@ -140,21 +146,29 @@ class PrivacyConfig:
                 epsilon=epsilon,
                 delta=delta,
                 rounds=rounds,
-                sensitivity=float(self.units),
+                sensitivity=float(units),
                 honest=honest,
                 dimension=dimension,
             )
         return PrivacySpec(
-            unit="record",
+            unit=cast(Unit, self.unit),
             mechanism=cast(Literal["gaussian", "none"], self.mechanism),
             epsilon=epsilon,
             delta=delta,
             clipping_norm=float(self.clipping_norm),
-            units=self.units,
+            units=units,
             colluding=self.colluding,
             noise_sigma=sigma,
             high_epsilon_reason=self.allow_high_epsilon.strip() or None,
         )
+
+    def _units(self, dimension: int) -> int:
+        if self.units is not None:
+            return self.units
+        # A site sums many rounded records, whose errors cancel; an update is rounded alone.
+        steps = 16 if self.unit == "organization" else 1
+        wanted = steps * math.ceil(math.sqrt(dimension))
+        return min(MOST_UNITS, max(USUAL_UNITS, 1 << (wanted - 1).bit_length()))
 
 
 def _number(name: str, value: object) -> float:

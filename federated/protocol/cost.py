@@ -62,19 +62,50 @@ def job_epsilons(spec: JobSpec, *, rounds: int | None = None) -> dict[str, float
     }
 
 
+def noise_and_signal(spec: JobSpec) -> tuple[float, float]:
+    """Of one coordinate of a round's mean update: the noise's standard deviation, and the signal.
+
+    The noise is that of the whole cohort's shares, all participants present. The signal is the root
+    mean square of a coordinate where every unit's vector has the clipping norm and one direction:
+    no job has more. Both in the units of ``clipping_norm``.
+    """
+    privacy, sites = spec.privacy, len(spec.participants)
+    grid = privacy.clipping_norm / privacy.units
+    noise = privacy.noise_sigma * math.sqrt(sites) * grid / spec.denominator
+    return noise, privacy.clipping_norm / math.sqrt(spec.model.parameters)
+
+
+def privacy_warnings(spec: JobSpec) -> list[str]:
+    """What a person should read before a job is proposed or approved; often nothing."""
+    noise, signal = noise_and_signal(spec)
+    if noise <= signal:
+        return []
+    advice = (
+        f"about {math.ceil(len(spec.participants) * noise / signal)} organizations would bring "
+        "them level; fewer parameters, more epsilon or unit record help too"
+        if spec.privacy.unit == "organization"
+        else "more records, fewer parameters or more epsilon help"
+    )
+    return [
+        f"noise swamps the signal: in every round a coordinate of the mean update carries noise of "
+        f"{noise:.3g}, where clipping leaves at most {signal:.3g} (clipping_norm / sqrt of "
+        f"{spec.model.parameters} parameters), {noise / signal:.1f} times less; {advice}"
+    ]
+
+
 def check_spec_privacy(spec: JobSpec) -> None:
     """Refuse a spec whose noise does not reach the epsilon it claims, or whose delta says nothing.
 
-    To publish one of n records whole, drawn by lot, meets epsilon 0 at delta 1/n: delta has to be
-    below it. Raises InvalidInput that gives both numbers.
+    To publish one of n records (or organizations' updates) whole, drawn by lot, meets epsilon 0 at
+    delta 1/n: delta has to be below it. Raises InvalidInput that gives both numbers.
     """
     if spec.privacy.epsilon is None or spec.privacy.delta is None:
         return
-    records = spec.data.nominal_records
-    if spec.privacy.delta * records >= 1:
+    units, what = spec.denominator, spec.privacy.unit
+    if spec.privacy.delta * units >= 1:
         raise InvalidInput(
-            f"privacy.delta: {spec.privacy.delta:g} is not below 1 / {records} records "
-            f"({1 / records:.3g}); to publish a record whole would meet it"
+            f"privacy.delta: {spec.privacy.delta:g} is not below 1 / {units} {what}s "
+            f"({1 / units:.3g}); to publish a {what} whole would meet it"
         )
     actual = job_epsilons(spec)["coordinator"]
     if actual > spec.privacy.epsilon:

@@ -13,8 +13,12 @@ from federated.wire.key import KeyEpoch
 
 
 def clamp_of(spec: JobSpec) -> int:
-    """S, the largest absolute coordinate of a site before noise: records times integer norm."""
-    return spec.data.max_records * spec.privacy.units
+    """S, the largest absolute coordinate of a site before noise: vectors times integer norm.
+
+    A site sums a vector a record; with unit organization it has one.
+    """
+    vectors = 1 if spec.privacy.unit == "organization" else spec.data.max_records
+    return vectors * spec.privacy.units
 
 
 def layout_of(spec: JobSpec, *, modulus_bits: int) -> SlotLayout:

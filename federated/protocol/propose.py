@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from federated.errors import InvalidInput
 from federated.privacy.config import PrivacyConfig
 from federated.protocol.layout import aggregator_of
+from federated.protocol.strategy import strategy_make
 from federated.wire.job import (
     DataDictionary,
     JobSpec,
     ModelSpec,
     Participant,
+    Strategy,
 )
 from federated.wire.key import KeyEpoch
 
@@ -34,20 +36,24 @@ def spec_make(
     data: DataDictionary,
     model: ModelSpec,
     initial_state: str,
-    rounds: int,
     participants: Iterable[Participant],
     privacy: PrivacyConfig,
     key_epoch: str,
-    learning_rate: float = 1.0,
-    momentum: float = 0.9,
+    rounds: int | None = None,
+    strategy: Strategy | None = None,
     minimum_cohort: int | None = None,
     round_seconds: int = 120,
     aggregation: str = "packed",
 ) -> JobSpec:
     """A whole job spec; see JobSpec for the fields.
 
+    Give ``strategy``, or ``rounds`` of FedSGD with momentum.
+
     Raises InvalidInput for combinations that the spec refuses.
     """
+    if (strategy is None) == (rounds is None):
+        raise InvalidInput("strategy: give it, or rounds, and not both")
+    strategy = strategy or strategy_make(epochs=rounds or 0)
     ordered = tuple(sorted(participants, key=lambda participant: participant.organization))
     if len(ordered) < 3:
         raise InvalidInput(
@@ -69,14 +75,9 @@ def spec_make(
         "data": data.dump(),
         "model": model.dump(),
         "initial_state": initial_state,
-        "strategy": {
-            "rounds": rounds,
-            "learning_rate": learning_rate,
-            "momentum": momentum,
-            "average_from": rounds // 2,
-        },
+        "strategy": strategy.dump(),
         "privacy": privacy.spec(
-            rounds=rounds, minimum_cohort=minimum, dimension=model.parameters
+            rounds=strategy.rounds, minimum_cohort=minimum, dimension=model.parameters
         ).dump(),
         "participants": [participant.dump() for participant in ordered],
         "minimum_cohort": minimum,

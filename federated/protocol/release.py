@@ -49,7 +49,7 @@ def release_make(
         decoded,
         strategy=spec.strategy,
         privacy=spec.privacy,
-        nominal_records=spec.data.nominal_records,
+        denominator=spec.denominator,
     )
     release = Release(
         context=cohort.context,

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from federated.client.home import Attempt
 from federated.client.local_data import read
+from federated.client.work_train import minibatch_order
 from federated.crypto.threshold import KeyShare, combine, partial_decrypt
 from federated.protocol.cost import round_cost
 from federated.protocol.keys import public_key_of, verification_of
 from federated.protocol.layout import aggregator_of
 from federated.simulation.coordinator import OPEN, Coordinator, Try
-from federated.training.local import bounded_gradient_sum
+from federated.training.local import bounded_update
 from federated.wire.base import Signed, decode_bytes
 from federated.wire.round import Contribution
 
@@ -96,7 +97,8 @@ class Truth:
         spec = self.coordinator.spec
         state = self.coordinator.states[found.context.model]
         rows = read(self._homes[name] / "ward.csv", spec.data)
-        gradient = bounded_gradient_sum(spec.model, state.parameters, rows, spec.privacy)
+        order = minibatch_order(found.context, name)
+        gradient = bounded_update(spec, state.parameters, rows, order=order)
         if np.abs(vector - gradient).max() > NOISE_SIGMAS * spec.privacy.noise_sigma:
             self.violations.append(f"the vector of {name} in {found.at} is not its gradient")
 

@@ -31,13 +31,13 @@ from federated.protocol.propose import spec_make
 from federated.training.server import ServerState
 from federated.wire.base import encode_bytes
 from federated.wire.job import (
+    BinaryTarget,
     DataDictionary,
     JobSpec,
     LinearLayer,
     ModelSpec,
     NumericFeature,
     Participant,
-    Target,
 )
 from federated.wire.key import KeyEpoch, Roster, RosterSite, SealedShare
 
@@ -195,7 +195,7 @@ class World:
                     NumericFeature(name=f"x{i}", lower=-1.0, upper=1.0)
                     for i in range(scenario.features)
                 ),
-                target=Target(name="y", positive_above=0.5),
+                target=BinaryTarget(name="y", positive_above=0.5),
                 nominal_records=scenario.records * len(self.parties),
                 max_records=scenario.records,
             ),

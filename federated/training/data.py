@@ -10,6 +10,10 @@ Categorical cells compare with the categories as text, blanks stripped. A number
 fraction is written without one (1.0 equals "1"), booleans in any case are "True" and "False".
 Missing and unlisted values become all zeros.
 
+Targets: binary ones become 0 or 1; classes their place in the list, compared as categories are;
+numbers are clamped to their bounds and scaled to [-1, 1]. A row without a target, or of a class
+that is not listed, is left out.
+
 Rows keep their place: of a table longer than ``max_records`` the first ``max_records`` rows are
 taken, then those without a target are left out. So blanking out a record never moves another one
 in, and one record's influence stays one record's.
@@ -26,7 +30,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federated.errors import InvalidInput
-from federated.wire.job import CategoricalFeature, DataDictionary, NumericFeature
+from federated.wire.data import (
+    BinaryTarget,
+    CategoricalFeature,
+    DataDictionary,
+    MulticlassTarget,
+    NumericFeature,
+    RegressionTarget,
+    Target,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +50,10 @@ _WHOLE = re.compile(r"([+-]?\d+)\.0*")
 
 @dataclass(frozen=True)
 class Dataset:
-    """Encoded records: features float32 [n, width] in [-1, 1], target float32 [n] of 0 and 1."""
+    """Encoded records: features float32 [n, width] in [-1, 1], target float32 [n].
+
+    The target is 0 or 1 (binary), a class's place in the list, or a number in [-1, 1].
+    """
 
     features: NDArray[np.float32]
     target: NDArray[np.float32]
@@ -99,11 +114,12 @@ def encode(table: pd.DataFrame, dictionary: DataDictionary) -> Dataset:
     """
     check_columns(table, dictionary)
     table = table.iloc[: dictionary.max_records]
-    target = _numbers(table, dictionary.target.name, "the target")
+    target = _target(table, dictionary.target)
     there = ~np.isnan(target)
     if not there.any():
+        listed = " of a listed class" if isinstance(dictionary.target, MulticlassTarget) else ""
         raise InvalidInput(
-            f"{_origin(table)}: no row has a target (column {dictionary.target.name})"
+            f"{_origin(table)}: no row has a target{listed} (column {dictionary.target.name})"
         )
     columns = [
         _scaled(table, feature)
@@ -112,8 +128,18 @@ def encode(table: pd.DataFrame, dictionary: DataDictionary) -> Dataset:
         for feature in dictionary.features
     ]
     features = np.concatenate(columns, axis=1).astype(np.float32)
-    positive = target > dictionary.target.positive_above
-    return Dataset(features=features[there], target=positive[there].astype(np.float32))
+    return Dataset(features=features[there], target=target[there].astype(np.float32))
+
+
+def _target(table: pd.DataFrame, target: Target) -> NDArray[np.float64]:
+    """Encoded targets, NaN where a row has none."""
+    if isinstance(target, MulticlassTarget):
+        return _places(table, target.name, target.classes, "classes")
+    values = _numbers(table, target.name, "the target")
+    if isinstance(target, BinaryTarget):
+        positive = (values > target.positive_above).astype(np.float64)
+        return np.where(np.isnan(values), np.nan, positive)
+    return _between(values, target)
 
 
 def with_target(table: pd.DataFrame, dictionary: DataDictionary) -> NDArray[np.bool_]:
@@ -123,31 +149,47 @@ def with_target(table: pd.DataFrame, dictionary: DataDictionary) -> NDArray[np.b
     """
     check_columns(table, dictionary)
     rows = table.iloc[: dictionary.max_records]
-    there: NDArray[np.bool_] = ~np.isnan(_numbers(rows, dictionary.target.name, "the target"))
+    there: NDArray[np.bool_] = ~np.isnan(_target(rows, dictionary.target))
     return there
 
 
 def _scaled(table: pd.DataFrame, feature: NumericFeature) -> NDArray[np.float64]:
     values = _numbers(table, feature.name, "a numeric feature")
     missing = np.isnan(values) | np.isin(values, feature.missing_values)
-    width = feature.upper - feature.lower
-    scaled = 2 * (np.clip(values, feature.lower, feature.upper) - feature.lower) / width - 1
-    return np.where(missing, 0.0, scaled)[:, None]
+    return np.where(missing, 0.0, _between(values, feature))[:, None]
+
+
+def _between(
+    values: NDArray[np.float64], bounds: NumericFeature | RegressionTarget
+) -> NDArray[np.float64]:
+    """Clamped to the bounds and scaled to [-1, 1]; NaN stays."""
+    width = bounds.upper - bounds.lower
+    scaled = 2 * (np.clip(values, bounds.lower, bounds.upper) - bounds.lower) / width - 1
+    return np.asarray(scaled)
 
 
 def _indicators(table: pd.DataFrame, feature: CategoricalFeature) -> NDArray[np.float64]:
-    categories = [_text(category) for category in feature.categories]
-    if len(set(categories)) != len(categories):
-        raise InvalidInput(f"categories of {feature.name}: two of them are equal as text")
-    place = {category: position for position, category in enumerate(categories)}
-    column = table[feature.name]
-    out = np.zeros((len(table), len(categories)))
+    places = _places(table, feature.name, feature.categories, "categories")
+    return np.asarray(places[:, None] == np.arange(len(feature.categories)), dtype=np.float64)
+
+
+def _places(
+    table: pd.DataFrame, name: str, listed: tuple[str, ...], what: str
+) -> NDArray[np.float64]:
+    """Each cell's place among the listed texts, NaN where it is missing or not listed."""
+    texts = [_text(entry) for entry in listed]
+    if len(set(texts)) != len(texts):
+        raise InvalidInput(f"{what} of {name}: two of them are equal as text")
+    place = {text: float(position) for position, text in enumerate(texts)}
+    column = table[name]
     missing = column.isna().to_numpy(dtype=bool)
-    for row, cell in enumerate(column.tolist()):
-        position = None if missing[row] else place.get(_text(cell))
-        if position is not None:
-            out[row, position] = 1.0
-    return out
+    return np.array(
+        [
+            np.nan if absent else place.get(_text(cell), np.nan)
+            for cell, absent in zip(column.tolist(), missing, strict=True)
+        ],
+        dtype=np.float64,
+    )
 
 
 def _text(cell: Any) -> str:

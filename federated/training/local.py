@@ -1,16 +1,56 @@
-"""What a site computes of its records: a bounded integer sum of their gradients."""
+"""What a site contributes of its records before the noise: a bounded integer vector."""
 
 from __future__ import annotations
+
+import hashlib
 
 import numpy as np
 from numpy.typing import NDArray
 
 from federated.errors import InvalidInput
 from federated.training.data import Dataset
-from federated.training.network import Floats, record_gradients, unflatten
-from federated.wire.job import ModelSpec, PrivacySpec
+from federated.training.network import (
+    Floats,
+    Tensors,
+    backward,
+    chunk_records,
+    forward,
+    tensors_of,
+    unflatten,
+)
+from federated.training.task import loss_error
+from federated.wire.data import Target
+from federated.wire.job import JobSpec, PrivacySpec
+from federated.wire.model import ModelSpec
+from federated.wire.strategy import FedAvg, FedProx
 
 _CHUNK_BYTES = 4 << 20
+
+
+def bounded_update(
+    spec: JobSpec, parameters: NDArray[np.floating], dataset: Dataset, *, order: str
+) -> NDArray[np.int64]:
+    """A site's vector of one attempt, int64 [d] in grid units of ``clipping_norm / units``.
+
+    Unit record: ``bounded_gradient_sum``. Unit organization: one update, clipped and rounded as a
+    whole to an integer L2 norm of at most ``units``: the mean gradient (FedSGD), or the
+    pseudo-gradient ``parameters`` minus the locally trained ones (FedAvg, FedProx). ``order`` is
+    any text; it seeds the order of minibatches. No noise is added here. Deterministic.
+
+    Raises InvalidInput where the model, its parameters or the data do not fit or are not finite.
+    """
+    target, privacy = spec.data.target, spec.privacy
+    if privacy.unit == "record":
+        return bounded_gradient_sum(spec.model, parameters, dataset, privacy, target=target)
+    if spec.strategy.kind == "fedsgd":
+        update = mean_gradient(spec.model, parameters, dataset, target=target)
+    else:
+        trained = local_train(
+            spec.model, parameters, dataset, target=target, strategy=spec.strategy, order=order
+        )
+        with np.errstate(invalid="ignore"):
+            update = np.asarray(parameters, dtype=np.float64) - trained
+    return np.asarray(bound_records(update[None, :], privacy)[0])
 
 
 def bounded_gradient_sum(
@@ -18,40 +58,100 @@ def bounded_gradient_sum(
     parameters: NDArray[np.floating],
     dataset: Dataset,
     privacy: PrivacySpec,
+    *,
+    target: Target,
 ) -> NDArray[np.int64]:
     """The sum over records of the clipped, rounded gradient, int64 [d] in grid units.
 
-    A grid unit is ``clipping_norm / units``. Each record is clipped and rounded **by itself**, so
-    blanking one out moves the sum by an integer vector of L2 norm at most ``units``; rounding the
-    sum would cost sqrt(d) of sensitivity. No noise is added here. Deterministic.
-
-    Raises InvalidInput where the model, its parameters or the data do not fit or are not finite.
+    Each record is clipped and rounded **by itself**, so blanking one out moves the sum by an
+    integer vector of L2 norm at most ``units``; rounding the sum would cost sqrt(d) of
+    sensitivity. Raises InvalidInput as ``bounded_update`` does.
     """
-    tensors = unflatten(model, parameters)
-    if dataset.features.ndim != 2 or dataset.features.shape[1] != model.inputs:
-        raise InvalidInput(
-            f"features: shape {list(dataset.features.shape)}, "
-            f"the model takes [records, {model.inputs}]"
-        )
-    if not (np.isfinite(dataset.features).all() and np.isfinite(dataset.target).all()):
-        raise InvalidInput("the data hold a value that is not finite; encode the table first")
+    tensors = _checked(model, parameters, dataset)
     total = np.zeros(model.parameters, dtype=np.int64)
-    step = max(1, _CHUNK_BYTES // (8 * model.parameters))
+    step = chunk_records(model, budget=_CHUNK_BYTES)
     for start in range(0, len(dataset), step):
-        features = dataset.features[start : start + step].astype(np.float64)
-        target = dataset.target[start : start + step].astype(np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            gradients = record_gradients(model, tensors, features, target)
+        gradients = record_gradients(
+            model,
+            tensors,
+            dataset.features[start : start + step].astype(np.float64),
+            dataset.target[start : start + step].astype(np.float64),
+            target=target,
+        )
         total += bound_records(gradients, privacy).sum(axis=0, dtype=np.int64)
     return total
+
+
+def record_gradients(
+    model: ModelSpec, tensors: Tensors, features: Floats, values: Floats, *, target: Target
+) -> Floats:
+    """Each record's gradient of its loss, float64 [n, d]."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        activations = forward(model, tensors, features)
+        error = loss_error(target, activations[-1], values)
+        return backward(model, tensors, activations, error, each=True)
+
+
+def mean_gradient(
+    model: ModelSpec, parameters: NDArray[np.floating], dataset: Dataset, *, target: Target
+) -> Floats:
+    """The gradient of the mean loss over all records, float64 [d]; zeros of none."""
+    tensors = _checked(model, parameters, dataset)
+    total = np.zeros(model.parameters)
+    step = chunk_records(model, budget=_CHUNK_BYTES)
+    for start in range(0, len(dataset), step):
+        features = dataset.features[start : start + step].astype(np.float64)
+        values = dataset.target[start : start + step].astype(np.float64)
+        total += _gradient_sum(model, tensors, features, values, target=target)
+    return total / max(1, len(dataset))
+
+
+def local_train(
+    model: ModelSpec,
+    parameters: NDArray[np.floating],
+    dataset: Dataset,
+    *,
+    target: Target,
+    strategy: FedAvg | FedProx,
+    order: str,
+) -> Floats:
+    """Parameters float64 [d] after ``local_epochs`` of minibatch SGD from the given ones.
+
+    FedProx adds mu (x - x_round) to every gradient (arXiv 1812.06127, eq. 2). A run that diverges
+    ends in values that are not finite; ``bound_records`` makes its update nothing.
+    """
+    _checked(model, parameters, dataset)
+    start = np.array(parameters, dtype=np.float64)
+    now = start.copy()
+    mu = strategy.mu if isinstance(strategy, FedProx) else 0.0
+    seed = hashlib.sha256(f"minibatches/{order}".encode()).digest()
+    generator = np.random.Generator(np.random.PCG64(int.from_bytes(seed, "big")))
+    for _ in range(strategy.local_epochs):
+        rows = generator.permutation(len(dataset))
+        for at in range(0, len(rows), strategy.batch_size):
+            batch = rows[at : at + strategy.batch_size]
+            gradient = _gradient_sum(
+                model,
+                tensors_of(model, now),
+                dataset.features[batch].astype(np.float64),
+                dataset.target[batch].astype(np.float64),
+                target=target,
+            )
+            gradient /= len(batch)
+            with np.errstate(over="ignore", invalid="ignore"):
+                if mu:
+                    gradient += mu * (now - start)
+                now -= strategy.local_learning_rate * gradient
+    return now
 
 
 def bound_records(gradients: Floats, privacy: PrivacySpec) -> NDArray[np.int64]:
     """Clip and round each row of [n, d] to the grid; integer L2 norms are at most ``units``.
 
-    A row is scaled to norm ``clipping_norm`` where it is longer, then rounded to the nearest
-    grid point; where that is too long it is truncated toward zero instead. A row that overflowed
-    becomes zero: to refuse it would tell the coordinator about one record.
+    A row is one record's gradient, or one organization's update. It is scaled to norm
+    ``clipping_norm`` where it is longer, then rounded to the nearest grid point; where that is too
+    long it is truncated toward zero instead. A row that overflowed becomes zero: to refuse it
+    would tell the coordinator about it.
     """
     units = privacy.units
     rows = np.where(np.isfinite(gradients).all(axis=1, keepdims=True), gradients, 0.0)
@@ -67,8 +167,29 @@ def bound_records(gradients: Floats, privacy: PrivacySpec) -> NDArray[np.int64]:
     bounded[over] = np.trunc(scaled[over]).astype(np.int64)
     if (_squared_norms(bounded) > units**2).any():
         # Unreachable: truncation shortens, and units^2 <= 2^40 is far above float error.
-        raise ArithmeticError("a record's integer norm exceeds the bound that its noise covers")
+        raise ArithmeticError("an integer norm exceeds the bound that its noise covers")
     return bounded
+
+
+def _gradient_sum(
+    model: ModelSpec, tensors: Tensors, features: Floats, values: Floats, *, target: Target
+) -> Floats:
+    with np.errstate(over="ignore", invalid="ignore"):
+        activations = forward(model, tensors, features)
+        error = loss_error(target, activations[-1], values)
+        return backward(model, tensors, activations, error, each=False)
+
+
+def _checked(model: ModelSpec, parameters: NDArray[np.floating], dataset: Dataset) -> Tensors:
+    tensors = unflatten(model, parameters)
+    if dataset.features.ndim != 2 or dataset.features.shape[1] != model.inputs:
+        raise InvalidInput(
+            f"features: shape {list(dataset.features.shape)}, "
+            f"the model takes [records, {model.inputs}]"
+        )
+    if not (np.isfinite(dataset.features).all() and np.isfinite(dataset.target).all()):
+        raise InvalidInput("the data hold a value that is not finite; encode the table first")
+    return tensors
 
 
 def _squared_norms(rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -5,9 +5,41 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from federated.training.network import predict, predict_logits
+from federated.training.data import Dataset
+from federated.training.task import predict, unscaled
+from federated.wire.data import BinaryTarget, MulticlassTarget, Target
+from federated.wire.model import ModelSpec
 
-__all__ = ["auc", "predict", "predict_logits"]
+__all__ = ["auc", "predict", "score"]
+
+Metrics = dict[str, float | None]
+
+
+def score(
+    model: ModelSpec, target: Target, parameters: NDArray[np.floating], rows: Dataset
+) -> Metrics:
+    """The task's metrics on these rows; None where one is undefined on them.
+
+    Binary: ``auc``. Multiclass: ``accuracy``, and ``macro_auc``, the mean over the classes that
+    are there of each one's AUC against the rest. Regression, in the target's unit and its square:
+    ``rmse``, ``r2`` (1 - squared error / squared deviation from the rows' own mean).
+    """
+    predicted = predict(model, target, parameters, rows.features)
+    if isinstance(target, BinaryTarget):
+        return {"auc": auc(rows.target, predicted)}
+    if isinstance(target, MulticlassTarget):
+        right = predicted.argmax(axis=1) == rows.target
+        return {
+            "accuracy": float(right.mean()) if len(right) else None,
+            "macro_auc": _macro_auc(rows.target, predicted),
+        }
+    actual = unscaled(target, rows.target)
+    squared = float(((predicted - actual) ** 2).sum())
+    spread = float(((actual - actual.mean()) ** 2).sum()) if len(actual) else 0.0
+    return {
+        "rmse": (squared / len(actual)) ** 0.5 if len(actual) else None,
+        "r2": 1 - squared / spread if spread > 0 else None,
+    }
 
 
 def auc(target: NDArray[np.floating], scores: NDArray[np.floating]) -> float | None:
@@ -17,3 +49,9 @@ def auc(target: NDArray[np.floating], scores: NDArray[np.floating]) -> float | N
     if len(np.unique(target)) < 2:
         return None
     return float(roc_auc_score(target, scores))
+
+
+def _macro_auc(target: NDArray[np.floating], scores: NDArray[np.floating]) -> float | None:
+    found = [auc(target == place, scores[:, place]) for place in range(scores.shape[1])]
+    defined = [value for value in found if value is not None]
+    return float(np.mean(defined)) if defined else None

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from federated.errors import InvalidInput
 from federated.training.network import Floats, flatten, initial_parameters, unflatten
 from federated.training.server import encode_tensors
-from federated.wire.job import LinearLayer, ModelSpec
+from federated.training.torch_layers import ALLOWED_LAYERS, layer_fields, torch_layer
+from federated.wire.model import ModelSpec, WeightedLayer
 
 if TYPE_CHECKING:
     from torch import nn
 
-ALLOWED_LAYERS = "Linear (with bias), ReLU, Tanh, Sigmoid, in Sequential"
 _CHECKPOINT = '{"spec": {...}, "architecture": {"layers": [...]}, "state_dict": ...}'
 
 
@@ -61,23 +61,7 @@ def spec_from_module(module: nn.Module) -> ModelSpec:
         raise InvalidInput(
             f"model: {type(module).__name__} is not an nn.Module, a ModelSpec or a .pt file"
         )
-    names = {nn.ReLU: "relu", nn.Tanh: "tanh", nn.Sigmoid: "sigmoid"}
-    layers: list[dict[str, Any]] = []
-    for name, layer in _walk(module, ""):
-        # Exact types: a subclass may compute something else under the same name.
-        if type(layer) is nn.Linear:
-            if layer.bias is None:
-                raise InvalidInput(f"layer {name}: Linear without bias; use bias=True")
-            layers.append(
-                {"kind": "linear", "in_features": layer.in_features}
-                | {"out_features": layer.out_features}
-            )
-        elif type(layer) in names:
-            layers.append({"kind": names[type(layer)]})
-        else:
-            raise InvalidInput(
-                f"layer {name}: {type(layer).__name__} is not allowed; allowed: {ALLOWED_LAYERS}"
-            )
+    layers = [layer_fields(layer, name) for name, layer in _walk(module, "")]
     return _spec(layers, "the module")
 
 
@@ -86,15 +70,7 @@ def module_from(spec: ModelSpec, parameters: NDArray[np.floating] | None = None)
     import torch
     from torch import nn
 
-    kinds = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
-    module = nn.Sequential(
-        *(
-            nn.Linear(layer.in_features, layer.out_features)
-            if isinstance(layer, LinearLayer)
-            else kinds[layer.kind]()
-            for layer in spec.layers
-        )
-    )
+    module = nn.Sequential(*(torch_layer(layer) for layer in spec.layers))
     flat = initial_parameters(spec) if parameters is None else parameters
     named = named_tensors(spec, flat)
     module.load_state_dict({name: torch.tensor(value) for name, value in named.items()})
@@ -105,7 +81,7 @@ def named_tensors(
     spec: ModelSpec, parameters: NDArray[np.floating]
 ) -> dict[str, NDArray[np.generic]]:
     """The flat vector by the names of the Sequential's state dict: ``0.weight``, ``0.bias``, ..."""
-    at = [place for place, layer in enumerate(spec.layers) if isinstance(layer, LinearLayer)]
+    at = [place for place, layer in enumerate(spec.layers) if isinstance(layer, WeightedLayer)]
     out: dict[str, NDArray[np.generic]] = {}
     for place, (weight, bias) in zip(at, unflatten(spec, parameters), strict=True):
         out |= {f"{place}.weight": weight, f"{place}.bias": bias}
@@ -192,16 +168,16 @@ def _walk(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
 
 def _parameters(spec: ModelSpec, state: Mapping[str, Any], origin: str) -> Floats:
     """The flat vector of a state dict whose entries come layer by layer, weight before bias."""
-    linear = [layer for layer in spec.layers if isinstance(layer, LinearLayer)]
+    weighted = spec.weighted
     names = list(state)
-    if len(names) != 2 * len(linear):
+    if len(names) != 2 * len(weighted):
         raise InvalidInput(
             f"{origin}: state_dict holds {len(names)} tensors, the architecture "
-            f"takes {2 * len(linear)}"
+            f"takes {2 * len(weighted)}"
         )
     tensors = []
-    for layer, weight, bias in zip(linear, names[::2], names[1::2], strict=True):
-        shapes = {weight: (layer.out_features, layer.in_features), bias: (layer.out_features,)}
+    for layer, weight, bias in zip(weighted, names[::2], names[1::2], strict=True):
+        shapes = {weight: layer.weight_shape, bias: layer.weight_shape[:1]}
         if not (weight.endswith("weight") and bias == weight[: -len("weight")] + "bias"):
             raise InvalidInput(f"{origin}: state_dict: {weight}, {bias} is no weight with its bias")
         for name, shape in shapes.items():

@@ -1,21 +1,29 @@
-"""A ModelSpec evaluated in numpy: forward, and each record's own gradient."""
+"""A ModelSpec evaluated in numpy: forward, and gradients, each record's own or their sum."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from federated.errors import InvalidInput
-from federated.wire.job import LinearLayer, ModelSpec
+from federated.training.convolution import (
+    convolve,
+    convolve_input_gradient,
+    convolve_weight_gradient,
+    pool,
+    pool_input_gradient,
+)
+from federated.wire.model import Conv2dLayer, Layer, LinearLayer, ModelSpec, PoolLayer
 
 Floats = NDArray[np.float64]
 Tensors = list[tuple[Floats, Floats]]
 
 
 def unflatten(spec: ModelSpec, parameters: NDArray[np.floating]) -> Tensors:
-    """Weight (out x in) and bias (out) of each linear layer, in order.
+    """Weight and bias (out) of each layer that has them, in order.
 
     ``parameters`` is the flat vector of ModelSpec's order: layer by layer, each weight row-major
     before its bias. Raises InvalidInput on another length or a value that is not finite.
@@ -27,19 +35,22 @@ def unflatten(spec: ModelSpec, parameters: NDArray[np.floating]) -> Tensors:
         )
     if not np.isfinite(flat).all():
         raise InvalidInput("parameters: a value is not finite")
+    return tensors_of(spec, flat)
+
+
+def tensors_of(spec: ModelSpec, flat: Floats) -> Tensors:
+    """Views into the flat vector."""
     tensors, at = [], 0
-    for layer in spec.layers:
-        if isinstance(layer, LinearLayer):
-            size = layer.out_features * layer.in_features
-            weight = flat[at : at + size].reshape(layer.out_features, layer.in_features)
-            bias = flat[at + size : at + size + layer.out_features]
-            tensors.append((weight, bias))
-            at += size + layer.out_features
+    for layer in spec.weighted:
+        size, out = math.prod(layer.weight_shape), layer.weight_shape[0]
+        weight = flat[at : at + size].reshape(layer.weight_shape)
+        tensors.append((weight, flat[at + size : at + size + out]))
+        at += size + out
     return tensors
 
 
 def flatten(tensors: Sequence[tuple[NDArray[np.floating], NDArray[np.floating]]]) -> Floats:
-    """The flat float64 vector of the linear layers' (weight, bias) pairs."""
+    """The flat float64 vector of (weight, bias) pairs."""
     parts = [np.asarray(part, dtype=np.float64).reshape(-1) for pair in tensors for part in pair]
     return np.concatenate(parts)
 
@@ -47,18 +58,17 @@ def flatten(tensors: Sequence[tuple[NDArray[np.floating], NDArray[np.floating]]]
 def initial_parameters(spec: ModelSpec) -> Floats:
     """Where training begins when nobody brings weights.
 
-    Zeros for one linear layer (its loss is convex); else uniform in +-1/sqrt(inputs) for weight
-    and bias, seeded by the spec's digest, so that every site finds the same vector.
+    Zeros for one linear layer (its loss is convex); else uniform in +-1/sqrt(inputs of an output)
+    for weight and bias, seeded by the spec's digest, so that every site finds the same vector.
     """
-    linear = [layer for layer in spec.layers if isinstance(layer, LinearLayer)]
-    if len(linear) == 1:
+    if len(spec.weighted) == 1:
         return np.zeros(spec.parameters)
     generator = np.random.Generator(np.random.PCG64(int(spec.digest(), 16)))
     tensors = []
-    for layer in linear:
-        bound = layer.in_features**-0.5
-        weight = generator.uniform(-bound, bound, (layer.out_features, layer.in_features))
-        tensors.append((weight, generator.uniform(-bound, bound, layer.out_features)))
+    for layer in spec.weighted:
+        bound = math.prod(layer.weight_shape[1:]) ** -0.5
+        weight = generator.uniform(-bound, bound, layer.weight_shape)
+        tensors.append((weight, generator.uniform(-bound, bound, layer.weight_shape[0])))
     return flatten(tensors)
 
 
@@ -68,70 +78,106 @@ def sigmoid(logits: Floats) -> Floats:
     return np.asarray(np.where(logits >= 0, 1.0, small) / (1 + small))
 
 
-def predict_logits(
+def predict_outputs(
     spec: ModelSpec, parameters: NDArray[np.floating], features: NDArray[np.floating]
 ) -> Floats:
-    """The logit of each record, float64 [n], of features [n, width]. Needs no torch."""
-    values = _records(spec, features)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return _forward(spec, unflatten(spec, parameters), values)[-1][:, 0]
-
-
-def predict(
-    spec: ModelSpec, parameters: NDArray[np.floating], features: NDArray[np.floating]
-) -> Floats:
-    """The probability of the positive class of each record, float64 [n]."""
-    return sigmoid(predict_logits(spec, parameters, features))
-
-
-def record_gradients(spec: ModelSpec, tensors: Tensors, features: Floats, target: Floats) -> Floats:
-    """Each record's gradient of binary cross-entropy with logits, float64 [n, d].
-
-    Backpropagation by hand: a record's gradient of a linear layer's weight is the outer product
-    of the error at its output and the record's input to it.
-    """
-    activations = _forward(spec, tensors, features)
-    error = sigmoid(activations[-1]) - target[:, None]
-    parts: list[Floats] = []
-    linear = len(tensors)
-    for position in reversed(range(len(spec.layers))):
-        layer = spec.layers[position]
-        before, after = activations[position], activations[position + 1]
-        if isinstance(layer, LinearLayer):
-            linear -= 1
-            weight = np.einsum("no,ni->noi", error, before).reshape(len(features), -1)
-            parts += [error, weight]
-            error = error @ tensors[linear][0]
-        elif layer.kind == "relu":
-            error = error * (before > 0)
-        elif layer.kind == "tanh":
-            error = error * (1 - after**2)
-        else:
-            error = error * after * (1 - after)
-    return np.concatenate(parts[::-1], axis=1)
-
-
-def _forward(spec: ModelSpec, tensors: Tensors, features: Floats) -> list[Floats]:
-    """The input and every layer's output."""
-    activations, pairs = [features], iter(tensors)
-    for layer in spec.layers:
-        values = activations[-1]
-        if isinstance(layer, LinearLayer):
-            weight, bias = next(pairs)
-            activations.append(values @ weight.T + bias)
-        elif layer.kind == "relu":
-            activations.append(np.maximum(values, 0))
-        elif layer.kind == "tanh":
-            activations.append(np.tanh(values))
-        else:
-            activations.append(sigmoid(values))
-    return activations
-
-
-def _records(spec: ModelSpec, features: NDArray[np.floating]) -> Floats:
+    """The model's outputs, float64 [n, outputs], of features [n, inputs]. Needs no torch."""
     values = np.asarray(features, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != spec.inputs:
         raise InvalidInput(
             f"features: shape {list(values.shape)}, the model takes [records, {spec.inputs}]"
         )
-    return values
+    tensors, step = unflatten(spec, parameters), chunk_records(spec)
+    out = np.empty((len(values), spec.outputs))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for at in range(0, len(values), step):
+            out[at : at + step] = forward(spec, tensors, values[at : at + step])[-1]
+    return out
+
+
+def chunk_records(spec: ModelSpec, *, budget: int = 4 << 20) -> int:
+    """How many records at a time keep gradients, values and windows within ``budget`` bytes."""
+    shape: tuple[int, ...] = (spec.inputs,)
+    values = spec.inputs
+    for layer in spec.layers:
+        shape = layer.output(shape)
+        values += math.prod(shape)
+        if isinstance(layer, Conv2dLayer):
+            values += math.prod(layer.weight_shape[1:]) * math.prod(shape[1:])
+    return max(1, budget // (8 * max(spec.parameters, values)))
+
+
+def forward(spec: ModelSpec, tensors: Tensors, features: Floats) -> list[Floats]:
+    """The input and every layer's output, each [n, ...]."""
+    activations, pairs = [features], iter(tensors)
+    shape: tuple[int, ...] = (spec.inputs,)
+    for layer in spec.layers:
+        values, shape = activations[-1], layer.output(shape)
+        if isinstance(layer, LinearLayer):
+            weight, bias = next(pairs)
+            activations.append(values @ weight.T + bias)
+        elif isinstance(layer, Conv2dLayer):
+            activations.append(convolve(layer, values, *next(pairs)))
+        elif isinstance(layer, PoolLayer):
+            activations.append(pool(layer, values))
+        elif layer.kind == "relu":
+            activations.append(np.maximum(values, 0))
+        elif layer.kind == "tanh":
+            activations.append(np.tanh(values))
+        elif layer.kind == "sigmoid":
+            activations.append(sigmoid(values))
+        else:
+            activations.append(values.reshape(len(values), *shape))
+    return activations
+
+
+def backward(
+    spec: ModelSpec, tensors: Tensors, activations: list[Floats], error: Floats, *, each: bool
+) -> Floats:
+    """Gradients of the parameters from the error at the outputs [n, k].
+
+    With ``each`` every record's own, float64 [n, d]; else their sum, float64 [d]. Backpropagation
+    by hand: a record's gradient of a linear layer's weight is the outer product of the error at its
+    output and the record's input to it.
+    """
+    parts: list[Floats] = []
+    left = len(tensors)
+    for position in reversed(range(len(spec.layers))):
+        layer = spec.layers[position]
+        before, after = activations[position], activations[position + 1]
+        if isinstance(layer, LinearLayer | Conv2dLayer):
+            left -= 1
+            weight = tensors[left][0]
+            parts += reversed(_weight_gradient(layer, before, error, each=each))
+            if left == 0:
+                break
+            if isinstance(layer, LinearLayer):
+                error = error @ weight
+            else:
+                error = convolve_input_gradient(layer, before, error, weight)
+        else:
+            error = _through(layer, before, after, error)
+    return np.concatenate(parts[::-1], axis=-1)
+
+
+def _weight_gradient(
+    layer: LinearLayer | Conv2dLayer, before: Floats, error: Floats, *, each: bool
+) -> tuple[Floats, Floats]:
+    if isinstance(layer, Conv2dLayer):
+        return convolve_weight_gradient(layer, before, error, each=each)
+    if each:
+        return np.einsum("no,ni->noi", error, before).reshape(len(before), -1), error
+    return (error.T @ before).reshape(-1), error.sum(axis=0)
+
+
+def _through(layer: Layer, before: Floats, after: Floats, error: Floats) -> Floats:
+    """The error before a layer without parameters."""
+    if isinstance(layer, PoolLayer):
+        return pool_input_gradient(layer, before, error)
+    if layer.kind == "relu":
+        return error * (before > 0)
+    if layer.kind == "tanh":
+        return error * (1 - after**2)
+    if layer.kind == "sigmoid":
+        return error * after * (1 - after)
+    return error.reshape(before.shape)

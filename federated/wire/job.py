@@ -11,171 +11,77 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from federated.wire.base import Bytes, Digest, Identifier, Message, Name, Slug
+from federated.wire.data import (
+    BinaryTarget,
+    CategoricalFeature,
+    DataDictionary,
+    Feature,
+    Finite,
+    MulticlassTarget,
+    NumericFeature,
+    Positive,
+    RegressionTarget,
+    Target,
+)
+from federated.wire.model import (
+    ActivationLayer,
+    Conv2dLayer,
+    FlattenLayer,
+    Layer,
+    LinearLayer,
+    ModelSpec,
+    PoolLayer,
+    UnflattenLayer,
+)
+from federated.wire.strategy import (
+    FedAvg,
+    FedProx,
+    FedSGD,
+    ServerAdam,
+    ServerMomentum,
+    ServerOptimizer,
+    ServerSGD,
+    Strategy,
+)
 
-# From 2^53 on a whole float is written as an integer that JSON cannot carry back.
-_LARGEST = 2.0**53 - 1
-Finite = Annotated[float, Field(strict=False, ge=-_LARGEST, le=_LARGEST)]
-Positive = Annotated[float, Field(strict=False, gt=0, le=_LARGEST)]
+__all__ = [
+    "ActivationLayer",
+    "Approval",
+    "BinaryTarget",
+    "Cancel",
+    "CategoricalFeature",
+    "Conv2dLayer",
+    "Cost",
+    "DataDictionary",
+    "Decline",
+    "Feature",
+    "FedAvg",
+    "FedProx",
+    "FedSGD",
+    "Finite",
+    "FlattenLayer",
+    "JobSpec",
+    "Layer",
+    "LinearLayer",
+    "ModelSpec",
+    "MulticlassTarget",
+    "NumericFeature",
+    "Participant",
+    "PoolLayer",
+    "PrivacySpec",
+    "RegressionTarget",
+    "ServerAdam",
+    "ServerMomentum",
+    "ServerOptimizer",
+    "ServerSGD",
+    "Strategy",
+    "Target",
+    "UnflattenLayer",
+    "Unit",
+]
 
-
-class NumericFeature(Message):
-    """One column scaled from its public bounds to [-1, 1].
-
-    Values out of bounds are clamped. Missing values (null, or listed in ``missing_values``)
-    become the middle of the bounds, that is 0 after scaling.
-    """
-
-    kind: Literal["numeric"] = "numeric"
-    name: Name
-    lower: Finite
-    upper: Finite
-    missing_values: tuple[Finite, ...] = ()
-
-    @model_validator(mode="after")
-    def _ordered(self) -> NumericFeature:
-        if not self.lower < self.upper:
-            raise ValueError(f"bounds of {self.name}: lower must be below upper")
-        return self
-
-    @property
-    def width(self) -> int:
-        return 1
-
-
-class CategoricalFeature(Message):
-    """One column as an indicator a public category; a missing or unlisted value is all zeros."""
-
-    kind: Literal["categorical"] = "categorical"
-    name: Name
-    categories: Annotated[tuple[str, ...], Field(min_length=2, max_length=256)]
-
-    @model_validator(mode="after")
-    def _distinct(self) -> CategoricalFeature:
-        if len(set(self.categories)) != len(self.categories):
-            raise ValueError(f"categories of {self.name} repeat")
-        return self
-
-    @property
-    def width(self) -> int:
-        return len(self.categories)
-
-
-Feature = Annotated[NumericFeature | CategoricalFeature, Field(discriminator="kind")]
-
-
-class Target(Message):
-    """A binary target: positive where the column exceeds ``positive_above``.
-
-    A row whose target is missing is left out at the site, before anything is computed.
-    """
-
-    name: Name
-    positive_above: Finite = 0.0
-
-
-class DataDictionary(Message):
-    """Public facts of a dataset that every site holds in the same form.
-
-    ``nominal_records`` is the public denominator of the whole consortium; ``max_records`` bounds
-    the records of one site (a site with more uses its first ``max_records``).
-    """
-
-    TAG: ClassVar[str] = "data-dictionary"
-
-    dataset: Name
-    features: Annotated[tuple[Feature, ...], Field(min_length=1, max_length=4096)]
-    target: Target
-    nominal_records: Annotated[int, Field(ge=1, le=10**9)]
-    max_records: Annotated[int, Field(ge=1, le=10**8)] = 20_000
-
-    @model_validator(mode="after")
-    def _columns(self) -> DataDictionary:
-        names = [feature.name for feature in self.features]
-        if len(set(names)) != len(names):
-            raise ValueError("features: a column is listed twice")
-        if self.target.name in names:
-            raise ValueError(f"features: the target {self.target.name} is among them")
-        return self
-
-    @property
-    def width(self) -> int:
-        """Inputs of a model over these features."""
-        return sum(feature.width for feature in self.features)
-
-
-class LinearLayer(Message):
-    kind: Literal["linear"] = "linear"
-    in_features: Annotated[int, Field(ge=1, le=65_536)]
-    out_features: Annotated[int, Field(ge=1, le=65_536)]
-
-
-class ActivationLayer(Message):
-    kind: Literal["relu", "tanh", "sigmoid"]
-
-
-Layer = Annotated[LinearLayer | ActivationLayer, Field(discriminator="kind")]
-
-
-class ModelSpec(Message):
-    """A feed-forward model of whitelisted layers that ends in one logit.
-
-    Parameters are ordered layer by layer, each weight (out x in, row-major) before its bias.
-    """
-
-    TAG: ClassVar[str] = "model-spec"
-
-    layers: Annotated[tuple[Layer, ...], Field(min_length=1, max_length=64)]
-
-    @model_validator(mode="after")
-    def _chained(self) -> ModelSpec:
-        width: int | None = None
-        for position, layer in enumerate(self.layers):
-            if not isinstance(layer, LinearLayer):
-                continue
-            if width is not None and layer.in_features != width:
-                raise ValueError(
-                    f"layers.{position}: takes {layer.in_features} inputs, is given {width}"
-                )
-            width = layer.out_features
-        if not isinstance(self.layers[-1], LinearLayer) or width != 1:
-            raise ValueError("layers: the last one must be linear with one output (a logit)")
-        if not isinstance(self.layers[0], LinearLayer):
-            raise ValueError("layers: the first one must be linear")
-        return self
-
-    @property
-    def inputs(self) -> int:
-        first = self.layers[0]
-        assert isinstance(first, LinearLayer)
-        return first.in_features
-
-    @property
-    def parameters(self) -> int:
-        """The number of parameters: the dimension d of a contribution."""
-        return sum(
-            layer.out_features * (layer.in_features + 1)
-            for layer in self.layers
-            if isinstance(layer, LinearLayer)
-        )
-
-
-class Strategy(Message):
-    """FedSGD: one full-batch gradient a round, momentum at the server.
-
-    The released model is the mean of the iterates after round ``average_from``.
-    """
-
-    kind: Literal["fedsgd"] = "fedsgd"
-    rounds: Annotated[int, Field(ge=1, le=10_000)]
-    learning_rate: Positive = 1.0
-    momentum: Annotated[float, Field(strict=False, ge=0, lt=1)] = 0.9
-    average_from: Annotated[int, Field(ge=0)]
-
-    @model_validator(mode="after")
-    def _averages(self) -> Strategy:
-        if self.average_from >= self.rounds:
-            raise ValueError("average_from must be below rounds")
-        return self
+Unit = Literal["record", "organization"]
+"""Whose influence a job bounds: one record's gradient, or one organization's whole update."""
 
 
 LARGEST_EPSILON = 10.0
@@ -185,14 +91,15 @@ LARGEST_EPSILON = 10.0
 class PrivacySpec(Message):
     """The privacy of one job, in the grid that contributions live on.
 
-    A record's gradient is clipped to ``clipping_norm`` and rounded to a grid of
-    ``clipping_norm / units``, so its integer L2 norm is at most ``units``. Every site adds a
-    discrete Gaussian share of standard deviation ``noise_sigma`` grid units. ``epsilon`` is the
-    target against the coordinator with ``colluding`` sites; sites recompute it from the rest.
-    An epsilon above 10 carries the reason that its proposer gave for it.
+    The unit's vector (a record's gradient, or an organization's whole update) is clipped to
+    ``clipping_norm`` and rounded to a grid of ``clipping_norm / units``, so its integer L2 norm is
+    at most ``units``. Every site adds a discrete Gaussian share of standard deviation
+    ``noise_sigma`` grid units. ``epsilon`` is the target against the coordinator with
+    ``colluding`` sites; sites recompute it from the rest. An epsilon above 10 carries the reason
+    that its proposer gave for it.
     """
 
-    unit: Literal["record"] = "record"
+    unit: Unit = "record"
     mechanism: Literal["gaussian", "none"] = "gaussian"
     epsilon: Annotated[float, Field(strict=False, gt=0)] | None
     delta: Annotated[float, Field(strict=False, gt=0, lt=1)] | None
@@ -271,12 +178,33 @@ class JobSpec(Message):
             raise ValueError(
                 f"model takes {self.model.inputs} inputs, the features make {self.data.width}"
             )
+        target = self.data.target
+        if self.model.outputs != target.outputs:
+            raise ValueError(
+                f"model has {self.model.outputs} outputs, a {target.kind} target of "
+                f"{target.name} takes {target.outputs}"
+            )
+        if self.privacy.unit == "record" and self.strategy.kind != "fedsgd":
+            raise ValueError(
+                f"strategy {self.strategy.kind} needs privacy.unit organization: a local step "
+                "mixes records, none of them can be clipped by itself; with unit record use fedsgd"
+            )
         return self
 
     @property
     def honest(self) -> int:
         """h: honest contributions in the smallest cohort, whose noise is counted."""
         return self.minimum_cohort - self.privacy.colluding
+
+    @property
+    def denominator(self) -> int:
+        """What the server divides a decoded sum by: public, whoever dropped out.
+
+        The consortium's nominal records, or for unit organization the number of participants.
+        """
+        if self.privacy.unit == "organization":
+            return len(self.participants)
+        return self.data.nominal_records
 
     def participant(self, organization: str) -> Participant | None:
         """The participant of that organization, if it takes part."""
@@ -287,7 +215,7 @@ class Cost(Message):
     """What a job, a round or a campaign's run charges an account, in zCDP (arXiv 1605.02065)."""
 
     dataset: Name
-    unit: Literal["record", "organization"]
+    unit: Unit
     rho: Annotated[float, Field(strict=False, ge=0)]
 
 

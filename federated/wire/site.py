@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from federated.wire.base import Bytes, Digest, Identifier, Message, Name, Slug
+from federated.wire.job import Unit
 from federated.wire.witness import LogName
 
 
@@ -79,7 +80,7 @@ class Account(Message):
     """A ledger account as the site reports it to its own organization's mirror."""
 
     dataset: Name
-    unit: Literal["record", "organization"]
+    unit: Unit
     allotted_epsilon: Annotated[float, Field(strict=False, ge=0)]
     allotted_delta: Annotated[float, Field(strict=False, ge=0)]
     period: str
@@ -97,14 +98,11 @@ class Charge(Message):
     round: int
     attempt: int
     dataset: Name
-    unit: Literal["record", "organization"]
+    unit: Unit
     rho: Annotated[float, Field(strict=False, ge=0)]
     state: Literal["reserved", "committed", "returned"]
     cohort: Digest | None = None
     at: str
-
-
-Unit = Literal["record", "organization"]
 
 
 class Allotment(Message):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from federated.training.data import Dataset
-from federated.training.local import bounded_gradient_sum
+from federated.training.local import bounded_update
 from federated.training.metrics import auc, predict
 from federated.training.server import ServerState, released_parameters, server_step
 from federated.wire.job import JobSpec
@@ -45,7 +45,7 @@ def logistic_scores(training: Dataset) -> Scores:
 
 def model_scores(spec: JobSpec, parameters: NDArray[np.float64]) -> Scores:
     """The scores of a released model."""
-    return lambda data: predict(spec.model, parameters, data.features)
+    return lambda data: predict(spec.model, spec.data.target, parameters, data.features)
 
 
 def alone(hospitals: Sequence[Hospital]) -> dict[str, float | None]:
@@ -80,7 +80,7 @@ def federated(
     for _ in range(spec.strategy.rounds):
         total = sum(
             (
-                bounded_gradient_sum(spec.model, state.parameters, part, spec.privacy)
+                bounded_update(spec, state.parameters, part, order=str(state.step))
                 + (noise(spec.privacy.noise_sigma, spec.model.parameters) if noise else 0)
                 for part in parts
             ),
@@ -91,7 +91,7 @@ def federated(
             total.tolist(),
             strategy=spec.strategy,
             privacy=spec.privacy,
-            nominal_records=spec.data.nominal_records,
+            denominator=spec.denominator,
         )
     scores = model_scores(spec, released_parameters(state, spec.strategy))
     return auc_by_hospital(hospitals, scores)

@@ -20,7 +20,7 @@ from federated.privacy.audit import AuditResult, Share, lower_bound, scores
 from federated.privacy.config import PrivacyConfig
 from federated.training.data import Dataset
 from federated.training.local import bounded_gradient_sum
-from federated.wire.job import LinearLayer, ModelSpec
+from federated.wire.job import BinaryTarget, LinearLayer, ModelSpec
 
 OUT = Path("var/bench/audit.json")
 RECORDS = 50
@@ -48,7 +48,8 @@ def audit(
     )
     parameters = np.zeros(model.parameters)
     with_record, without = (
-        bounded_gradient_sum(model, parameters, data, privacy) for data in neighbours(inputs)
+        bounded_gradient_sum(model, parameters, data, privacy, target=BinaryTarget(name="y"))
+        for data in neighbours(inputs)
     )
     found: dict[bool, list[np.ndarray]] = {True: [], False: []}
     for present, parts in found.items():

@@ -145,12 +145,12 @@ def _local_training(spec: JobSpec) -> float:
 
     The sites train at the same time, so that a round waits for the slowest of them.
     """
-    from federated.training.local import bounded_gradient_sum
+    from federated.training.local import bounded_update
 
     parameters = np.zeros(spec.model.parameters)
 
     def once(rows: Any) -> Callable[[], object]:
-        return lambda: bounded_gradient_sum(spec.model, parameters, rows, spec.privacy)
+        return lambda: bounded_update(spec, parameters, rows, order="")
 
     return max(median_seconds(once(encoded(hospital.train))) for hospital in hospitals())
 

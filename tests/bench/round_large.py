@@ -153,13 +153,11 @@ def own_rows(parameters: int, rounds: int) -> list[Row]:
 
 def local_seconds(spec: JobSpec, path: Path) -> float:
     """Median seconds of one site's bounded gradient sum, with the cores to itself."""
-    from federated.training.local import bounded_gradient_sum
+    from federated.training.local import bounded_update
     from federated.training.network import initial_parameters
 
     parameters, dataset = initial_parameters(spec.model), read(path, spec.data)
-    return median_seconds(
-        lambda: bounded_gradient_sum(spec.model, parameters, dataset, spec.privacy), repeats=3
-    )
+    return median_seconds(lambda: bounded_update(spec, parameters, dataset, order=""), repeats=3)
 
 
 def flower_rows(parameters: int, rounds: int) -> list[Row]:

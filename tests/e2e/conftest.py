@@ -29,7 +29,7 @@ SPEC = {
     "features": [
         {"kind": "numeric", "name": name, "lower": -3.0, "upper": 3.0} for name in COLUMNS
     ],
-    "target": {"name": "default"},
+    "target": {"kind": "binary", "name": "default"},
     "nominal_records": 800,
     "max_records": 400,
 }

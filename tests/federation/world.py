@@ -46,7 +46,7 @@ EVERYBODY = ("harbor", "lakeside", "northwind", "summit")
 DICTIONARY = wire_job.DataDictionary(
     dataset="ward",
     features=tuple(wire_job.NumericFeature(name=f"x{i}", lower=-1.0, upper=1.0) for i in range(3)),
-    target=wire_job.Target(name="y"),
+    target=wire_job.BinaryTarget(name="y"),
     nominal_records=100,
     max_records=200,
 )

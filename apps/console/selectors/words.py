@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from apps.federation.models import Job
-from federated.wire.job import JobSpec, LinearLayer
+from federated.wire.job import Conv2dLayer, FedProx, FedSGD, JobSpec, LinearLayer
 
 
 def job_title(spec: JobSpec) -> str:
@@ -13,22 +13,40 @@ def job_title(spec: JobSpec) -> str:
 
 
 def _model_name(spec: JobSpec) -> str:
-    widths = [layer.out_features for layer in spec.model.layers if isinstance(layer, LinearLayer)]
+    layers = spec.model.layers
+    widths = [layer.out_features for layer in layers if isinstance(layer, LinearLayer)]
+    channels = [layer.out_channels for layer in layers if isinstance(layer, Conv2dLayer)]
+    if channels:
+        return f"CNN {'-'.join(map(str, [*channels, *widths[:-1]]))}"
     if len(widths) == 1:
-        return "logistic regression"
+        kinds = {"binary": "logistic", "multiclass": "softmax", "regression": "linear"}
+        return f"{kinds[spec.data.target.kind]} regression"
     return f"MLP {'-'.join(map(str, widths[:-1]))}"
 
 
 def job_summary(spec: JobSpec) -> str:
+    whose = {
+        "record": "each record's gradient",
+        "organization": "each organization's whole update",
+    }[spec.privacy.unit]
     noise = (
-        f"each record's gradient clipped to norm {spec.privacy.clipping_norm:g}"
+        f"{whose} clipped to norm {spec.privacy.clipping_norm:g}"
         if spec.privacy.mechanism != "none"
         else "without noise, for synthetic data only"
     )
     return (
         f"{spec.model.parameters} parameters over {len(spec.data.features)} columns, "
-        f"{spec.strategy.rounds} full-batch rounds, {noise}."
+        f"{_rounds(spec)}, {noise}."
     )
+
+
+def _rounds(spec: JobSpec) -> str:
+    strategy = spec.strategy
+    if isinstance(strategy, FedSGD):
+        return f"{strategy.rounds} full-batch rounds"
+    name = "FedProx" if isinstance(strategy, FedProx) else "FedAvg"
+    passes = "pass" if strategy.local_epochs == 1 else "passes"
+    return f"{strategy.rounds} {name} rounds of {strategy.local_epochs} {passes}"
 
 
 def job_when(job: Job) -> str:

@@ -190,7 +190,7 @@ def test_the_seeds_call_with_a_pt_file_and_a_parquet(
         participants=CAST,
     )
     spec = Job.objects.get(pk=job_id).wire
-    assert (spec.strategy.learning_rate, spec.privacy.epsilon) == (0.5, 0.9)
+    assert (spec.strategy.server_optimizer.learning_rate, spec.privacy.epsilon) == (0.5, 0.9)
     assert play(sites, job_id).state == Job.State.FINISHED
 
 
@@ -222,7 +222,7 @@ def test_defaults_of_privacy_are_the_coordinators(client: FederatedClient) -> No
         ({"model": nn.Sequential(nn.Linear(3, 4), nn.Dropout(), nn.Linear(4, 1))}, "Dropout"),
         ({"participants": ["nobody"]}, "nobody has no admitted site"),
         ({"participants": ["summit"]}, "a job needs at least 3"),
-        ({"epochs": 0}, "rounds"),
+        ({"epochs": 0}, "epochs: 0 is not a whole number"),
         ({"nominal_records": 0}, "nominal_records"),
     ],
 )

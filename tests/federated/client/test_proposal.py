@@ -18,9 +18,10 @@ from federated.client.proposal import (
 )
 from federated.errors import InvalidInput, NotFound
 from federated.privacy.config import PrivacyConfig
+from federated.protocol.strategy import strategy_make
 from federated.training.model import LoadedModel
 from federated.wire.base import encode_bytes
-from federated.wire.job import DataDictionary, LinearLayer, ModelSpec, NumericFeature, Target
+from federated.wire.job import BinaryTarget, DataDictionary, LinearLayer, ModelSpec, NumericFeature
 from federated.wire.key import Roster, RosterSite
 from tests.federated.protocol.conftest import Consortium
 
@@ -28,7 +29,7 @@ FEATURES = {"age": (20, 100), "sex": ["Female", "Male"]}
 WARD = DataDictionary(
     dataset="ward",
     features=(NumericFeature(name="age", lower=20, upper=100),),
-    target=Target(name="sick"),
+    target=BinaryTarget(name="sick"),
     nominal_records=100,
 )
 DEFAULTS = {"epsilon": 0.5, "delta": 1e-6, "mechanism": "gaussian", "allow_no_noise": False}
@@ -54,7 +55,7 @@ def test_features_and_target_from_the_arguments(api: CoordinatorAPI) -> None:
     found = dictionary_choose(asked, {}, api, name="rows")
     assert found.dataset == "heart"
     assert [feature.width for feature in found.features] == [1, 2]
-    assert found.target == Target(name="sick", positive_above=0.0)
+    assert found.target == BinaryTarget(name="sick", positive_above=0.0)
 
 
 def test_the_datas_file_names_the_dataset(api: CoordinatorAPI) -> None:
@@ -163,7 +164,7 @@ def test_a_model_of_another_width_is_refused_with_the_widths(consortium: Consort
         spec_propose(
             loaded=LoadedModel(model, np.zeros(6), {}),
             data=WARD,
-            rounds=3,
+            strategy=strategy_make(epochs=3),
             participants=list(consortium.spec.participants),
             privacy=PrivacyConfig(),
             epoch=consortium.epoch,
@@ -180,7 +181,7 @@ def test_the_aggregation_can_be_forced(consortium: Consortium, forced: str | Non
             ModelSpec(layers=(LinearLayer(in_features=1, out_features=1),)), np.zeros(2), {}
         ),
         data=WARD,
-        rounds=3,
+        strategy=strategy_make(epochs=3),
         participants=list(consortium.spec.participants),
         privacy=PrivacyConfig(),
         epoch=consortium.epoch,

@@ -23,13 +23,13 @@ from federated.training.server import ServerState
 from federated.wire.base import Signed, encode_bytes
 from federated.wire.job import (
     Approval,
+    BinaryTarget,
     DataDictionary,
     JobSpec,
     LinearLayer,
     ModelSpec,
     NumericFeature,
     Participant,
-    Target,
 )
 from federated.wire.key import KeyEpoch, Roster, RosterSite
 from federated.wire.round import ChargeReceipt, Contribution, RoundContext, Transcript
@@ -154,7 +154,7 @@ def make_consortium(names: tuple[str, ...] = CAST, **options) -> Consortium:
         data=DataDictionary(
             dataset="ward",
             features=tuple(NumericFeature(name=f"x{i}", lower=-1.0, upper=1.0) for i in range(3)),
-            target=Target(name="y"),
+            target=BinaryTarget(name="y"),
             nominal_records=100,
             max_records=200,
         ),

@@ -7,15 +7,14 @@ from hypothesis.extra import numpy as hnp
 from federated.errors import InvalidInput
 from federated.privacy.config import PrivacyConfig
 from federated.training.data import Dataset
-from federated.training.local import bound_records, bounded_gradient_sum
+from federated.training.local import bound_records, record_gradients
+from federated.training.local import bounded_gradient_sum as gradient_sum
 from federated.training.model import module_from
-from federated.training.network import (
-    initial_parameters,
-    predict,
-    record_gradients,
-    unflatten,
-)
-from federated.wire.job import ActivationLayer, LinearLayer, ModelSpec
+from federated.training.network import initial_parameters, unflatten
+from federated.training.task import predict
+from federated.wire.job import ActivationLayer, BinaryTarget, LinearLayer, ModelSpec
+
+TARGET = BinaryTarget(name="y")
 
 LOGISTIC = ModelSpec(layers=(LinearLayer(in_features=3, out_features=1),))
 MLP = ModelSpec(
@@ -36,9 +35,13 @@ ROWS = hnp.arrays(
 )
 
 
+def bounded_gradient_sum(*arguments):
+    return gradient_sum(*arguments, target=TARGET)
+
+
 def privacy(units=256, clipping_norm=1.0):
     config = PrivacyConfig(units=units, clipping_norm=clipping_norm)
-    return config.spec(rounds=10, minimum_cohort=3, dimension=10)
+    return config.spec(rounds=10, minimum_cohort=3, dimension=1)
 
 
 def records(count, seed=0):
@@ -94,6 +97,7 @@ def test_gradients_are_those_of_autograd(model):
         unflatten(model, parameters.astype(np.float32)),
         data.features.astype(np.float64),
         data.target.astype(np.float64),
+        target=TARGET,
     )
     for row in range(len(data)):
         module.zero_grad()
@@ -110,7 +114,7 @@ def test_prediction_is_the_modules():
     data, parameters = records(12), initial_parameters(MLP)
     with torch.no_grad():
         theirs = torch.sigmoid(module_from(MLP, parameters)(torch.tensor(data.features)))[:, 0]
-    np.testing.assert_allclose(predict(MLP, parameters, data.features), theirs, atol=1e-6)
+    np.testing.assert_allclose(predict(MLP, TARGET, parameters, data.features), theirs, atol=1e-6)
 
 
 def test_chunks_change_nothing(monkeypatch):

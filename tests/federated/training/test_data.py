@@ -16,7 +16,7 @@ DICTIONARY = DataDictionary.parse(
             {"kind": "categorical", "name": "grade", "categories": ["1", "2", "high risk"]},
             {"kind": "categorical", "name": "smoker", "categories": ["True", "False"]},
         ],
-        "target": {"name": "sick"},
+        "target": {"kind": "binary", "name": "sick"},
         "nominal_records": 10,
         "max_records": 6,
     }

@@ -6,8 +6,9 @@ import pytest
 
 from federated.errors import InvalidInput
 from federated.training.metrics import auc, predict
-from federated.wire.job import LinearLayer, ModelSpec
+from federated.wire.job import BinaryTarget, LinearLayer, ModelSpec
 
+TARGET = BinaryTarget(name="y")
 LOGISTIC = ModelSpec(layers=(LinearLayer(in_features=2, out_features=1),))
 
 
@@ -20,13 +21,14 @@ def test_auc_of_one_class_is_undefined():
 
 
 def test_prediction_of_a_logistic_model_by_hand():
-    out = predict(LOGISTIC, np.array([1.0, -2.0, 0.5]), np.array([[1.5, 1.0], [1e4, 0], [-1e4, 0]]))
+    rows = np.array([[1.5, 1.0], [1e4, 0], [-1e4, 0]])
+    out = predict(LOGISTIC, TARGET, np.array([1.0, -2.0, 0.5]), rows)
     assert out == pytest.approx([0.5, 1, 0])
 
 
 def test_features_of_another_width_are_refused():
     with pytest.raises(InvalidInput, match="the model takes"):
-        predict(LOGISTIC, np.zeros(3), np.zeros((1, 5)))
+        predict(LOGISTIC, TARGET, np.zeros(3), np.zeros((1, 5)))
 
 
 def test_training_and_accounting_load_no_torch():

@@ -5,22 +5,24 @@ from safetensors.numpy import load
 from federated.errors import InvalidInput
 from federated.privacy.config import PrivacyConfig
 from federated.training.server import ServerState, released_parameters, server_step
-from federated.wire.job import Strategy
+from federated.wire.job import FedSGD, ServerMomentum
 
 PRIVACY = PrivacyConfig(units=256, clipping_norm=2.0).spec(rounds=4, minimum_cohort=3, dimension=3)
-STRATEGY = Strategy(rounds=4, learning_rate=0.5, momentum=0.9, average_from=2)
+MOMENTUM = ServerMomentum(learning_rate=0.5, momentum=0.9)
+STRATEGY = FedSGD(rounds=4, average_from=2, server_optimizer=MOMENTUM)
 
 
-def step(state, values):
-    return server_step(state, values, strategy=STRATEGY, privacy=PRIVACY, nominal_records=10)
+def step(state, values, optimizer=MOMENTUM):
+    strategy = STRATEGY.model_copy(update={"server_optimizer": optimizer})
+    return server_step(state, values, strategy=strategy, privacy=PRIVACY, denominator=10)
 
 
 def test_a_step_by_hand():
     first = step(ServerState.initial(np.array([1.0, 0.0, 0.0])), [1280, -1280, 0])
-    assert first.velocity.tolist() == [1.0, -1.0, 0.0]
+    assert first.moments["velocity"].tolist() == [1.0, -1.0, 0.0]
     assert first.parameters.tolist() == [0.5, 0.5, 0.0]
     second = step(first, [0, 0, 1280])
-    assert second.velocity.tolist() == [0.9, -0.9, 1.0]
+    assert second.moments["velocity"].tolist() == [0.9, -0.9, 1.0]
     assert second.parameters == pytest.approx([0.05, 0.95, -0.5])
     assert second.step == 2
 
@@ -42,7 +44,7 @@ def test_the_bytes_are_pinned_and_read_by_safetensors():
     assert state.digest() == ("c652e866ed76b249f5ebabeb1a5c32ff25754771d99ec7957f262090dbc74a11")
     tensors = load(state.to_bytes())
     assert tensors["step"].tolist() == [1]
-    assert (tensors["velocity"] == state.velocity).all()
+    assert (tensors["velocity"] == state.moments["velocity"]).all()
 
 
 def test_bytes_round_trip_through_every_step():
@@ -75,10 +77,13 @@ def changed(data, **tensors):
         lambda data: changed(data, velocity=np.array([0.0, np.nan, 0.0])),
         lambda data: changed(data, velocity=np.zeros(4)),
         lambda data: changed(data, extra=np.zeros(3)),
+        lambda data: changed(data, step=np.array([0])),
+        lambda data: changed(data, first_moment=np.zeros(3)),
     ],
 )
 def test_malformed_bytes_are_refused(break_it):
-    data = ServerState.initial(np.zeros(3)).to_bytes()
+    data = step(ServerState.initial(np.zeros(3)), [1, 2, 3]).to_bytes()
+    assert ServerState.from_bytes(data)
     with pytest.raises(InvalidInput, match="server state"):
         ServerState.from_bytes(break_it(data))
 

