@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from federated.privacy.config import PrivacyConfig
 from federated.privacy.discrete_gaussian import sample
 from federated.training.data import Dataset
-from federated.training.local import bounded_gradient_sum
+from federated.training.local import bounded_update
 from federated.training.metrics import auc, predict
 from federated.training.server import ServerState, released_parameters, server_step
 from federated.wire.job import JobSpec
@@ -67,7 +67,7 @@ def train(spec: JobSpec, split: Split, noise: Noise | None) -> NDArray[np.float6
     for _ in range(spec.strategy.rounds):
         total = np.zeros(parameters, dtype=np.int64)
         for rows, _ in split:
-            total += bounded_gradient_sum(spec.model, state.parameters, rows, spec.privacy)
+            total += bounded_update(spec, state.parameters, rows, order=str(state.step))
             if noise is not None:
                 total += noise(spec.privacy.noise_sigma, parameters)
         state = server_step(
@@ -75,7 +75,7 @@ def train(spec: JobSpec, split: Split, noise: Noise | None) -> NDArray[np.float6
             total.tolist(),
             strategy=spec.strategy,
             privacy=spec.privacy,
-            nominal_records=spec.data.nominal_records,
+            denominator=spec.denominator,
         )
     return released_parameters(state, spec.strategy)
 
@@ -124,7 +124,8 @@ def measure(table: Table, seeds: int, epsilons: tuple[float, ...] = EPSILONS) ->
 
 
 def _scored(spec: JobSpec, split: Split, test: Dataset, noise: Noise | None) -> float:
-    return area(test, predict(spec.model, train(spec, split, noise), test.features))
+    scores = predict(spec.model, spec.data.target, train(spec, split, noise), test.features)
+    return area(test, scores)
 
 
 def measure_pooled(

@@ -121,7 +121,7 @@ def _table(
         {
             "dataset": name,
             "features": features,
-            "target": {"name": target},
+            "target": {"kind": "binary", "name": target},
             "nominal_records": records,
         }
     )
