@@ -173,7 +173,9 @@ def time_chart(
 
 
 def _tick_label(moment: datetime, span: timedelta) -> str:
-    return moment.strftime("%b %-d" if span >= timedelta(days=4) else "%b %-d, %H:%M")
+    if span >= timedelta(days=4):
+        return moment.strftime("%b %-d")
+    return moment.strftime("%b %-d, %H:%M" if span >= timedelta(hours=1) else "%H:%M:%S")
 
 
 def nice_step(highest: float, ticks: int = 4) -> float:

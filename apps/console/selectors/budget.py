@@ -37,6 +37,7 @@ RULES = {
 }
 PURCHASES_SHOWN = 50
 CHANGES_SHOWN = 20
+SHORTEST_WINDOW = timedelta(seconds=10)
 
 
 #: The fields of an allotment in words.
@@ -162,9 +163,7 @@ def _chart(account: Account, made: list[tuple[datetime, float]], now: datetime) 
     points = outlook.composed(account, made)
     if not points:
         return None
-    start, end = outlook.period_of(account, now)
-    if start is None or end is None:
-        start, end = points[0].at, max(now, points[0].at + timedelta(days=1))
+    start, end = _window(account, points[0].at, now)
     return time_chart(
         [
             ("zCDP, the ledger's", [(point.at, point.zcdp) for point in points], 1),
@@ -175,6 +174,15 @@ def _chart(account: Account, made: list[tuple[datetime, float]], now: datetime) 
         now=now,
         target=account.allotted_epsilon,
     )
+
+
+def _window(account: Account, first: datetime, now: datetime) -> tuple[datetime, datetime]:
+    """The whole period once a good part of it has charges; before that, from the first one on."""
+    start, end = outlook.period_of(account, now)
+    history = max(now - first, SHORTEST_WINDOW)
+    if start is not None and end is not None and history > (end - start) / 4:
+        return start, end
+    return first - history / 12, first + history * 13 / 12
 
 
 def _forecast(account: Account, made: list[tuple[datetime, float]], now: datetime) -> str:
