@@ -231,6 +231,7 @@ class JobPage:
     epsilon_insiders: float
     delta: float | None
     high_epsilon_reason: str
+    warnings: list[str]
     colluding: int
     insiders: int
     minimum_cohort: int

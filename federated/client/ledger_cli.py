@@ -100,7 +100,7 @@ def cost(job_id: str, home: Path) -> None:
     from federated.client.home import SiteHome
     from federated.client.http import CoordinatorAPI
     from federated.client.work_approve import cost_line
-    from federated.protocol.cost import check_spec_privacy, job_epsilons
+    from federated.protocol.cost import check_spec_privacy, job_epsilons, privacy_warnings
     from federated.wire.job import JobSpec
 
     site = SiteHome(home)
@@ -120,6 +120,8 @@ def cost(job_id: str, home: Path) -> None:
         f"coordinator with {spec.privacy.colluding} sites, {both['insiders']:.3f} against all "
         "other insiders"
     )
+    for warning in privacy_warnings(spec):
+        out.print(f"[bold]warning:[/] {warning}")
     if spec.privacy.high_epsilon_reason:
         out.print("above epsilon 10, because: ", end="")
         out.print(spec.privacy.high_epsilon_reason, markup=False)

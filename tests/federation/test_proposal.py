@@ -128,6 +128,18 @@ def test_sums_that_do_not_fit_a_mask(world: World) -> None:
     assert "bits" in detail
 
 
+def test_noise_that_swamps_the_signal_is_told_before_anyone_approves(
+    world: World, summit_admin: Any
+) -> None:
+    job = world.propose(privacy=PrivacyConfig(epsilon=0.05))
+    (warning,) = world["summit"].get(f"jobs/{job.pk}").json()["warnings"]
+    assert "noise swamps the signal" in warning
+    page = summit_admin.get(f"/o/summit/jobs/{job.pk}/", secure=True).content.decode()
+    assert "noise swamps the signal" in page
+    calm = world.propose(privacy=PrivacyConfig(epsilon=9.0))
+    assert world["summit"].get(f"jobs/{calm.pk}").json()["warnings"] == []
+
+
 def test_a_key_that_is_unknown_or_retired(world: World) -> None:
     unknown = changed(world.spec(), key_epoch="0" * 64)
     assert "is not known" in refused(world, world.proposal(unknown))[2]
@@ -206,7 +218,7 @@ def test_over_the_allotment_says_by_how_much(world: World) -> None:
     status, code, detail = refused(world, world.proposal(spec))
     assert (status, code) == (409, "budget_exceeded")
     assert detail.startswith("ward: epsilon would reach 1.")
-    assert detail.endswith("too much.")
+    assert " too much; it renews on " in detail
 
 
 def test_a_decline_ends_the_job(world: World) -> None:

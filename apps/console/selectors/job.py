@@ -17,6 +17,7 @@ from apps.console.selectors.events import job_event_rows, log_note
 from apps.console.selectors.words import job_summary, job_title, job_when
 from apps.federation.models import Job, JobParticipant, Round
 from apps.federation.selectors.jobs import epsilons, job_get_for
+from federated.protocol.cost import privacy_warnings
 from federated.wire.base import decode_bytes
 from federated.wire.job import JobSpec
 
@@ -57,6 +58,7 @@ def job_page(*, membership: Membership, job_id: Any) -> pages.JobPage:
         epsilon_insiders=spent["insiders"],
         delta=spec.privacy.delta,
         high_epsilon_reason=spec.privacy.high_epsilon_reason or "",
+        warnings=privacy_warnings(spec),
         colluding=spec.privacy.colluding,
         insiders=spec.minimum_cohort - 1,
         minimum_cohort=spec.minimum_cohort,

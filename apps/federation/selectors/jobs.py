@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from apps.budgets.selectors import cost_outlook
 from apps.common.selectors import get_for
 from apps.federation.models import DataDictionary, Job, JobParticipant, ModelState, Round
-from federated.protocol.cost import job_cost, job_epsilons
+from federated.protocol.cost import job_cost, job_epsilons, privacy_warnings
 from federated.wire.job import JobSpec
 
 
@@ -77,6 +77,7 @@ def job_describe(job: Job, *, organization: str) -> dict[str, Any]:
         "approvals": [p.answer for p in participants if p.state == p.State.APPROVED],
         "approved_by_person": own is not None and own.endorsed_by is not None,
         "cost": cost_describe(job.wire),
+        "warnings": privacy_warnings(job.wire),
         "rounds": [round_summary(r) for r in rounds],
         "epsilons": {
             "target": job.wire.privacy.epsilon,
