@@ -16,6 +16,7 @@ from federated.protocol.contribute import contribution_make
 from federated.protocol.cost import job_cost, round_cost
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
+from federated.protocol.layout import clamp_of
 from federated.protocol.masked import total_of
 from federated.protocol.propose import spec_make
 from federated.protocol.share import share_make
@@ -128,6 +129,49 @@ def with_(message, **changes):
     return message.model_copy(update=changes)
 
 
+LOGISTIC = ModelSpec(layers=(LinearLayer(in_features=3, out_features=1),))
+
+
+def make_job(identities, key_epoch, **options) -> tuple[JobSpec, ServerState]:
+    """A job of these sites and its initial state; ``options`` are spec_make's, and ``target``."""
+    model = options.pop("model", LOGISTIC)
+    state = ServerState.initial(options.pop("parameters", np.zeros(model.parameters)))
+    if "strategy" not in options:
+        options.setdefault("rounds", 3)
+    target = options.pop("target", BinaryTarget(name="y"))
+    data = DataDictionary(
+        dataset="ward",
+        features=tuple(
+            NumericFeature(name=f"x{i}", lower=-1.0, upper=1.0) for i in range(model.inputs)
+        ),
+        target=target,
+        nominal_records=100,
+        max_records=200,
+    )
+    body = {
+        "job_id": str(uuid.uuid4()),
+        "consortium": "test",
+        "proposer": "northwind",
+        "proposed_at": "2026-01-01T00:00:00Z",
+        "data": data,
+        "model": model,
+        "initial_state": state.digest(),
+        "participants": [
+            Participant(organization=name, public_key=site.public_key)
+            for name, site in identities.items()
+        ],
+        "privacy": PrivacyConfig(),
+        "key_epoch": key_epoch,
+    }
+    return spec_make(**{**body, **options}), state
+
+
+def make_spec(names: tuple[str, ...] = CAST, **options) -> JobSpec:
+    """A job that nobody encrypts for."""
+    identities = {name: SiteIdentity(name, signatures.generate_private_key()) for name in names}
+    return make_job(identities, "0" * 64, **options)[0]
+
+
 def make_consortium(names: tuple[str, ...] = CAST, **options) -> Consortium:
     identities = {name: SiteIdentity(name, signatures.generate_private_key()) for name in names}
     pairs = {name: envelope.generate() for name in names}
@@ -144,30 +188,7 @@ def make_consortium(names: tuple[str, ...] = CAST, **options) -> Consortium:
     )
     epoch, sealed = ceremony(roster, number=1, threshold_of=3, max_colluding=1, bits=TEST_KEY_BITS)
     shares = {s.organization: open_share(s, epoch, pairs[s.organization][0]) for s in sealed}
-    model = ModelSpec(layers=(LinearLayer(in_features=3, out_features=1),))
-    state = ServerState.initial(np.zeros(model.parameters))
-    spec = spec_make(
-        job_id=str(uuid.uuid4()),
-        consortium="test",
-        proposer="northwind",
-        proposed_at="2026-01-01T00:00:00Z",
-        data=DataDictionary(
-            dataset="ward",
-            features=tuple(NumericFeature(name=f"x{i}", lower=-1.0, upper=1.0) for i in range(3)),
-            target=BinaryTarget(name="y"),
-            nominal_records=100,
-            max_records=200,
-        ),
-        model=model,
-        initial_state=state.digest(),
-        rounds=options.pop("rounds", 3),
-        participants=[
-            Participant(organization=name, public_key=identities[name].public_key) for name in names
-        ],
-        privacy=PrivacyConfig(),
-        key_epoch=epoch.digest(),
-        **options,
-    )
+    spec, state = make_job(identities, epoch.digest(), **options)
     approvals = tuple(
         identities[name].sign(
             Approval(
@@ -180,6 +201,8 @@ def make_consortium(names: tuple[str, ...] = CAST, **options) -> Consortium:
         )
         for name in names
     )
+    # No larger than one site's sum may be, whichever the unit.
+    reach = min(20_000, clamp_of(spec))
     rng = np.random.default_rng(7)
     return Consortium(
         identities=identities,
@@ -191,7 +214,8 @@ def make_consortium(names: tuple[str, ...] = CAST, **options) -> Consortium:
         approvals=approvals,
         state=state,
         gradients={
-            name: rng.integers(-20_000, 20_000, model.parameters, dtype=np.int64) for name in names
+            name: rng.integers(-reach, reach, spec.model.parameters, dtype=np.int64)
+            for name in names
         },
     )
 

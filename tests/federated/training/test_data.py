@@ -136,3 +136,43 @@ def test_the_heart_dictionary_covers_its_data():
     # No indicator is always zero: every category is spelled as in the data.
     assert (np.abs(data.features).max(axis=0) > 0).all()
     assert np.abs(data.features).max() == 1
+
+
+def with_target(**target):
+    return DataDictionary.parse({**DICTIONARY.dump(), "target": target})
+
+
+def test_classes_become_their_places_and_others_are_left_out(tmp_path):
+    frame = pd.DataFrame(FRAME).assign(sick=["1", 2.0, "x", None, " 2 ", "03"])
+    dictionary = with_target(kind="multiclass", name="sick", classes=["2", "1", "03"])
+    data = encode(load_table(frame), dictionary)
+    assert data.target.tolist() == [1, 0, 0, 2]
+    assert len(data.features) == 4
+    nobody = with_target(kind="multiclass", name="sick", classes=["8", "9"])
+    with pytest.raises(InvalidInput, match="no row has a target of a listed class"):
+        encode(load_table(frame), nobody)
+    twice = with_target(kind="multiclass", name="sick", classes=["2", "2.0"])
+    with pytest.raises(InvalidInput, match="classes of sick: two of them are equal as text"):
+        encode(load_table(frame), twice)
+
+
+def test_a_regression_target_is_clamped_and_scaled_by_its_public_bounds():
+    frame = pd.DataFrame(FRAME).assign(sick=[0, 5, 10, 20, -1, np.nan])
+    dictionary = with_target(kind="regression", name="sick", lower=0, upper=10)
+    assert encode(load_table(frame), dictionary).target.tolist() == [-1, 0, 1, 1, -1]
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ({"kind": "multiclass", "name": "sick", "classes": ["a"]}, "at least 2"),
+        ({"kind": "multiclass", "name": "sick", "classes": ["a", "a"]}, "repeat"),
+        ({"kind": "regression", "name": "sick", "lower": 2, "upper": 2}, "below upper"),
+        ({"kind": "regression", "name": "sick", "lower": 0, "upper": 1, "huber_delta": 0}, "huber"),
+        ({"kind": "ordinal", "name": "sick"}, "'binary', 'multiclass', 'regression'"),
+        ({"name": "sick"}, "kind"),
+    ],
+)
+def test_targets_that_say_too_little_are_refused(target, reason):
+    with pytest.raises(InvalidInput, match=reason):
+        with_target(**target)

@@ -30,6 +30,41 @@ def module():
     return nn.Sequential(nn.Sequential(nn.Linear(2, 3), nn.Tanh()), nn.Linear(3, 1))
 
 
+def cnn(*layers):
+    """A whole model around these layers; 6 x 6 inputs."""
+    return nn.Sequential(nn.Unflatten(1, (1, 6, 6)), *layers, nn.Flatten(), nn.Linear(8, 3))
+
+
+def test_a_convolutional_module_goes_there_and_back(tmp_path):
+    source = cnn(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d((2, 2), 2))
+    loaded = load_model(source)
+    assert [layer.kind for layer in loaded.model.layers] == [
+        "unflatten", "conv2d", "relu", "maxpool2d", "flatten", "linear",
+    ]  # fmt: skip
+    assert loaded.model.parameters == 2 * 10 + 3 * 9 == len(loaded.parameters)
+    inputs = torch.rand(5, 36)
+    assert torch.equal(source(inputs), module_from(loaded.model, loaded.parameters)(inputs))
+    spec, parameters = read_model(save_model(tmp_path / "cnn", *loaded[:2]))
+    assert spec == loaded.model
+    assert (parameters == loaded.parameters).all()
+    content = {"architecture": loaded.model.dump(), "state_dict": source.state_dict()}
+    torch.save(content, tmp_path / "cnn.pt")
+    assert (load_model(tmp_path / "cnn.pt").parameters == loaded.parameters).all()
+
+
+def test_strides_and_means_go_there_and_back():
+    source = nn.Sequential(
+        nn.Unflatten(1, (2, 5, 6)),
+        nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 2)),
+        nn.AvgPool2d(2, stride=(1, 3)),
+        nn.Flatten(),
+        nn.Linear(18, 1),
+    )
+    inputs = torch.rand(4, 60)
+    loaded = load_model(source)
+    assert torch.equal(source(inputs), module_from(loaded.model, loaded.parameters)(inputs))
+
+
 def checkpoint(path, **changes):
     content = {
         "spec": {"target": {"name": "sick"}, "learning_rate": 0.5},
@@ -74,6 +109,19 @@ def test_a_single_linear_is_a_model():
         (lambda: nn.Sequential(nn.ReLU(), nn.Linear(2, 1)), "first one must be linear"),
         (lambda: nn.LSTM(2, 1), "LSTM is not allowed"),
         (nn.Sequential, "layers"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(2, 1)), "unflatten before conv2d"),
+        (lambda: cnn(nn.Conv2d(1, 2, 3, bias=False)), "Conv2d without bias"),
+        (lambda: cnn(nn.Conv2d(1, 2, 3, dilation=2)), r"Conv2d with dilation \(2, 2\)"),
+        (lambda: cnn(nn.Conv2d(1, 2, 3, padding="same")), "give it as numbers"),
+        (lambda: cnn(nn.Conv2d(1, 2, 3, padding_mode="reflect")), "padding_mode 'reflect'"),
+        (lambda: cnn(nn.Conv2d(3, 2, 3)), r"layers\.1: conv2d takes a grid of 3 channels"),
+        (lambda: cnn(nn.Conv2d(1, 2, 7)), r"conv2d has a kernel of 7 x 7, is given 6 x 6"),
+        (lambda: cnn(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2, ceil_mode=True)), "ceil_mode True"),
+        (lambda: cnn(nn.Conv2d(1, 2, 3), nn.AvgPool2d(2, padding=1)), "padding 1; allowed: 0"),
+        (lambda: cnn(nn.Conv2d(1, 2, 3), nn.Dropout()), "Dropout is not allowed"),
+        (lambda: nn.Sequential(nn.Unflatten(1, (6, 6)), nn.Linear(6, 1)), r"Unflatten\(1"),
+        (lambda: nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Linear(2, 1)), "flatten first"),
+        (lambda: nn.Linear(4096, 8192), "at most 16777216 are allowed"),
         (lambda: {"layers": []}, "dict is not an nn.Module, a ModelSpec or a .pt file"),
     ],
 )

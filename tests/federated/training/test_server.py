@@ -5,7 +5,7 @@ from safetensors.numpy import load
 from federated.errors import InvalidInput
 from federated.privacy.config import PrivacyConfig
 from federated.training.server import ServerState, released_parameters, server_step
-from federated.wire.job import FedSGD, ServerMomentum
+from federated.wire.job import FedSGD, ServerAdam, ServerMomentum, ServerSGD
 
 PRIVACY = PrivacyConfig(units=256, clipping_norm=2.0).spec(rounds=4, minimum_cohort=3, dimension=3)
 MOMENTUM = ServerMomentum(learning_rate=0.5, momentum=0.9)
@@ -100,3 +100,40 @@ def test_values_that_do_not_fit_are_refused(values, reason):
 def test_a_state_begins_finite():
     with pytest.raises(InvalidInput, match="finite"):
         ServerState.initial(np.array([0.0, np.inf]))
+
+
+def test_adam_is_the_papers_by_hand():
+    adam = ServerAdam(learning_rate=0.1, beta1=0.5, beta2=0.75, tau=0.5)
+    first = step(ServerState.initial(np.zeros(3)), [1280, 0, -2560], adam)  # g = 1, 0, -2
+    assert first.moments["first_moment"].tolist() == [0.5, 0.0, -1.0]
+    assert first.moments["second_moment"].tolist() == [0.4375, 0.1875, 1.1875]
+    moved = [-0.05 / (0.4375**0.5 + 0.5), 0.0, 0.1 / (1.1875**0.5 + 0.5)]
+    assert first.parameters == pytest.approx(moved, rel=1e-15)
+
+
+def test_sgd_keeps_no_moments():
+    state = step(ServerState.initial(np.zeros(3)), [1280, 0, -1280], ServerSGD(learning_rate=0.5))
+    assert state.parameters.tolist() == [-0.5, 0.0, 0.5]
+    assert state.moments == {}
+    assert ServerState.from_bytes(state.to_bytes()).digest() == state.digest()
+
+
+@pytest.mark.parametrize("optimizer", [ServerSGD(), ServerAdam(), MOMENTUM], ids=lambda o: o.kind)
+def test_another_optimizers_state_is_refused(optimizer):
+    other = ServerAdam() if optimizer is MOMENTUM else MOMENTUM
+    state = step(ServerState.initial(np.zeros(3)), [1, 2, 3], other)
+    with pytest.raises(InvalidInput, match=f"moments are .*; server optimizer {optimizer.kind}"):
+        step(state, [1, 2, 3], optimizer)
+
+
+def test_a_step_out_of_the_finite_numbers_is_refused():
+    huge = ServerSGD(learning_rate=2.0**52)
+    state = ServerState.initial(np.full(3, 1.7e308))
+    with pytest.raises(InvalidInput, match="lower the learning rate"):
+        server_step(
+            state,
+            [-(2**53)] * 3,
+            strategy=STRATEGY.model_copy(update={"server_optimizer": huge}),
+            privacy=PRIVACY.model_copy(update={"clipping_norm": 2.0**1000}),
+            denominator=1,
+        )
