@@ -15,11 +15,13 @@ from click.testing import CliRunner, Result
 from django_tenants.utils import schema_context
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from apps.aggregation.bell import bell_ring
 from apps.budgets.models import Account, AllotmentRequest
 from apps.budgets.services.allotments import allotment_request
 from apps.common.actor import Actor
+from federated.client import ledger_cli
 from federated.client.allotments import PERIODS, grants_more
 from federated.client.cli import main
 from federated.client.http import CoordinatorAPI
@@ -344,19 +346,20 @@ def test_a_request_for_another_organization_is_not_taken(site: SiteAtWork) -> No
 # The command.
 
 
-def run(*arguments: str, columns: str = "80") -> Result:
-    return CliRunner(env={"COLUMNS": columns}).invoke(
-        main, ("ledger", *arguments), catch_exceptions=False
-    )
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ("ledger", *arguments), catch_exceptions=False)
 
 
-def test_the_command_changes_what_is_given_and_shows_both(site: SiteAtWork) -> None:
+def test_the_command_changes_what_is_given_and_shows_both(
+    site: SiteAtWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = ("--home", str(site.home.path))
     done = run("allot", "ward", *home, "--epsilon", "6", "--max-queries", "3", "--reason", "less")
     assert done.exit_code == 0, done.stderr
     assert "before  epsilon 8 at delta 0.0001 a year, 100 jobs" in done.stdout
     assert "now     epsilon 6 at delta 0.0001 a year, 3 jobs" in done.stdout
-    shown = run(*home, columns="160").stdout
+    monkeypatch.setattr(ledger_cli, "out", Console(width=160))
+    shown = run(*home).stdout
     assert "epsilon 8 → 6, jobs of a proposer 100 → 3" in shown
     assert "at the site" in shown
     told = json.loads(run(*home, "--json").stdout)
@@ -416,11 +419,11 @@ def test_a_jobs_cost_is_known_at_the_site_before_anyone_approves(
     monkeypatch.setattr(CoordinatorAPI, "for_site", lambda *_, **__: site.api)
     monkeypatch.setattr(site.api, "close", lambda: None)  # it is the agent's, too
     home = ("--home", str(site.home.path))
-    shown = run("cost", str(job.pk), *home, columns="200").stdout
+    shown = run("cost", str(job.pk), *home).stdout
     assert line in shown
     assert "proposed" in shown
     assert "epsilon 1.000 against the coordinator with 1 sites" in shown
     assert "all other insiders" in shown
     run("allot", "ward", *home, "--epsilon", "0.1", "--reason", "nearly none")
-    assert f"{alone - 0.1:.3f} short" in run("cost", str(job.pk), *home, columns="200").stdout
+    assert f"{alone - 0.1:.3f} short" in run("cost", str(job.pk), *home).stdout
     assert site.home.ledger.report("northwind").charges == ()
