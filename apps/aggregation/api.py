@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from apps.aggregation.models import KeyEpoch
 from apps.aggregation.selectors import key_epoch_current, key_epoch_get, roster, sealed_share_of
-from apps.aggregation.services import key_confirm
+from apps.aggregation.services import key_confirm, key_retired_receive
 from apps.common.api import SiteAPIView
 from apps.common.bodies import SMALL, message_read
 from federated.wire import key as wire
@@ -25,7 +25,8 @@ class RosterView(SiteAPIView):
 
 class KeyCurrentView(SiteAPIView):
     @extend_schema(
-        summary="The newest key, with the caller's sealed share", responses=OpenApiTypes.OBJECT
+        summary="The key that new jobs use, with the caller's sealed share",
+        responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request) -> Response:
         return Response(_describe(key_epoch_current(), self.organization.slug))
@@ -47,6 +48,21 @@ class KeyConfirmationView(SiteAPIView):
         epoch = key_epoch_get(digest=digest)
         signed = message_read(request, Signed[wire.KeyConfirmation], limit=SMALL)
         created = key_confirm(
+            epoch=epoch, organization=self.organization.slug, signed=signed, actor=self.actor
+        )
+        return Response({"digest": signed.digest()}, status=201 if created else 200)
+
+
+class KeyRetirementView(SiteAPIView):
+    @extend_schema(
+        summary="Say that the caller's share of a retired key is destroyed",
+        request=Signed[wire.KeyRetired],
+        responses={200: OpenApiTypes.OBJECT, 201: OpenApiTypes.OBJECT},
+    )
+    def post(self, request: Request, digest: str) -> Response:
+        epoch = key_epoch_get(digest=digest)
+        signed = message_read(request, Signed[wire.KeyRetired], limit=SMALL)
+        created = key_retired_receive(
             epoch=epoch, organization=self.organization.slug, signed=signed, actor=self.actor
         )
         return Response({"digest": signed.digest()}, status=201 if created else 200)

@@ -10,7 +10,7 @@ from apps.common.selectors import get_for
 from apps.organizations.models import SiteCertificate
 from apps.organizations.public_keys import public_key_of
 from apps.organizations.selectors import sites_active
-from federated.errors import NotFound
+from federated.errors import InvalidInput, NotFound
 from federated.wire import key as wire
 from federated.wire.base import encode_bytes
 
@@ -41,16 +41,28 @@ def roster() -> wire.Roster:
 
 
 def key_epoch_current() -> KeyEpoch:
-    """The newest key that is not retired. Raises NotFound before the first ceremony."""
-    found = KeyEpoch.objects.exclude(state=KeyEpoch.State.RETIRED).order_by("-number").first()
-    if found is None:
-        raise NotFound("No key has been dealt yet.")
-    return found
+    """The key that new jobs use: the active one, or the newest that is still to be confirmed.
+
+    Raises NotFound before the first ceremony, and where the last key is retired.
+    """
+    for state in (KeyEpoch.State.ACTIVE, KeyEpoch.State.PENDING):
+        found = KeyEpoch.objects.filter(state=state).order_by("-number").first()
+        if found is not None:
+            return found
+    raise NotFound("There is no key for new jobs: none was dealt, or the last one is retired.")
 
 
 def key_epoch_get(*, digest: str) -> KeyEpoch:
     """Raises NotFound."""
     return get_for(KeyEpoch.objects.all(), digest=digest)
+
+
+def check_open(row: KeyEpoch | None, digest: str) -> KeyEpoch:
+    """The key, if new work may name it. Raises InvalidInput."""
+    if row is None or row.state not in KeyEpoch.OPEN:
+        known = row.state if row is not None else "not known"
+        raise InvalidInput(f"key_epoch: {digest[:16]} is {known}; ask for the current key")
+    return row
 
 
 def sealed_share_of(*, epoch: KeyEpoch, organization: str) -> SealedShare | None:
@@ -60,9 +72,30 @@ def sealed_share_of(*, epoch: KeyEpoch, organization: str) -> SealedShare | None
 def keys_to_confirm(*, organization: str) -> list[str]:
     """Digests of the epochs whose share this organization has not confirmed."""
     return list(
-        KeyEpoch.objects.exclude(state=KeyEpoch.State.RETIRED)
-        .filter(shares__organization=organization)
+        KeyEpoch.objects.filter(state__in=KeyEpoch.USABLE, shares__organization=organization)
         .exclude(confirmations__organization=organization)
         .order_by("number")
         .values_list("digest", flat=True)
     )
+
+
+def keys_to_retire(*, organization: str) -> list[str]:
+    """Digests of the retired epochs whose share this organization has not yet said is destroyed.
+
+    Not those dealt to a site before it joined again: its new key cannot sign for the old one.
+    """
+    waiting = (
+        KeyEpoch.objects.filter(state=KeyEpoch.State.RETIRED, shares__organization=organization)
+        .exclude(retirements__organization=organization)
+        .order_by("number")
+    )
+    mine = _public_keys(organization) if waiting else set()
+    trustees = [(epoch.digest, epoch.wire.trustee(organization)) for epoch in waiting]
+    return [digest for digest, trustee in trustees if trustee and trustee.public_key in mine]
+
+
+def _public_keys(organization: str) -> set[str]:
+    certificates = SiteCertificate.objects.filter(
+        site__in=sites_active().filter(organization__slug=organization), revoked_at=None
+    )
+    return {public_key_of(pem) for pem in certificates.values_list("pem", flat=True)}

@@ -1,18 +1,20 @@
-"""Publishing a dealt key, and its activation by its trustees."""
+"""A dealt key: published, confirmed, superseded by the next, retired, destroyed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from apps.aggregation.bell import bell_ring
-from apps.aggregation.models import KeyConfirmation, KeyEpoch, SealedShare
-from apps.aggregation.selectors import roster
+from apps.aggregation.models import KeyConfirmation, KeyEpoch, KeyRetirement, SealedShare
+from apps.aggregation.selectors import check_open, roster
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
+from apps.common.selectors import get_for
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 from federated.errors import Conflict, Forbidden, InvalidInput
@@ -20,6 +22,8 @@ from federated.protocol.identity import verify_signed
 from federated.protocol.keys import public_key_of, verification_of
 from federated.wire import key as wire
 from federated.wire.base import Signed
+
+COORDINATOR = Actor.system("coordinator")
 
 
 def key_epoch_publish(
@@ -99,32 +103,28 @@ def key_confirm(
     """Keep a trustee's confirmation; the last one activates the key. True if it is new.
 
     Raises Forbidden for another organization's, SignatureInvalid, and Conflict for other bytes
-    than before.
+    than before or a key that is retired.
     """
-    message, digest = epoch.wire, signed.digest()
-    trustee = message.trustee(organization)
-    if trustee is None or signed.body.organization != organization:
-        raise Forbidden(f"{organization} cannot confirm as {signed.body.organization}")
-    if signed.body.epoch != epoch.digest:
-        raise InvalidInput("the confirmation is for another key")
-    verify_signed(signed, trustee.public_key)
+    _check_statement(epoch, organization, signed, what="confirmation")
+    digest = signed.digest()
     with as_coordinator(), transaction.atomic():
-        locked = KeyEpoch.objects.select_for_update().get(pk=epoch.pk)
+        locked = key_epoch_lock(digest=epoch.digest)
         before = locked.confirmations.filter(organization=organization).first()
         if before is not None:
             if before.digest != digest:
                 raise Conflict("another confirmation was sent before")
             return False
+        if locked.state not in KeyEpoch.USABLE:
+            raise Conflict(f"key epoch {locked.number} is {locked.state}; it is not confirmed now")
         KeyConfirmation.objects.create(
             epoch=locked, organization=organization, message=signed.dump(), digest=digest
         )
-        complete = locked.confirmations.count() == len(message.trustees)
-        event_record(
-            tag=Tag.KEY_ACTIVATED if complete else Tag.KEY_CONFIRMED,
+        complete = locked.confirmations.count() == len(locked.wire.trustees)
+        _statement_event(
+            Tag.KEY_ACTIVATED if complete else Tag.KEY_CONFIRMED,
+            locked,
             actor=actor,
-            subject=("key_epoch", epoch.digest),
-            digests={"key_epoch": epoch.digest},
-            data={"number": epoch.number, "organization": organization},
+            organization=organization,
             signature=digest,
         )
         if complete:
@@ -133,11 +133,130 @@ def key_confirm(
         return True
 
 
-def _activate(epoch: KeyEpoch) -> None:
-    """One key serves new jobs at a time; jobs that began under an older one keep it."""
-    KeyEpoch.objects.filter(state=KeyEpoch.State.ACTIVE, number__lt=epoch.number).update(
-        state=KeyEpoch.State.RETIRED
+def key_retired_receive(
+    *, epoch: KeyEpoch, organization: str, signed: Signed[wire.KeyRetired], actor: Actor
+) -> bool:
+    """Keep a trustee's word that its share is destroyed; the last one ends the key.
+
+    True if it is new. Raises Forbidden for another organization's, SignatureInvalid, and Conflict
+    for other bytes than before or a key that is not retired.
+    """
+    _check_statement(epoch, organization, signed, what="retirement")
+    digest = signed.digest()
+    with as_coordinator(), transaction.atomic():
+        locked = key_epoch_lock(digest=epoch.digest)
+        before = locked.retirements.filter(organization=organization).first()
+        if before is not None:
+            if before.digest != digest:
+                raise Conflict("another retirement was sent before")
+            return False
+        if locked.state in KeyEpoch.USABLE:
+            raise Conflict(f"key epoch {locked.number} is {locked.state}, not retired")
+        KeyRetirement.objects.create(
+            epoch=locked, organization=organization, message=signed.dump(), digest=digest
+        )
+        complete = locked.retirements.count() == len(locked.wire.trustees)
+        _statement_event(
+            Tag.KEY_SHARE_DESTROYED,
+            locked,
+            actor=actor,
+            organization=organization,
+            signature=digest,
+        )
+        if complete and _move(locked, KeyEpoch.State.DESTROYED, at="destroyed_at"):
+            _epoch_event(Tag.KEY_DESTROYED, locked, actor=COORDINATOR)
+        bell_ring([organization])
+        return True
+
+
+def key_epoch_lock(*, digest: str) -> KeyEpoch:
+    """The epoch's row, locked until the transaction ends. Raises NotFound."""
+    return get_for(KeyEpoch.objects.select_for_update(no_key=True), digest=digest)
+
+
+def key_epoch_hold(*, digest: str) -> None:
+    """Keep a key from being retired until the transaction that names it for new work ends.
+
+    Raises InvalidInput where it takes no new work.
+    """
+    check_open(
+        KeyEpoch.objects.select_for_update(no_key=True).filter(digest=digest).first(), digest
     )
-    KeyEpoch.objects.filter(pk=epoch.pk, state=KeyEpoch.State.PENDING).update(
-        state=KeyEpoch.State.ACTIVE, activated_at=timezone.now()
+
+
+def _move(epoch: KeyEpoch, state: KeyEpoch.State, *, at: str, **fields: object) -> bool:
+    """Claim a transition of KeyEpoch.REACHED_FROM by a conditional UPDATE; False if it was not
+    there to take. The caller records it."""
+    won = KeyEpoch.objects.filter(pk=epoch.pk, state__in=KeyEpoch.REACHED_FROM[state]).update(
+        state=state, **{at: timezone.now()}, **fields
+    )
+    epoch.refresh_from_db()
+    return won == 1
+
+
+def key_epoch_retire(*, epoch: KeyEpoch, reason: str, actor: Actor) -> bool:
+    """Ask every trustee to destroy its share, and forget the sealed ones. True if this call did.
+
+    The caller has made sure that no job uses the key any more, and holds its lock.
+    """
+    if not _move(epoch, KeyEpoch.State.RETIRED, at="retired_at", reason=reason):
+        return False
+    # A site's encryption key would open them again.
+    SealedShare.objects.filter(epoch=epoch).update(message=None)
+    _epoch_event(Tag.KEY_RETIRED, epoch, actor=actor, data={"reason": reason})
+    bell_ring(trustee.organization for trustee in epoch.wire.trustees)
+    return True
+
+
+def _activate(epoch: KeyEpoch) -> None:
+    """One key serves new jobs at a time; jobs that name an older one keep it.
+
+    A key whose last confirmation comes when a newer one serves already is only good for the jobs
+    that wait for it.
+    """
+    if not _move(epoch, KeyEpoch.State.ACTIVE, at="activated_at"):
+        KeyEpoch.objects.filter(pk=epoch.pk, activated_at=None).update(activated_at=timezone.now())
+        return
+    for older in KeyEpoch.objects.filter(number__lt=epoch.number, state__in=KeyEpoch.OPEN):
+        if _move(older, KeyEpoch.State.SUPERSEDED, at="superseded_at"):
+            _epoch_event(Tag.KEY_SUPERSEDED, older, actor=COORDINATOR, data={"by": epoch.number})
+
+
+def _check_statement(
+    epoch: KeyEpoch,
+    organization: str,
+    signed: Signed[wire.KeyConfirmation] | Signed[wire.KeyRetired],
+    *,
+    what: str,
+) -> None:
+    """A trustee speaks for itself, about this key, by the signing key that the ceremony saw."""
+    trustee = epoch.wire.trustee(organization)
+    if trustee is None or signed.body.organization != organization:
+        raise Forbidden(f"{organization} cannot speak as {signed.body.organization} here")
+    if signed.body.epoch != epoch.digest:
+        raise InvalidInput(f"the {what} is for another key")
+    verify_signed(signed, trustee.public_key)
+
+
+def _statement_event(
+    tag: Tag, epoch: KeyEpoch, *, actor: Actor, organization: str, signature: str
+) -> None:
+    _epoch_event(tag, epoch, actor=actor, data={"organization": organization}, signature=signature)
+
+
+def _epoch_event(
+    tag: Tag,
+    epoch: KeyEpoch,
+    *,
+    actor: Actor,
+    data: dict[str, Any] | None = None,
+    signature: str | None = None,
+) -> None:
+    event_record(
+        tag=tag,
+        actor=actor,
+        subject=("key_epoch", epoch.digest),
+        digests={"key_epoch": epoch.digest},
+        data={"number": epoch.number} | (data or {}),
+        signature=signature,
     )

@@ -11,4 +11,9 @@ urlpatterns = [
         api.KeyConfirmationView.as_view(),
         name="api-key-confirmation",
     ),
+    path(
+        "keys/<str:digest>/retirement",
+        api.KeyRetirementView.as_view(),
+        name="api-key-retirement",
+    ),
 ]

@@ -362,20 +362,43 @@ class OrganizationRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRow:
+    """A key epoch: ``trustees`` pairs each with where its share stands."""
+
     number: int
     digest: str
     state: str
+    reason: str
+    threshold: int
+    bits: int
+    at: datetime
+    trustees: list[tuple[str, str]]
+    #: Jobs and campaigns under it that have not ended.
+    jobs: int
+
+    @property
+    def destroyed(self) -> int:
+        return sum(share == "destroyed" for _, share in self.trustees)
+
+    @property
+    def opens(self) -> bool:
+        """Whether enough trustees may still hold a share to decrypt under it."""
+        return len(self.trustees) - self.destroyed >= self.threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorPage:
     organizations: list[OrganizationRow]
-    epoch: KeyRow | None
+    keys: list[KeyRow]
     jobs: list[tuple[str, int]]
     log_size: int
     checkpoint_size: int | None
     anchor_block: int | None
     anchor_note: str
+
+    @property
+    def epoch(self) -> KeyRow | None:
+        """The key that new jobs use."""
+        return next((row for row in self.keys if row.state in ("active", "pending")), None)
 
     @property
     def sites(self) -> list[SiteRow]:

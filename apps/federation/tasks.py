@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.federation.services import machine, release, sums, vectors
+from apps.federation.services import keys, machine, release, sums, vectors
 
 
 @shared_task(name="federation.tick")
 def tick() -> None:
     machine.tick()
+
+
+@shared_task(name="federation.keys_retire")
+def keys_retire() -> None:
+    """Superseded keys that no job uses are retired."""
+    keys.keys_retire_unused()
 
 
 @shared_task(name="federation.job_advance")

@@ -33,6 +33,10 @@ class Tag(StrEnum):
     KEY_REGISTERED = "aggregation:key:registered"
     KEY_CONFIRMED = "aggregation:key:confirmed"
     KEY_ACTIVATED = "aggregation:key:activated"
+    KEY_SUPERSEDED = "aggregation:key:superseded"
+    KEY_RETIRED = "aggregation:key:retired"
+    KEY_SHARE_DESTROYED = "aggregation:key:share_destroyed"
+    KEY_DESTROYED = "aggregation:key:destroyed"
 
     DICTIONARY_REGISTERED = "federation:dictionary:registered"
 

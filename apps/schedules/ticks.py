@@ -27,6 +27,7 @@ TICKS = (
     Tick("anchor", "provenance.anchor", 3, "provenance", "anchors checkpoints in the chain"),
     Tick("federation", "federation.tick", 1, "rounds", "advances jobs and rounds"),
     Tick("benchmarks", "benchmarks.tick", 2, "benchmarks", "opens and closes campaigns' runs"),
+    Tick("unused keys", "federation.keys_retire", 10, "rounds", "retires keys that no job uses"),
     Tick(
         "left of vectors",
         "federation.vectors_sweep",

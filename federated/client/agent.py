@@ -25,6 +25,7 @@ from federated.client.work_campaign_decrypt import (
 from federated.client.work_cosign import checkpoint_cosign
 from federated.client.work_decrypt import charge_send, share_send
 from federated.client.work_key import key_take
+from federated.client.work_retire import key_retire
 from federated.client.work_train import contribution_send
 from federated.client.work_verify import verdict_send
 from federated.errors import DomainError, InvalidInput, NotFound
@@ -211,10 +212,11 @@ class SiteAgent:
 
 def _do(site: Site, task: Task) -> None:
     """Do one task. Raises InvalidInput for a task that does not name what it concerns."""
-    if task.kind is Work.KEY:
+    of_keys = {Work.KEY: key_take, Work.RETIRE: key_retire}
+    if task.kind in of_keys:
         if task.epoch is None:
-            raise InvalidInput("task key: names no epoch")
-        key_take(site, task.epoch)
+            raise InvalidInput(f"task {task.kind.value}: names no epoch")
+        of_keys[task.kind](site, task.epoch)
         return
     if task.kind is Work.ALLOT:
         if task.request is None:

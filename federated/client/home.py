@@ -9,7 +9,7 @@
     ledger.sqlite       the authoritative privacy ledger
     agent.lock          held by the one running agent
     witness/            witness key, cosigned heads, evidence (federated.client.witness)
-    epochs/<digest>/    key epoch, and the opened key share (share.json, 0600)
+    epochs/<digest>/    key epoch, the opened key share, and the end of both (epochs.py)
     jobs/<job id>/      approved spec, binding to local data, signed bytes by attempt, curve, models
     campaigns/<id>/     see campaign_home.py
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from uuid import UUID
 
 from federated.aggregation.base import Sink
 from federated.client.credentials import Credentials, read_private
+from federated.client.epochs import EpochFolder
 from federated.client.files import (
     folder_make,
     keep_aside,
@@ -43,7 +45,7 @@ from federated.client.ledger import Ledger
 from federated.client.policy import Policy
 from federated.crypto.threshold import KeyShare
 from federated.errors import Conflict, InvalidInput, NotFound
-from federated.wire.base import Message, Signed, canonical, decode_bytes, encode_bytes
+from federated.wire.base import Message, Signed, canonical
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch
 
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from federated.client.campaign_home import CampaignFolder
 
 M = TypeVar("M", bound=Message)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class AgentRuns(Conflict):
@@ -131,27 +134,22 @@ class SiteHome:
 
     # Key epochs.
 
-    def epoch_folder(self, digest: str) -> Path:
-        return self.path / "epochs" / digest
+    def epoch_folder(self, digest: str) -> EpochFolder:
+        return EpochFolder(self.path / "epochs" / digest)
+
+    def epoch_folders(self) -> list[EpochFolder]:
+        """Every epoch that this site knows of, accepted or not."""
+        folder = self.path / "epochs"
+        names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+        return [self.epoch_folder(name) for name in names if _DIGEST.fullmatch(name)]
 
     def epoch(self, digest: str) -> KeyEpoch | None:
-        """The epoch that this site checked and kept."""
-        content = read_optional(self.epoch_folder(digest) / "epoch.json")
-        return None if content is None else KeyEpoch.parse(content)
-
-    def epoch_keep(self, epoch: KeyEpoch) -> None:
-        write_durably(self.epoch_folder(epoch.digest()) / "epoch.json", epoch.canonical())
+        """The epoch that this site checked, accepted and kept."""
+        return self.epoch_folder(digest).epoch()
 
     def share(self, digest: str) -> KeyShare | None:
         """The opened key share of an epoch, if this site is a trustee of it."""
-        path = self.epoch_folder(digest) / "share.json"
-        if not path.exists():
-            return None
-        return KeyShare.decode(decode_bytes(json.loads(read_private(path))["share"]))
-
-    def share_keep(self, digest: str, share: KeyShare) -> None:
-        content = json.dumps({"index": share.index, "share": encode_bytes(share.encode())})
-        write_durably(self.epoch_folder(digest) / "share.json", content.encode())
+        return self.epoch_folder(digest).share()
 
     # Jobs.
 

@@ -40,7 +40,7 @@ from federated.wire.campaign import (
     Submission,
 )
 from federated.wire.job import Approval, Cancel, DataDictionary, Decline, JobSpec
-from federated.wire.key import KeyConfirmation, KeyEpoch, Roster, SealedShare
+from federated.wire.key import KeyConfirmation, KeyEpoch, KeyRetired, Roster, SealedShare
 from federated.wire.round import RoundContext, Transcript
 from federated.wire.site import (
     AllotmentRequest,
@@ -166,7 +166,7 @@ class CoordinatorAPI:
         return Roster.parse(self._get("/api/roster").content)
 
     def key_current(self) -> KeyEpoch:
-        """The epoch that new jobs use. Raises NotFound where none is active."""
+        """The epoch that new jobs use. Raises NotFound where there is none."""
         return KeyEpoch.parse(self._json("GET", "/api/keys/current")["epoch"])
 
     def key(self, digest: str) -> tuple[KeyEpoch, SealedShare | None]:
@@ -177,6 +177,9 @@ class CoordinatorAPI:
 
     def key_confirm(self, digest: str, signed: Signed[KeyConfirmation]) -> None:
         self._send(f"/api/keys/{digest}/confirmation", signed)
+
+    def key_retired(self, digest: str, signed: Signed[KeyRetired]) -> None:
+        self._send(f"/api/keys/{digest}/retirement", signed)
 
     def inbox(self) -> Inbox:
         """All that this site must do now; an unchanged one costs the coordinator a 304."""

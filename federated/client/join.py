@@ -39,7 +39,7 @@ max_delta: 1.0e-5
 minimum_cohort: 3
 minimum_colluding: 1
 minimum_key_bits: 3072
-key_epochs: any            # better: [fingerprint], as it was read out at the key ceremony
+key_epochs: ask            # or [fingerprint, ...], as they were read out at the key ceremonies
 allotment: {epsilon: 8.0, delta: 1.0e-4, period: year, max_queries_per_tenant: 100}
 datasets: {}
 """

@@ -11,7 +11,10 @@ Example::
     minimum_cohort: 3
     minimum_colluding: 1
     minimum_key_bits: 3072
-    key_epochs: any            # or the fingerprints that were read out at the key ceremony
+    key_epochs: ask            # a person compares each (federated key accept); or the list of
+                               # fingerprints that were read out at ceremonies; or any
+    retire_keys: superseded    # a share goes once a newer key is accepted here and no job of
+                               # this site needs it; ask: only by federated key retire
     portal_allotments: lower   # a lower allotment asked in the portal holds at once; or confirm
     allotment: {epsilon: 8.0, delta: 1.0e-4, period: year, max_queries_per_tenant: 100}
     campaigns: {approve: auto, max_epsilon: 2.0, max_runs: 366, metrics: any}
@@ -100,7 +103,8 @@ class Policy(Section):
     minimum_cohort: Annotated[int, Field(ge=3)] = 3
     minimum_colluding: Annotated[int, Field(ge=1)] = 1
     minimum_key_bits: Annotated[int, Field(ge=512)] = 3072
-    key_epochs: Literal["any"] | tuple[Digest, ...] = "any"
+    key_epochs: Literal["ask", "any"] | tuple[Digest, ...] = "ask"
+    retire_keys: Literal["superseded", "ask"] = "superseded"
     portal_allotments: Literal["lower", "confirm"] = "lower"
     allotment: Allotment = Allotment()
     campaigns: CampaignRules = CampaignRules()
@@ -135,15 +139,16 @@ class Policy(Section):
         return (entry.allotment if entry else None) or self.allotment
 
     def check_key(self, epoch: KeyEpoch, *, bits: int) -> None:
-        """Raises PolicyRefusal for a key that is too short, or whose fingerprint nobody read out.
+        """Raises PolicyRefusal for a key that is too short, or is not among the pinned ones.
 
-        With ``key_epochs: any`` the site takes the coordinator's word for who dealt the key.
+        With ``key_epochs: any`` the site takes the coordinator's word for who dealt the key; with
+        ``ask`` a person compares the fingerprint, which is not decided here.
         """
         if bits < self.minimum_key_bits:
             raise PolicyRefusal(
                 f"policy minimum_key_bits: the key has {bits}, at least {self.minimum_key_bits}"
             )
-        if self.key_epochs != "any" and epoch.digest() not in self.key_epochs:
+        if not isinstance(self.key_epochs, str) and epoch.digest() not in self.key_epochs:
             raise PolicyRefusal(
                 f"policy key_epochs: fingerprint {epoch.digest()[:16]} is not among them"
             )

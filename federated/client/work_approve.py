@@ -105,6 +105,7 @@ def spec_check(site: Site, signed: Signed[JobSpec], epoch: KeyEpoch) -> None:
 def _check(site: Site, signed: Signed[JobSpec], epoch: KeyEpoch, content: bytes) -> None:
     """All that the site decides by itself, before budget and people are asked."""
     spec = signed.body
+    site.home.epoch_folder(spec.key_epoch).check_not_retired()
     spec_check(site, signed, epoch)
     site.home.policy().check(spec, organization=site.organization)
     state = ServerState.from_bytes(content)

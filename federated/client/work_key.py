@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from federated.client.site import Site
-from federated.errors import InvalidInput
+from federated.client.epochs import EpochFolder
+from federated.client.site import Site, Waiting
+from federated.errors import Forbidden, InvalidInput
 from federated.protocol.keys import open_share, public_key_of, verification_of
 from federated.wire.key import KeyConfirmation, KeyEpoch
+
+
+class KeyNotAccepted(Forbidden, Waiting):
+    """The policy wants a person to compare the key's fingerprint first."""
+
+    code = "key_not_accepted"
+    title = "Nobody here has accepted the key yet"
 
 
 def key_take(site: Site, digest: str) -> KeyEpoch:
@@ -13,23 +21,27 @@ def key_take(site: Site, digest: str) -> KeyEpoch:
 
     Raises InvalidInput for an epoch that is not the one named, of another consortium, or that
     pins another key for this organization; PolicyRefusal for a key that the site's policy does
-    not take; EnvelopeInvalid or ProofInvalid for a wrong share.
+    not take; KeyNotAccepted where a person is to compare its fingerprint first; KeyIsRetired for
+    one whose share this site destroyed; EnvelopeInvalid or ProofInvalid for a wrong share.
     """
-    epoch = site.home.epoch(digest)
-    share = None if epoch is None else site.home.share(digest)
+    folder = site.home.epoch_folder(digest)
+    folder.check_not_retired()
+    epoch = folder.epoch()
+    share = None if epoch is None else folder.share()
     if epoch is None or share is None:
         epoch, sealed = site.api.key(digest)
         _check(site, epoch, digest)
+        _accept(site, folder, epoch)
         if sealed is None:
             # Not a trustee: the public side is enough to contribute and to verify.
-            site.home.epoch_keep(epoch)
+            folder.epoch_keep(epoch)
             site.say(f"key epoch {epoch.number} kept, fingerprint {digest[:16]}")
             return epoch
         if sealed.organization != site.organization:
             raise InvalidInput(f"the sealed share is for {sealed.organization}")
         share = open_share(sealed, epoch, site.home.encryption_key())
-        site.home.share_keep(digest, share)
-        site.home.epoch_keep(epoch)
+        folder.share_keep(share)
+        folder.epoch_keep(epoch)
     confirmation = KeyConfirmation(epoch=digest, organization=site.organization)
     site.api.key_confirm(digest, site.identity.sign(confirmation))
     site.say(
@@ -42,6 +54,25 @@ def key_take(site: Site, digest: str) -> KeyEpoch:
 def epoch_of(site: Site, digest: str) -> KeyEpoch:
     """The kept epoch; taken from the coordinator first where it is new here."""
     return site.home.epoch(digest) or key_take(site, digest)
+
+
+def _accept(site: Site, folder: EpochFolder, epoch: KeyEpoch) -> None:
+    """By the policy, or by a person who compared the fingerprint (`federated key accept`)."""
+    if folder.accepted() is not None:
+        return
+    pins = site.home.policy().key_epochs
+    if pins == "ask":
+        folder.offer_keep(epoch)
+        raise KeyNotAccepted(
+            f"key epoch {epoch.number} waits: compare {grouped(folder.digest)} with what the "
+            f"ceremony read out, then: federated key accept {folder.digest} --home {site.home.path}"
+        )
+    folder.accept("policy key_epochs: any" if pins == "any" else "policy key_epochs")
+
+
+def grouped(fingerprint: str) -> str:
+    """A fingerprint as people read it out: groups of eight."""
+    return " ".join(fingerprint[at : at + 8] for at in range(0, len(fingerprint), 8))
 
 
 def _check(site: Site, epoch: KeyEpoch, digest: str) -> None:

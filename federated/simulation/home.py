@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from federated.aggregation.base import Sink
+from federated.client.epochs import EpochFolder, Note
 from federated.client.home import Attempt, JobFolder, SiteHome
 from federated.client.ledger import Ledger
 from federated.crypto.threshold import KeyShare
@@ -76,6 +77,24 @@ class MortalFolder(JobFolder):
             super().state_keep(round, content)
 
 
+class MortalEpoch(EpochFolder):
+    def __init__(self, path: Path, faults: Faults) -> None:
+        super().__init__(path)
+        self._faults = faults
+
+    def accept(self, by: str) -> Note:
+        with dying(self._faults):
+            return super().accept(by)
+
+    def epoch_keep(self, epoch: KeyEpoch) -> None:
+        with dying(self._faults):
+            super().epoch_keep(epoch)
+
+    def share_keep(self, share: KeyShare) -> None:
+        with dying(self._faults):
+            super().share_keep(share)
+
+
 class MortalHome(SiteHome):
     def __init__(self, path: Path, *, now: Callable[[], datetime], faults: Faults) -> None:
         super().__init__(path)
@@ -88,13 +107,8 @@ class MortalHome(SiteHome):
     def job(self, job_id: str) -> JobFolder:
         return MortalFolder(super().job(job_id).path, self._faults)
 
-    def epoch_keep(self, epoch: KeyEpoch) -> None:
-        with dying(self._faults):
-            super().epoch_keep(epoch)
-
-    def share_keep(self, digest: str, share: KeyShare) -> None:
-        with dying(self._faults):
-            super().share_keep(digest, share)
+    def epoch_folder(self, digest: str) -> EpochFolder:
+        return MortalEpoch(super().epoch_folder(digest).path, self._faults)
 
 
 @contextmanager

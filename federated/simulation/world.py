@@ -158,6 +158,7 @@ class World:
         policy: dict[str, Any] = {
             "approve": "auto",
             "minimum_key_bits": 512,
+            "key_epochs": "any",
             "max_epsilon": self.scenario.epsilon,
             "max_delta": self.scenario.delta,
             "allotment": {"epsilon": 1000, "delta": 0.01},

@@ -10,7 +10,13 @@ from federated.wire.base import Bytes, Digest, Message, Name, Slug
 
 
 class RosterSite(Message):
-    """A site as the roster lists it: what the dealer seals to and what sites pin."""
+    """A site as the roster lists it: what the dealer seals to and what sites pin.
+
+    Its digest is the site's fingerprint: it covers the encryption key too, because whoever changes
+    that one reads the share that is sealed to it.
+    """
+
+    TAG: ClassVar[str] = "roster-site"
 
     organization: Slug
     public_key: Bytes
@@ -84,6 +90,15 @@ class KeyConfirmation(Message):
     """A site's word that its share opens and matches the epoch's verification key."""
 
     TAG: ClassVar[str] = "key-confirmation"
+
+    epoch: Digest
+    organization: Slug
+
+
+class KeyRetired(Message):
+    """A site's word that it destroyed its share; nobody can prove that no copy was kept."""
+
+    TAG: ClassVar[str] = "key-retired"
 
     epoch: Digest
     organization: Slug

@@ -37,6 +37,7 @@ class Work(StrEnum):
     """What a site can be asked to do."""
 
     KEY = "key"
+    RETIRE = "retire"
     APPROVE = "approve"
     TRAIN = "train"
     CHARGE = "charge"

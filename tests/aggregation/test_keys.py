@@ -109,18 +109,6 @@ def test_a_number_is_taken_once(world: World) -> None:
         publish(other, resealed)
 
 
-def test_a_newer_key_retires_the_one_before(world: World) -> None:
-    epoch, sealed = dealt()
-    publish(epoch, sealed)
-    world.confirm_key()
-    newer = epoch.model_copy(update={"number": 2})
-    publish(newer, [s.model_copy(update={"epoch": newer.digest()}) for s in sealed])
-    assert KeyEpoch.objects.get(number=1).state == KeyEpoch.State.ACTIVE
-    world.confirm_key()
-    states = dict(KeyEpoch.objects.values_list("number", "state"))
-    assert states == {1: "retired", 2: "active"}
-
-
 def test_shares_that_do_not_fit(world: World) -> None:
     epoch, sealed = dealt()
     foreign = [s.model_copy(update={"epoch": "0" * 64}) for s in sealed]

@@ -113,6 +113,7 @@ def test_pages_fit_in_every_look(
         campaign = campaign_with_history()
         small = campaign_with_history(count=4, runs=1, title="Small")
         schedules_seed(actor=Actor.system("tests"))
+        world.publish_key(2)
         User.objects.filter(email="admin@northwind.example").update(is_operator=True)
         user = User.objects.get(email="admin@northwind.example")
         lakeside = Organization.objects.get(slug="lakeside")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.management import call_command
 from django.test import Client
 from django_tenants.utils import schema_context
 
 from apps.accounts.models import Membership, User
 from apps.budgets.models import Account, Charge, LedgerReport
 from apps.provenance.services import checkpoint_make, log_sequence
+from federated.wire.site import Work
 from tests.console.test_job_page import text_of
 from tests.federation.test_job_whole import play
-from tests.federation.world import World
+from tests.federation.world import World, dealt
 
 
 def home_of(client: Client, slug: str = "northwind") -> Any:
@@ -103,6 +105,28 @@ def test_an_operator_goes_to_the_consortiums_health(operator: Client, world: Wor
     assert "Organizations 4" in text
     assert "Proposed 1" in text
     assert "ward" not in text
+
+
+def test_the_operator_sees_every_key_and_what_holds_it(operator: Client, world: World) -> None:
+    world.start()
+    world.publish_key(2)
+    world["summit"].work(Work.KEY)
+    text = text_of(operator.get("/operator/", secure=True))
+    first, second = (dealt(number)[0].digest() for number in (1, 2))
+    assert f"Key epoch 1 {first[:12]}, active" in text
+    assert " ".join(second[at : at + 8] for at in range(0, 64, 8)) in text
+    assert "summit: confirmed 0" in text
+    assert "lakeside: not yet confirmed" in text
+    for slug in ("harbor", "lakeside", "northwind"):
+        world[slug].work(Work.KEY)
+    call_command("key_retire", "1", "--reason", "stolen laptop", "--end-jobs")
+    for slug in ("harbor", "lakeside"):
+        world[slug].work(Work.RETIRE)
+    text = text_of(operator.get("/operator/", secure=True))
+    assert f"Key epoch 2 {second[:12]}, active" in text
+    assert "stolen laptop" in text
+    assert "harbor: destroyed lakeside: destroyed northwind: not yet destroyed" in text
+    assert "too few shares are left to decrypt" in text
 
 
 def test_the_operators_page_is_not_there_for_others(northwind_admin: Client) -> None:

@@ -88,6 +88,7 @@ def member_join(stage: Consortium, organization: str) -> None:
     policy = {
         "approve": "auto",
         "minimum_key_bits": 1024,
+        "key_epochs": "any",
         "allotment": {"epsilon": 20.0, "delta": 1e-4},
         "datasets": {DATASET: {"path": "rows.parquet"}},
     }

@@ -35,7 +35,14 @@ from federated.training.server import ServerState
 from federated.wire import job as wire_job
 from federated.wire import round as wire
 from federated.wire.base import Message, Signed, encode_bytes
-from federated.wire.key import KeyConfirmation, KeyEpoch, Roster, RosterSite, SealedShare
+from federated.wire.key import (
+    KeyConfirmation,
+    KeyEpoch,
+    KeyRetired,
+    Roster,
+    RosterSite,
+    SealedShare,
+)
 from federated.wire.site import Inbox, Task, Work
 from tests.conftest import ORGANIZATIONS, SITE_KEYS, site_client
 
@@ -82,10 +89,14 @@ def roster() -> Roster:
     )
 
 
-@cache
-def dealt() -> tuple[KeyEpoch, list[SealedShare]]:
+def dealt(number: int = 1) -> tuple[KeyEpoch, list[SealedShare]]:
     """A 3-of-4 key for the whole cast; short, because it protects nothing."""
-    return ceremony(roster(), number=1, threshold_of=3, max_colluding=1, bits=KEY_BITS)
+    return _dealt(number)
+
+
+@cache
+def _dealt(number: int) -> tuple[KeyEpoch, list[SealedShare]]:
+    return ceremony(roster(), number=number, threshold_of=3, max_colluding=1, bits=KEY_BITS)
 
 
 @cache
@@ -157,6 +168,10 @@ class Site:
     def do_key(self, task: Task) -> Any:
         confirmation = KeyConfirmation(epoch=task.epoch, organization=self.slug)
         return self.post(f"keys/{task.epoch}/confirmation", self.sign(confirmation))
+
+    def do_retire(self, task: Task) -> Any:
+        word = KeyRetired(epoch=task.epoch, organization=self.slug)
+        return self.post(f"keys/{task.epoch}/retirement", self.sign(word))
 
     def approval(self, spec: wire_job.JobSpec) -> Signed[wire_job.Approval]:
         return self.sign(
@@ -298,8 +313,8 @@ class World:
     def __getitem__(self, slug: str) -> Site:
         return self.sites[slug]
 
-    def publish_key(self) -> None:
-        epoch, sealed = dealt()
+    def publish_key(self, number: int = 1) -> None:
+        epoch, sealed = dealt(number)
         key_epoch_publish(epoch=epoch, shares=sealed, actor=Actor.system("tests"))
 
     def confirm_key(self) -> None:

@@ -58,6 +58,7 @@ API = {
     "api/keys/current": OWN_SITE,
     "api/keys/<str:digest>": FOREIGN_SITE,
     "api/keys/<str:digest>/confirmation": FOREIGN_SENT,
+    "api/keys/<str:digest>/retirement": FOREIGN_SENT,
     "api/inbox": OWN_SITE,
     "api/dictionaries": Expect(200, 403, 200, 422),
     "api/dictionaries/<str:name>": FOREIGN,

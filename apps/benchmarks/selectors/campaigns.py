@@ -19,6 +19,12 @@ def campaigns_of(organization: str) -> QuerySet[Campaign]:
     return Campaign.objects.filter(pk__in=parts.values("campaign_id"))
 
 
+def campaigns_under(digest: str) -> list[str]:
+    """The campaigns under a key that have not ended, as people read them."""
+    found = Campaign.objects.filter(spec__key_epoch=digest).exclude(state__in=Campaign.ENDED)
+    return [f"campaign {pk}" for pk in found.values_list("pk", flat=True)]
+
+
 def campaign_get_for(*, organization: str, campaign_id: Any) -> Campaign:
     """Raises NotFound for a campaign of others, too."""
     return get_for(campaigns_of(organization), pk=campaign_id)

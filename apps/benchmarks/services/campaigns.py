@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.aggregation.bell import bell_ring
+from apps.aggregation.services import key_epoch_hold
 from apps.benchmarks.cron import first_due
 from apps.benchmarks.drafts import CampaignDraft, spec_of
 from apps.benchmarks.errors import CampaignClosed
@@ -44,6 +45,7 @@ def campaign_create(*, draft: CampaignDraft, creator: str, actor: Actor) -> Camp
         raise Forbidden("Operators create campaigns here (benchmarks.organizations_create is off).")
     with as_coordinator(), transaction.atomic():
         spec = spec_of(draft, campaign_id=str(uuid.uuid4()), creator=creator)
+        key_epoch_hold(digest=spec.key_epoch)
         if creator != OPERATOR and spec.participant(creator) is None:
             raise InvalidInput(f"participants: {creator} is not among them", field="participants")
         campaign = Campaign.objects.create(
@@ -77,6 +79,7 @@ def campaign_change(
             why = locked.state if locked.ended else f"in {last}"
             raise CampaignClosed(f"The campaign is {why}: it cannot be changed now.")
         spec = spec_of(draft, campaign_id=str(locked.pk), creator=locked.creator)
+        key_epoch_hold(digest=spec.key_epoch)
         if last is not None and spec.runs <= last.number:
             raise InvalidInput(
                 f"runs: {spec.runs}; {last.number} runs are over, so more than those are needed",
@@ -120,6 +123,14 @@ def campaign_cancel(*, campaign: Campaign, editor: str, reason: str, actor: Acto
             raise CampaignClosed("The campaign has ended; there is nothing to cancel.")
         why = f"cancelled by {editor}" + (f": {reason}" if reason else "")
         return machine.campaign_end(locked, state=Campaign.State.CANCELLED, reason=why, actor=actor)
+
+
+def campaigns_end_under(digest: str, reason: str, actor: Actor) -> None:
+    """Cancel the campaigns under a key that is retired. The caller's transaction holds the key."""
+    found = Campaign.objects.filter(spec__key_epoch=digest).exclude(state__in=Campaign.ENDED)
+    for pk in found.values_list("pk", flat=True):
+        locked = machine.campaign_lock(pk)
+        machine.campaign_end(locked, state=Campaign.State.CANCELLED, reason=reason, actor=actor)
 
 
 def campaign_approve(

@@ -102,7 +102,8 @@ def campaign_wait(campaign: Campaign) -> None:
 
 def _why_not(campaign: Campaign) -> str:
     spec = campaign.wire
-    if key_epoch_get(digest=spec.key_epoch).state != KeyEpoch.State.ACTIVE:
+    key = key_epoch_get(digest=spec.key_epoch)
+    if key.state not in KeyEpoch.USABLE or not key.confirmed:
         return (
             "waits for its key epoch: not every trustee has confirmed its share, or it is retired"
         )

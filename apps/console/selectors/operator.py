@@ -11,10 +11,14 @@ from apps.aggregation.models import KeyEpoch
 from apps.console import pages
 from apps.console.selectors.sites import site_row
 from apps.federation.models import Job
+from apps.federation.services.keys import key_uses
 from apps.organizations.models import Organization
 from apps.provenance.models import Anchor
 from apps.provenance.selectors import checkpoint_latest
 from apps.provenance.services import log_size
+from federated.protocol.keys import public_key_of
+
+KEYS_MOST = 20
 
 
 def operator_page() -> pages.OperatorPage:
@@ -36,7 +40,7 @@ def operator_page() -> pages.OperatorPage:
             )
             for row in organizations
         ],
-        epoch=_epoch(),
+        keys=_keys(),
         jobs=[(state.value, counts[state]) for state in Job.State if state in counts],
         log_size=log_size(),
         checkpoint_size=None if checkpoint is None else checkpoint.size,
@@ -44,11 +48,40 @@ def operator_page() -> pages.OperatorPage:
     )
 
 
-def _epoch() -> pages.KeyRow | None:
-    newest = KeyEpoch.objects.exclude(state=KeyEpoch.State.RETIRED).order_by("-number").first()
-    if newest is None:
-        return None
-    return pages.KeyRow(number=newest.number, digest=newest.digest, state=newest.state)
+def _keys() -> list[pages.KeyRow]:
+    """The newest epochs, the active one first."""
+    newest = KeyEpoch.objects.prefetch_related("confirmations", "retirements").order_by("-number")
+    rows = [_key(epoch) for epoch in newest[:KEYS_MOST]]
+    return sorted(rows, key=lambda row: row.state != KeyEpoch.State.ACTIVE)
+
+
+def _key(epoch: KeyEpoch) -> pages.KeyRow:
+    message = epoch.wire
+    confirmed = {row.organization for row in epoch.confirmations.all()}
+    destroyed = {row.organization for row in epoch.retirements.all()}
+
+    def share(organization: str) -> str:
+        if organization in destroyed:
+            return "destroyed"
+        if epoch.state not in KeyEpoch.USABLE:
+            return "not yet destroyed"
+        return "confirmed" if organization in confirmed else "not yet confirmed"
+
+    return pages.KeyRow(
+        number=epoch.number,
+        digest=epoch.digest,
+        state=epoch.state,
+        reason=epoch.reason,
+        threshold=message.threshold,
+        bits=public_key_of(message).bits,
+        at=epoch.destroyed_at
+        or epoch.retired_at
+        or epoch.superseded_at
+        or epoch.activated_at
+        or epoch.created_at,
+        trustees=[(t.organization, share(t.organization)) for t in message.trustees],
+        jobs=len(key_uses(epoch.digest)),
+    )
 
 
 def _anchors() -> dict[str, Any]:

@@ -23,7 +23,7 @@ TONES = {
     "live": {"running", "collecting", "open", "charging", "noising", "decrypting"},
     "warn": {"proposed", "queued", "pending", "abandoned", "away"},
     "bad": {"failed", "declined", "refused", "disagrees", "revoked", "suspended", "never seen"},
-    "idle": {"cancelled", "ended", "retired", "offline", "waiting"},
+    "idle": {"cancelled", "superseded", "ended", "retired", "destroyed", "offline", "waiting"},
 }
 TONE_OF = {state: tone for tone, states in TONES.items() for state in states}
 
@@ -45,6 +45,12 @@ def pill(state: str, label: str = "") -> SafeString:
 def short(digest: Any) -> str:
     """The first twelve signs of a digest or identifier."""
     return str(digest or "")[:12]
+
+
+@register.filter
+def grouped(digest: str) -> str:
+    """A fingerprint as people read it out: groups of eight."""
+    return " ".join(digest[at : at + 8] for at in range(0, len(digest), 8))
 
 
 @register.filter

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from django.db.models import Exists, OuterRef
 from django_tenants.utils import schema_context
 
-from apps.aggregation.selectors import keys_to_confirm
+from apps.aggregation.selectors import keys_to_confirm, keys_to_retire
 from apps.budgets.selectors import requests_pending
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import (
@@ -50,6 +50,7 @@ def inbox_of(organization: str) -> Inbox:
     tasks += [task for found in rounds for task in _round_tasks(found, organization)]
     tasks += _verdicts(organization)
     tasks += _cosignatures(organization)
+    tasks += [Task(kind=Work.RETIRE, epoch=d) for d in keys_to_retire(organization=organization)]
     # A site trains from a model it has verified.
     tasks.sort(key=lambda task: task.kind is Work.TRAIN)
     wait_ms = _wait_ms(organization, rounds)

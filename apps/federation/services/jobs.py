@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.aggregation.bell import bell_ring
+from apps.aggregation.services import key_epoch_hold
 from apps.budgets.selectors import budget_check
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
@@ -78,6 +79,7 @@ def job_propose(
         return _same(found, signed), False
     _budget_check(spec, organization)
     with as_coordinator(), transaction.atomic():
+        key_epoch_hold(digest=spec.key_epoch)
         job, created = Job.objects.get_or_create(
             id=spec.job_id,
             defaults={

@@ -16,7 +16,6 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.aggregation.bell import bell_ring
-from apps.aggregation.models import KeyEpoch
 from apps.aggregation.selectors import key_epoch_get
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
@@ -238,7 +237,8 @@ def queue_advance() -> None:
         running = Job.objects.filter(state=Job.State.RUNNING).count()
         most = settings.FSC_CONFIG.jobs.concurrency
         for job in Job.objects.filter(state=Job.State.QUEUED).order_by("queued_at", "created_at"):
-            if key_epoch_get(digest=job.wire.key_epoch).state == KeyEpoch.State.PENDING:
+            epoch = key_epoch_get(digest=job.wire.key_epoch)
+            if not epoch.confirmed:
                 # Its trustees are slow; those behind it need not be.
                 _wait(job, "waits for a key epoch: not every trustee has confirmed its share")
             elif running >= most:

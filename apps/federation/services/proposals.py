@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from apps.aggregation.models import KeyEpoch
-from apps.aggregation.selectors import roster
+from apps.aggregation.selectors import check_open, roster
 from federated.errors import InvalidInput
 from federated.protocol.cost import check_spec_privacy, round_cost
 from federated.protocol.identity import verify_signed
@@ -52,10 +52,7 @@ def _check_participants(signed: Signed[JobSpec]) -> None:
 
 
 def _check_epoch(spec: JobSpec) -> wire.KeyEpoch:
-    row = KeyEpoch.objects.filter(digest=spec.key_epoch).first()
-    if row is None or row.state == KeyEpoch.State.RETIRED:
-        known = "retired" if row is not None else "not known"
-        raise InvalidInput(f"key_epoch: {spec.key_epoch[:16]} is {known}; ask for the current key")
+    row = check_open(KeyEpoch.objects.filter(digest=spec.key_epoch).first(), spec.key_epoch)
     epoch = row.wire
     trustees = [t.organization for t in epoch.trustees if spec.participant(t.organization)]
     if len(trustees) < epoch.threshold:

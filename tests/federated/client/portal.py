@@ -27,6 +27,7 @@ RANGES = ("Content-Range", "Range")
 POLICY = """\
 approve: auto
 minimum_key_bits: 512
+key_epochs: any
 datasets:
   ward: {{path: ward.csv{held_out}}}
 """

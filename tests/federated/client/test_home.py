@@ -110,9 +110,9 @@ def test_the_curve_has_one_point_a_round_in_order(home: SiteHome) -> None:
 def test_a_key_share_is_kept_private(home: SiteHome, consortium: Consortium) -> None:
     digest = consortium.epoch.digest()
     assert home.share(digest) is None
-    home.share_keep(digest, consortium.shares["northwind"])
-    home.epoch_keep(consortium.epoch)
-    path = home.epoch_folder(digest) / "share.json"
+    home.epoch_folder(digest).share_keep(consortium.shares["northwind"])
+    home.epoch_folder(digest).epoch_keep(consortium.epoch)
+    path = home.epoch_folder(digest).path / "share.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert home.share(digest) == consortium.shares["northwind"]
     assert home.epoch(digest) == consortium.epoch

@@ -197,7 +197,7 @@ def template(consortium: Consortium) -> Iterator[Path]:
         write_private(path / "site.pem", Authority().admit(NAME, key=key))
         made = SiteHome(path)
         made.about_write(About(NAME, "test", "https://coordinator.invalid"))
-        made.epoch_keep(consortium.epoch)
+        made.epoch_folder(consortium.epoch.digest()).epoch_keep(consortium.epoch)
         job = made.job(consortium.spec.job_id)
         job.spec_keep(consortium.spec)
         job.state_keep(0, consortium.state.to_bytes())

@@ -74,8 +74,9 @@ def template(consortium: Consortium) -> Iterator[Path]:
         write_private(path / "site.pem", Authority().admit(TRUSTEE, key=key))
         made = SiteHome(path)
         made.about_write(About(TRUSTEE, "test", "https://coordinator.invalid"))
-        made.epoch_keep(consortium.epoch)
-        made.share_keep(consortium.epoch.digest(), consortium.shares[TRUSTEE])
+        kept = made.epoch_folder(consortium.epoch.digest())
+        kept.epoch_keep(consortium.epoch)
+        kept.share_keep(consortium.shares[TRUSTEE])
         made.job(consortium.spec.job_id).spec_keep(consortium.spec)
         with closing(Ledger(path / "ledger.sqlite")):
             yield path
