@@ -137,8 +137,8 @@ def server_step(
     grid = privacy.clipping_norm / privacy.units
     if not isinstance(values, np.ndarray):
         values = np.array([int(value) for value in values], dtype=np.int64)
-    gradient = (values.astype(np.float64) * grid) / float(denominator)
     with np.errstate(over="ignore", invalid="ignore"):
+        gradient = (values.astype(np.float64) * grid) / float(denominator)
         parameters, moments = _optimize(state, gradient, strategy.server_optimizer)
     step = state.step + 1
     if not all(np.isfinite(part).all() for part in (parameters, *moments.values())):

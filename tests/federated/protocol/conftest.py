@@ -133,7 +133,10 @@ LOGISTIC = ModelSpec(layers=(LinearLayer(in_features=3, out_features=1),))
 
 
 def make_job(identities, key_epoch, **options) -> tuple[JobSpec, ServerState]:
-    """A job of these sites and its initial state; ``options`` are spec_make's, and ``target``."""
+    """A job of these sites and its initial state.
+
+    ``options`` are spec_make's, and ``target`` and ``parameters``.
+    """
     model = options.pop("model", LOGISTIC)
     state = ServerState.initial(options.pop("parameters", np.zeros(model.parameters)))
     if "strategy" not in options:
