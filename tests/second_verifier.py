@@ -164,19 +164,27 @@ def check_consistency(old: int, new: int, old_root: bytes, new_root: bytes, proo
     need(sn == 0 and fr == old_root and sr == new_root, "a log does not extend itself")
 
 
-def check_note(note: str, verifier_key: str, origin: str) -> tuple[int, bytes]:
+def check_note(
+    note: str, verifier_key: str, origin: str, witnesses: dict[str, str]
+) -> tuple[int, bytes, set[str]]:
+    """Size, root and cosigning organizations; `witnesses` are vkeys by organization."""
     name, key_id, encoded = verifier_key.split("+", 2)
     blob = base64.b64decode(encoded, validate=True)
     need(len(blob) == 33 and blob[:1] == b"\1", "not an Ed25519 verifier key")
     need(sha(name.encode(), b"\n", blob).hex()[:8] == key_id, "verifier key id")
     text, _, signatures = note.rpartition("\n\n")
     text += "\n"
-    mine = 0
+    mine, cosigners = 0, set()
     for line in signatures.rstrip("\n").split("\n"):
         dash, signer, encoded = line.split(" ")
         need(dash == "—", "a signature line starts with a dash")
         blob2 = base64.b64decode(encoded, validate=True)
-        if signer == name and blob2[:4].hex() == key_id:
+        cosigner = next((w for w, v in witnesses.items() if is_key(v, signer, blob2[:4])), None)
+        need(cosigner or (signer == name and blob2[:4].hex() == key_id), "signed by a stranger")
+        if cosigner:
+            check_cosignature(witnesses[cosigner], blob2, text)
+            cosigners.add(cosigner)
+        else:
             try:
                 ed25519.Ed25519PublicKey.from_public_bytes(blob[1:]).verify(
                     blob2[4:], text.encode()
@@ -187,12 +195,63 @@ def check_note(note: str, verifier_key: str, origin: str) -> tuple[int, bytes]:
     need(mine, "a checkpoint is not signed by its log")
     lines = text.split("\n")
     need(lines[0] == origin == name, "a checkpoint of another log")
-    return int(lines[1]), base64.b64decode(lines[2], validate=True)
+    return int(lines[1]), base64.b64decode(lines[2], validate=True), cosigners
 
 
-def check_log(log: dict) -> set[str]:
+def is_key(vkey: str, name: str, key_id: bytes) -> bool:
+    return vkey.split("+", 2)[:2] == [name, key_id.hex()]
+
+
+def check_cosignature(vkey: str, blob: bytes, text: str) -> None:
+    """C2SP cosignature/v1: key id, time in 8 bytes, Ed25519 over header, time and text."""
+    name, key_id, encoded = vkey.split("+", 2)
+    key = base64.b64decode(encoded, validate=True)
+    need(len(key) == 33 and key[:1] == b"\4", "not a witness key")
+    need(sha(name.encode(), b"\n", key).hex()[:8] == key_id, "witness key id")
+    time = int.from_bytes(blob[4:12], "big")
+    message = f"cosignature/v1\ntime {time}\n{text}".encode()
+    try:
+        ed25519.Ed25519PublicKey.from_public_bytes(key[1:]).verify(blob[12:], message)
+    except InvalidSignature:
+        raise Wrong("a cosignature does not verify") from None
+
+
+def check_witnesses(sections: dict) -> dict[str, str]:
+    """Each witness's vkey, bound by the site key that a spec pins."""
+    pinned = {
+        participant["organization"]: participant["public_key"]
+        for record in sections.get("jobs", [])
+        for participant in record["attempts"][0]["spec"]["body"]["participants"]
+    }
+    found = {}
+    for signed in sections.get("witnesses", []):
+        name = signed["body"]["organization"]
+        body = check_envelope("witness-key", signed, pinned[name])
+        need(
+            body["key"].split("+")[0] == f"{body['consortium']}/{name}/witness",
+            "a witness key of another name",
+        )
+        need(name not in found, "a witness twice")
+        found[name] = body["key"]
+    return found
+
+
+def final_size(log: dict, witnesses: dict[str, str], seats: int) -> int:
+    """The size that more than half of the witnesses have cosigned or gone beyond; 0 for none."""
+    newest: dict[str, int] = {}
+    for note in log["checkpoints"]:
+        size, _, cosigners = check_note(note, log["verifier_key"], log["origin"], witnesses)
+        newest |= {name: max(size, newest.get(name, 0)) for name in cosigners}
+    needed = seats // 2 + 1
+    sizes = sorted(newest.values(), reverse=True)
+    return sizes[needed - 1] if len(sizes) >= needed else 0
+
+
+def check_log(log: dict, witnesses: dict[str, str]) -> set[str]:
     """The digests that the log's events name."""
-    heads = [check_note(n, log["verifier_key"], log["origin"]) for n in log["checkpoints"]]
+    heads = [
+        check_note(n, log["verifier_key"], log["origin"], witnesses)[:2] for n in log["checkpoints"]
+    ]
     need(len(log["consistency"]) == len(heads) - 1, "one consistency proof a step")
     for (old, old_root), (new, new_root), proof in zip(
         heads, heads[1:], log["consistency"], strict=False
@@ -238,7 +297,9 @@ def check_anchor(anchor: dict, logs: dict[str, dict]) -> None:
     need(sizes == anchor["size"], "an anchor's size")
     known = [(o, n) for o, n in zip(origins, anchor["notes"], strict=True) if o in logs]
     need(known, "an anchor covers none of the logs")
-    need(all(n in logs[o]["checkpoints"] for o, n in known), "an anchored note is not the log's")
+    for o, n in known:
+        ours = any(note.startswith(n) for note in logs[o]["checkpoints"])
+        need(ours, "an anchored note is not the log's")
 
 
 # Proofs
@@ -636,7 +697,8 @@ def verify(raw: bytes, vectors: Path | None = None) -> list[State]:
     need(bundle["format"] == "federated-simulation-cloud/bundle/1", "the format")
     logs = {log["origin"]: log for log in bundle["logs"]}
     need(len(logs) == len(bundle["logs"]), "a log is given twice")
-    named = set().union(*map(check_log, logs.values()))
+    witnesses = check_witnesses(bundle["sections"])
+    named = set().union(*(check_log(log, witnesses) for log in logs.values()))
     for anchor in bundle["anchors"]:
         check_anchor(anchor, logs)
     return [check_job(record, named, vectors) for record in bundle["sections"].get("jobs", [])]

@@ -17,7 +17,7 @@ from apps.common.pagination import Page, keyset_page
 from apps.federation.models import Job, JobParticipant, Refusal, Round, Verdict
 from apps.federation.selectors.jobs import jobs_of
 from apps.federation.selectors.transcripts import epoch_of, transcript_of
-from apps.provenance.models import Event
+from apps.provenance.models import Event, Witness
 from apps.provenance.selectors import (
     LoggedEvent,
     anchors_since,
@@ -27,7 +27,9 @@ from apps.provenance.selectors import (
 )
 from apps.provenance.services import checkpoint_make, log_sequence
 from federated.errors import NotFound
-from federated.provenance.bundle import Bundle
+from federated.provenance.bundle import Bundle, BundleLog
+from federated.provenance.checkpoint import split_note
+from federated.provenance.cosignature import CosignerKey
 from federated.wire.base import Signed, encode_bytes
 from federated.wire.campaign import CampaignRecord
 from federated.wire.job import Decline
@@ -117,8 +119,22 @@ def _assemble(wanted: Q, *, organization: str, sections: dict[str, Any]) -> Bund
         created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         logs=logs,
         anchors=bundle_anchors(anchors, [log.origin for log in logs]),
-        sections=sections,
+        sections=sections | {"witnesses": _witness_keys(logs)},
     )
+
+
+def _witness_keys(logs: list[BundleLog]) -> list[dict[str, Any]]:
+    """The signed keys of all who cosigned one of the logs' checkpoints."""
+    signers = {
+        (line.name, line.key_id)
+        for log in logs
+        for note in log.checkpoints
+        for line in split_note(note)[1]
+    }
+    with as_coordinator():
+        known = Witness.objects.order_by("organization", "created_at")
+        keys = [(CosignerKey.parse(row.key), row.message) for row in known]
+    return [message for key, message in keys if (key.name, key.key_id) in signers]
 
 
 def _sequenced(chosen: Q) -> dict[Any, datetime]:
@@ -158,6 +174,7 @@ def logged_describe(logged: LoggedEvent) -> dict[str, Any]:
         "event": logged.body.model_dump(mode="json"),
         "index": logged.log_index,
         "checkpoint": logged.checkpoint_size,
+        "final": logged.final,
         "anchor": None
         if anchor is None
         else {"size": anchor.size, "tx_hash": anchor.tx_hash, "block": anchor.block_number},

@@ -13,6 +13,7 @@ from apps.provenance import keys
 from apps.provenance.models import Anchor, Checkpoint, Event, Leaf
 from apps.provenance.nodes import compute, load_nodes
 from apps.provenance.services import current_origin
+from apps.provenance.witnesses import cosignature_lines, final_size_noted
 from federated.errors import Conflict, InvalidInput, NotFound
 from federated.provenance import events as wire
 from federated.provenance import merkle
@@ -30,6 +31,8 @@ class LoggedEvent:
     log_index: int | None
     checkpoint_size: int | None
     anchor: Anchor | None
+    final: bool = False
+    """Whether enough witnesses have cosigned a checkpoint that covers it."""
     intact: bool = True
     """False for an event whose stored bytes are not those that the log took."""
 
@@ -62,13 +65,24 @@ def events_logged(found: Sequence[Event]) -> list[LoggedEvent]:
     )
     sizes = dict(leaves.values_list("log_index", "under"))
     anchored = _anchors_covering(placed)
+    final = final_size_noted() if placed else 0
     logged = []
     for event in found:
         index = event.leaf.log_index if _has_leaf(event) else None
         size = None if index is None else sizes[index]
         anchor = None if index is None else next((a for s, a in anchored if s > index), None)
         body, intact = _read(event)
-        logged.append(LoggedEvent(str(event.pk), body, index, size, anchor, intact))
+        logged.append(
+            LoggedEvent(
+                id=str(event.pk),
+                body=body,
+                log_index=index,
+                checkpoint_size=size,
+                anchor=anchor,
+                final=index is not None and index < final,
+                intact=intact,
+            )
+        )
     return logged
 
 
@@ -163,6 +177,7 @@ def bundle_log(
     heads = Checkpoint.objects.filter(size__lte=newest.size).order_by("-size")
     recent = list(heads.values_list("size", flat=True)[:max_checkpoints])
     kept = list(heads.filter(size__in=anchored.union(recent)).order_by("size"))
+    cosigned = cosignature_lines([head.size for head in kept])
     steps = list(pairwise(kept))
 
     def proofs(nodes: Nodes) -> tuple[list[list[bytes]], list[list[bytes]]]:
@@ -176,7 +191,7 @@ def bundle_log(
     return BundleLog(
         origin=origin,
         verifier_key=log_verifier_key(),
-        checkpoints=[head.note for head in kept],
+        checkpoints=[head.note + cosigned.get(head.size, "") for head in kept],
         consistency=[_hex(path) for path in consistency],
         events=[_bundle_event(leaf, path) for leaf, path in zip(chosen, paths, strict=True)],
     )

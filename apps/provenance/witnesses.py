@@ -7,7 +7,7 @@ each would grow the log, which would ask for the next cosignature.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -234,6 +234,22 @@ def _other_heads(organization: str, panel: Panel) -> list[tuple[int, str, Witnes
         pk__in=[pk for pk in newest.values_list("newest", flat=True) if pk is not None]
     )
     return [(row.size, row.checkpoint.note + row.line, others[row.organization]) for row in rows]
+
+
+def cosignature_lines(sizes: Sequence[int]) -> dict[int, str]:
+    """Of each witness the newest cosignature on these checkpoints, by the checkpoint's size.
+
+    A witness stands for all that its newest head extends, so its earlier ones would add nothing.
+    """
+    newest = (
+        Cosignature.objects.filter(size__in=sizes)
+        .order_by("organization", "-size")
+        .distinct("organization")
+    )
+    lines: dict[int, str] = {}
+    for row in newest:
+        lines[row.size] = lines.get(row.size, "") + row.line
+    return lines
 
 
 def note_cosigned(checkpoint: Checkpoint) -> str:

@@ -241,6 +241,12 @@ def replay(bundle: Path, path: Path, job_id: str | None, vectors: Path | None) -
 @click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--json", "as_json", is_flag=True)
 @click.option("--log-key", "log_keys", multiple=True, help="A log's verifier key, known before.")
+@click.option("--witness-key", "witness_keys", multiple=True, help="A witness's, known before.")
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A site's folder: compare with what it cosigned.",
+)
 @click.option("--rpc", help="A chain's JSON-RPC address to look the anchors up at.")
 @click.option("--contract", help="The anchors' contract, known before; with --rpc.")
 @VECTORS
@@ -253,12 +259,16 @@ def verify(
     rpc: str | None,
     contract: str | None,
     vectors: Path | None,
+    witness_keys: tuple[str, ...],
+    home: Path | None,
 ) -> None:
     """Verify BUNDLE without trusting who exported it; exit 1 where a check fails."""
+    from federated.client.home import SiteHome
     from federated.client.vectors import VectorFolder
     from federated.client.verify_campaigns import campaign_checks
     from federated.client.verify_chain import chain_checks
     from federated.client.verify_rounds import round_checks
+    from federated.client.verify_witnesses import site_checks, witness_checks
     from federated.provenance.verify import verify_bundle
 
     beside = None if vectors is None else VectorFolder(vectors)
@@ -266,7 +276,9 @@ def verify(
     def jobs(given: Bundle) -> Iterable[Check]:
         return round_checks(given, beside)
 
-    checks = [jobs, campaign_checks, *([chain_checks(rpc, contract)] if rpc else [])]
+    checks = [jobs, campaign_checks, witness_checks(witness_keys)]
+    checks += [site_checks(SiteHome(home))] if home else []
+    checks += [chain_checks(rpc, contract)] if rpc else []
     report = verify_bundle(bundle, checks=checks, log_keys=log_keys)
     if as_json:
         listed = [vars(check) for check in report.checks]

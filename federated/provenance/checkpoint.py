@@ -25,8 +25,8 @@ from federated.errors import InvalidInput, SignatureInvalid
 from federated.provenance.merkle import HASH_SIZE
 
 ED25519 = b"\x01"
-MAX_NOTE_BYTES = 64 * 1024
-MAX_SIGNATURES = 100
+MAX_NOTE_BYTES = 512 * 1024
+MAX_SIGNATURES = 2000
 _SIGNATURE_LINE = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 

@@ -257,7 +257,8 @@ def _anchor_covers(anchor: Anchor, logs: dict[str, BundleLog]) -> str:
         log = logs.get(head.origin)
         if log is None:
             continue
-        if note not in log.checkpoints:
+        # A checkpoint may have gathered cosignatures after it was anchored.
+        if not any(given.startswith(note) for given in log.checkpoints):
             raise InvalidInput(
                 f"the anchored checkpoint {head.size} of {head.origin} is not one of the log's"
             )

@@ -13,21 +13,40 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from federated.protocol.release import release_make
 from federated.provenance import merkle
 from federated.provenance.bundle import Anchor, Bundle, BundleEvent, BundleLog, Row
-from federated.provenance.checkpoint import Checkpoint, VerifierKey, sign_checkpoint
+from federated.provenance.checkpoint import (
+    Checkpoint,
+    VerifierKey,
+    sign_checkpoint,
+    split_note,
+)
+from federated.provenance.cosignature import CosignerKey, cosign, witness_name
 from federated.provenance.events import Event
-from federated.wire.base import encode_bytes
+from federated.wire.base import Signed, encode_bytes
 from federated.wire.record import JobRecord
 from federated.wire.round import Verdict
+from federated.wire.witness import WitnessKey
 from tests.federated.protocol.conftest import CAST, Consortium, make_consortium, with_
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"\x09" * 32)
 ORIGIN = "consortium"
 
 
+WITNESSES = {
+    name: Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
+    for number, name in enumerate(CAST, start=1)
+}
+TIME = 1767225600
+
+
+@cache
+def small_consortium() -> Consortium:
+    return make_consortium(rounds=2)
+
+
 @cache
 def small_record() -> JobRecord:
     """Two released rounds, with verdicts."""
-    return _record(make_consortium(rounds=2))
+    return _record(small_consortium())
 
 
 @cache
@@ -78,8 +97,11 @@ def _record(consortium: Consortium) -> JobRecord:
 
 @cache
 def small_bundle_bytes() -> bytes:
-    """The bundle as a file: the record, a log that names all of it, and an anchor."""
-    return _bundle(small_record())
+    """The bundle as a file: the record, a log that names all of it, witnesses, and an anchor.
+
+    Three of the four witnesses cosigned the newest checkpoint, the last of them the one before.
+    """
+    return _bundle(small_record(), small_consortium())
 
 
 @cache
@@ -87,7 +109,19 @@ def masked_bundle_bytes() -> bytes:
     return _bundle(masked_record()[0])
 
 
-def _bundle(record: JobRecord) -> bytes:
+def witness_key(consortium: Consortium, name: str) -> Signed[WitnessKey]:
+    key = CosignerKey.of(witness_name(ORIGIN, name), WITNESSES[name])
+    body = WitnessKey(consortium=ORIGIN, organization=name, key=str(key))
+    return consortium.identities[name].sign(body)
+
+
+def cosigned(note: str, name: str) -> str:
+    """A note with one more cosignature."""
+    name_, key = witness_name(ORIGIN, name), WITNESSES[name]
+    return note + cosign(split_note(note)[0], key, name=name_, time=TIME)
+
+
+def _bundle(record: JobRecord, consortium: Consortium | None = None) -> bytes:
     log = _log(_named(record), ("job", record.attempts[0].spec.body.job_id))
     note = log.checkpoints[0]
     anchor = Anchor(
@@ -101,11 +135,15 @@ def _bundle(record: JobRecord) -> bytes:
         block_number=3,
         block_hash="0x" + "ef" * 32,
     )
+    sections: dict = {"jobs": [record.dump()]}
+    if consortium is not None:
+        sections["witnesses"] = [witness_key(consortium, name).dump() for name in CAST]
+        for name in CAST:
+            log.checkpoints[1 if name == CAST[3] else 2] = cosigned(
+                log.checkpoints[1 if name == CAST[3] else 2], name
+            )
     return Bundle(
-        created_at="2026-01-01T00:00:00Z",
-        logs=[log],
-        anchors=[anchor],
-        sections={"jobs": [record.dump()]},
+        created_at="2026-01-01T00:00:00Z", logs=[log], anchors=[anchor], sections=sections
     ).to_bytes()
 
 

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 from federated.client.verify_rounds import round_checks
+from federated.client.verify_witnesses import witness_checks
 from federated.errors import InvalidInput
 from federated.provenance.bundle import load_bundle
 from federated.provenance.verify import verify_bundle
@@ -20,7 +21,7 @@ def test_every_flipped_bit_of_the_file_is_caught(tmp_path: Path) -> None:
     whole = small_bundle_bytes()
     path = tmp_path / "bundle.json"
     path.write_bytes(whole)
-    assert verify_bundle(path, checks=[round_checks]).ok
+    assert verify_bundle(path, checks=[round_checks, witness_checks()]).ok
     random_ = random.Random(9162)
     missed = []
     for _ in range(FLIPS):
@@ -80,7 +81,7 @@ def test_a_forger_who_makes_the_digest_anew_is_caught_by_the_checks() -> None:
             holder = holder[part]
         holder[path[-1]] = changed(holder[path[-1]], random_)
         try:
-            report = verify_bundle(raw, checks=[round_checks])
+            report = verify_bundle(raw, checks=[round_checks, witness_checks()])
         except InvalidInput:
             continue
         if report.ok:
