@@ -40,6 +40,8 @@ class Account(Model):
     reserved_rho = models.FloatField()
     committed_rho = models.FloatField()
     spent_epsilon = models.FloatField()
+    pure_rho = models.FloatField(default=0.0)
+    pure_epsilon = models.FloatField(default=0.0)
 
     class Meta:
         ordering = ["dataset", "unit"]

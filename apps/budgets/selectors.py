@@ -100,11 +100,17 @@ def charge_list(*, organization: str, job_id: Any = None) -> list[Charge]:
 
 
 def budget_check(
-    *, organization: str, cost: Cost, proposer: str, proposed: Mapping[UUID, datetime]
+    *,
+    organization: str,
+    cost: Cost,
+    proposer: str,
+    proposed: Mapping[UUID, datetime],
+    pure_epsilon: float = 0.0,
 ) -> None:
     """Refuse early what the organization's own ledger would refuse; the site has the last word.
 
-    ``proposed``: the proposer's jobs and when they were made. Raises BudgetExceeded that says by
+    ``proposed``: the proposer's jobs and when they were made. ``pure_epsilon``: the whole cost's,
+    where it is pure. Raises BudgetExceeded that says by
     how much. An account that the site never reported is not judged here.
     """
     with schema_context(f"t_{organization}"):
@@ -114,7 +120,7 @@ def budget_check(
         made = _queries(account, proposed)
     if not account.allotted_epsilon or not 0 < account.allotted_delta < 1:
         raise BudgetExceeded(f"{organization} grants nothing for {cost.dataset}.")
-    before, after = account_epsilons(account, cost.rho)
+    before, after = account_epsilons(account, cost.rho, pure_epsilon=pure_epsilon)
     over = after - account.allotted_epsilon
     if over > 0:
         raise BudgetExceeded(
@@ -155,15 +161,18 @@ def cost_outlook(cost: Cost, *, delta: float) -> dict[str, Any]:
 
 
 def account_epsilons(
-    account: Account, rho: float, *, delta: float | None = None
+    account: Account, rho: float, *, delta: float | None = None, pure_epsilon: float = 0.0
 ) -> tuple[float, float]:
-    """Epsilon spent or reserved at ``delta`` (the account's own), now and with ``rho`` more."""
-    used = account.reserved_rho + account.committed_rho
+    """Epsilon spent or reserved at ``delta`` (the account's own), now and with ``rho`` more.
 
-    def epsilon(total: float) -> float:
-        return accountant.rho_to_epsilon(total, delta or account.allotted_delta)
-
-    return epsilon(used), epsilon(used + rho)
+    ``pure_epsilon`` is that of the additional charges, where they are pure.
+    """
+    used = accountant.Spent(
+        account.reserved_rho + account.committed_rho, account.pure_rho, account.pure_epsilon
+    )
+    more = accountant.Spent(rho, rho if pure_epsilon > 0 else 0.0, pure_epsilon)
+    at = delta or account.allotted_delta
+    return used.epsilon(at), (used + more).epsilon(at)
 
 
 def _queries(account: Account, proposed: Mapping[UUID, datetime]) -> int:

@@ -13,10 +13,9 @@ import sqlite3
 import uuid
 from datetime import datetime
 
-from federated.client.ledger_report import period_start, rho_of, stamp
+from federated.client.ledger_report import period_start, spent_of, stamp
 from federated.client.policy import Allotment
 from federated.errors import AllotmentBelowSpent, Conflict, InvalidInput, NotFound
-from federated.privacy.accountant import rho_to_epsilon
 from federated.wire import site as wire
 
 SCHEMA = """
@@ -253,8 +252,9 @@ def _check_spent(
     db: sqlite3.Connection, dataset: str, unit: str, after: wire.Allotment, now: datetime
 ) -> None:
     start = period_start(after.period, now)
-    used = rho_of(db, dataset, unit, "reserved", "") + rho_of(db, dataset, unit, "committed", start)
-    epsilon = rho_to_epsilon(used, after.delta)
+    used = spent_of(db, dataset, unit, "reserved", "")
+    used += spent_of(db, dataset, unit, "committed", start)
+    epsilon = used.epsilon(after.delta)
     if epsilon > after.epsilon:
         raise AllotmentBelowSpent(
             f"{dataset}: epsilon {epsilon:.3f} at delta {after.delta:g} is spent or reserved "

@@ -24,12 +24,12 @@ from federated.client.ledger_report import (
     period_renewal,
     period_start,
     report_of,
-    rho_of,
+    spent_of,
     stamp,
 )
 from federated.client.policy import Allotment
 from federated.errors import BudgetExceeded, Conflict, Unavailable
-from federated.privacy.accountant import rho_to_epsilon
+from federated.privacy.accountant import Spent
 from federated.protocol.refused import Refused
 from federated.wire import site as wire
 from federated.wire.job import Cost
@@ -43,7 +43,8 @@ CREATE TABLE IF NOT EXISTS account (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS job (
     job_id TEXT PRIMARY KEY, spec TEXT NOT NULL, proposer TEXT NOT NULL, dataset TEXT NOT NULL,
-    unit TEXT NOT NULL, rho REAL NOT NULL, at TEXT NOT NULL, ended INTEGER NOT NULL DEFAULT 0
+    unit TEXT NOT NULL, rho REAL NOT NULL, at TEXT NOT NULL, ended INTEGER NOT NULL DEFAULT 0,
+    epsilon REAL NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE IF NOT EXISTS charge (
     id TEXT PRIMARY KEY, job_id TEXT NOT NULL REFERENCES job, round INTEGER NOT NULL,
@@ -82,6 +83,7 @@ class Ledger:
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA foreign_keys = ON")
         self._db.executescript(SCHEMA + allotments.SCHEMA)
+        _migrate(self._db)
 
     def close(self) -> None:
         with self._lock:
@@ -168,9 +170,11 @@ class Ledger:
         rounds: int,
         allotment: Allotment,
         first: int = 1,
+        pure_epsilon: float = 0.0,
     ) -> None:
         """Set aside a job's whole cost: the ``cost`` of one attempt for ``first`` to ``rounds``.
 
+        ``pure_epsilon`` is one attempt's, where it is pure; ``cost`` has it converted.
         ``allotment`` is what the policy file grants; a later change by people stands over it.
 
         Raises BudgetExceeded saying by how much it does not fit, Conflict where the job was
@@ -189,11 +193,17 @@ class Ledger:
             now = self._now()
             account = _account(db, cost.dataset, cost.unit)
             self._check_queries(db, account, proposer, now)
-            self._check_fits(db, account, (rounds - first + 1) * cost.rho, now)
+            once = _cost(cost.rho, pure_epsilon)
+            count = rounds - first + 1
+            whole = Spent(count * once.rho, count * once.pure_rho, count * once.pure_epsilon)
+            self._check_fits(db, account, whole, now)
             db.execute(
-                "INSERT INTO job (job_id, spec, proposer, dataset, unit, rho, at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (job_id, spec, proposer, cost.dataset, cost.unit, cost.rho, stamp(now)),
+                "INSERT INTO job (job_id, spec, proposer, dataset, unit, rho, epsilon, at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(job_id, spec, proposer, cost.dataset, cost.unit),
+                    *(cost.rho, pure_epsilon, stamp(now)),
+                ),
             )
             db.executemany(
                 "INSERT INTO charge (id, job_id, round, attempt, rho, state, at)"
@@ -257,7 +267,8 @@ class Ledger:
             return
         if not rows:
             raise Refused(Reason.CONTEXT_MIXED, f"round {round} was never reserved for this job")
-        self._check_fits(db, _account(db, job["dataset"], job["unit"]), job["rho"], now)
+        more = _cost(job["rho"], job["epsilon"])
+        self._check_fits(db, _account(db, job["dataset"], job["unit"]), more, now)
         db.execute(
             "INSERT INTO charge (id, job_id, round, attempt, rho, state, cohort, at)"
             " VALUES (?, ?, ?, ?, ?, 'committed', ?, ?)",
@@ -367,7 +378,7 @@ class Ledger:
     def lifetime_epsilon(self, dataset: str, unit: str, delta: float) -> float:
         """What was ever spent on an account, as epsilon at ``delta``."""
         with self._transaction() as db:
-            return rho_to_epsilon(rho_of(db, dataset, unit, "committed", ""), delta)
+            return spent_of(db, dataset, unit, "committed", "").epsilon(delta)
 
     def _check_queries(
         self, db: sqlite3.Connection, account: sqlite3.Row, proposer: str, now: datetime
@@ -389,13 +400,14 @@ class Ledger:
             )
 
     def _check_fits(
-        self, db: sqlite3.Connection, account: sqlite3.Row, rho: float, now: datetime
+        self, db: sqlite3.Connection, account: sqlite3.Row, more: Spent, now: datetime
     ) -> None:
         name, unit, allotted = account["dataset"], account["unit"], account["epsilon"]
         start = period_start(account["period"], now)
-        used = rho_of(db, name, unit, "reserved", "") + rho_of(db, name, unit, "committed", start)
-        before = rho_to_epsilon(used, account["delta"])
-        after = rho_to_epsilon(used + rho, account["delta"])
+        used = spent_of(db, name, unit, "reserved", "")
+        used += spent_of(db, name, unit, "committed", start)
+        before = used.epsilon(account["delta"])
+        after = (used + more).epsilon(account["delta"])
         if not after <= allotted:
             raise BudgetExceeded(
                 f"{name}: needs epsilon {after:.3f} in all at delta {account['delta']:g}, "
@@ -406,6 +418,25 @@ class Ledger:
                 allotted=allotted,
                 excess=after - allotted,
             )
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    """Bring a ledger that was made before pure charges were kept apart up to date."""
+
+    def current() -> bool:
+        return any(row["name"] == "epsilon" for row in db.execute("PRAGMA table_info(job)"))
+
+    if current():
+        return
+    db.execute("BEGIN IMMEDIATE")  # another process may be at it
+    if not current():
+        db.execute("ALTER TABLE job ADD COLUMN epsilon REAL NOT NULL DEFAULT 0")
+    db.execute("COMMIT")
+
+
+def _cost(rho: float, pure_epsilon: float) -> Spent:
+    """One attempt's charge; ``pure_epsilon`` is 0 where it is not pure."""
+    return Spent(rho, rho if pure_epsilon > 0 else 0.0, pure_epsilon)
 
 
 def _account(db: sqlite3.Connection, dataset: str, unit: str) -> sqlite3.Row:

@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from federated.privacy.accountant import rho_to_epsilon
+from federated.privacy.accountant import Spent
 from federated.wire.job import Cost
 from federated.wire.site import (
     Account,
@@ -54,14 +54,19 @@ def period_renewal(period: str, now: datetime) -> str:
     return "; it never renews" if end is None else f"; it renews on {end:%Y-%m-%d}"
 
 
-def rho_of(db: sqlite3.Connection, dataset: str, unit: str, state: str, since: str) -> float:
-    """The sum of an account's charges in one state, made since a stamp."""
+def spent_of(db: sqlite3.Connection, dataset: str, unit: str, state: str, since: str) -> Spent:
+    """The sums of an account's charges in one state, made since a stamp."""
     rows = db.execute(
-        "SELECT charge.rho FROM charge JOIN job USING (job_id) WHERE dataset = ? AND unit = ?"
-        " AND state = ? AND charge.at >= ?",
+        "SELECT charge.rho, job.epsilon FROM charge JOIN job USING (job_id) WHERE dataset = ?"
+        " AND unit = ? AND state = ? AND charge.at >= ?",
         (dataset, unit, state, since),
     ).fetchall()
-    return math.fsum(row["rho"] for row in rows)
+    pure = [row for row in rows if row["epsilon"] > 0]
+    return Spent(
+        math.fsum(row["rho"] for row in rows),
+        math.fsum(row["rho"] for row in pure),
+        math.fsum(row["epsilon"] for row in pure),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +82,14 @@ class Outlook:
 def outlook_of(db: sqlite3.Connection, cost: Cost, allotment: Allotment, now: datetime) -> Outlook:
     """What a cost would take of its account and leave in the period that ``now`` lies in."""
     start = period_start(allotment.period, now)
-    used = rho_of(db, cost.dataset, cost.unit, "reserved", "")
-    used += rho_of(db, cost.dataset, cost.unit, "committed", start)
-
-    def epsilon(rho: float) -> float:
-        return rho_to_epsilon(rho, allotment.delta)
-
-    total = allotment.epsilon
+    used = spent_of(db, cost.dataset, cost.unit, "reserved", "")
+    used += spent_of(db, cost.dataset, cost.unit, "committed", start)
+    asked, total = Spent(cost.rho), allotment.epsilon
     return Outlook(
-        allotment, epsilon(cost.rho), total - epsilon(used), total - epsilon(used + cost.rho)
+        allotment,
+        asked.epsilon(allotment.delta),
+        total - used.epsilon(allotment.delta),
+        total - (used + asked).epsilon(allotment.delta),
     )
 
 
@@ -116,7 +120,9 @@ def report_of(
 
 def _account(db: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> Account:
     start = period_start(row["period"], now)
-    committed = rho_of(db, row["dataset"], row["unit"], "committed", start)
+    committed = spent_of(db, row["dataset"], row["unit"], "committed", start)
+    reserved = spent_of(db, row["dataset"], row["unit"], "reserved", "")
+    both = committed + reserved
     return Account(
         dataset=row["dataset"],
         unit=row["unit"],
@@ -124,9 +130,11 @@ def _account(db: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> Account
         allotted_delta=row["delta"],
         period=row["period"],
         max_queries=row["max_queries"],
-        reserved_rho=rho_of(db, row["dataset"], row["unit"], "reserved", ""),
-        committed_rho=committed,
-        spent_epsilon=rho_to_epsilon(committed, row["delta"]),
+        reserved_rho=reserved.rho,
+        committed_rho=committed.rho,
+        spent_epsilon=committed.epsilon(row["delta"]),
+        pure_rho=both.pure_rho,
+        pure_epsilon=both.pure_epsilon,
     )
 
 

@@ -110,6 +110,7 @@ def _reserve(
         rounds=spec.runs,
         allotment=site.home.policy().allotment_of(spec.dataset),
         first=first,
+        pure_epsilon=spec.noise.epsilon if spec.noise.delta is None else 0.0,
     )
 
 

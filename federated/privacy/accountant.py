@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from federated.errors import InvalidInput
 
@@ -43,6 +44,35 @@ def round_rho(*, noise_sigma: float, sensitivity: float, honest: int, dimension:
         math.exp(-2 * math.pi**2 * noise_sigma**2 * k / (k + 1)) for k in range(1, honest)
     )
     return (scaled + tau * math.sqrt(dimension)) ** 2 / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What charges add up to: all of them in zCDP, and the pure-epsilon ones apart.
+
+    ``rho`` holds a pure charge as epsilon^2 / 2, which is loose for a large one; ``pure_rho`` is
+    that part of it, ``pure_epsilon`` the sum of the pure charges' epsilons.
+    """
+
+    rho: float = 0.0
+    pure_rho: float = 0.0
+    pure_epsilon: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.rho + other.rho,
+            self.pure_rho + other.pure_rho,
+            self.pure_epsilon + other.pure_epsilon,
+        )
+
+    def epsilon(self, delta: float) -> float:
+        """Epsilon at ``delta``, by the better of two rules that both hold.
+
+        All charges in zCDP; or those that are not pure in zCDP, and the pure ones' epsilons added
+        (a pure charge moves the privacy loss by at most its epsilon, whatever came before).
+        """
+        apart = rho_to_epsilon(max(self.rho - self.pure_rho, 0.0), delta) + self.pure_epsilon
+        return min(rho_to_epsilon(self.rho, delta), apart)
 
 
 def rho_to_epsilon(rho: float, delta: float) -> float:

@@ -78,7 +78,11 @@ class Inbox(Message):
 
 
 class Account(Message):
-    """A ledger account as the site reports it to its own organization's mirror."""
+    """A ledger account as the site reports it to its own organization's mirror.
+
+    ``reserved_rho`` and ``committed_rho`` hold pure charges converted; ``pure_rho`` is that part of
+    both, ``pure_epsilon`` the sum of their epsilons.
+    """
 
     dataset: Name
     unit: Unit
@@ -89,6 +93,8 @@ class Account(Message):
     reserved_rho: Annotated[float, Field(strict=False, ge=0)]
     committed_rho: Annotated[float, Field(strict=False, ge=0)]
     spent_epsilon: Annotated[float, Field(strict=False, ge=0)]
+    pure_rho: Annotated[float, Field(strict=False, ge=0)] = 0.0
+    pure_epsilon: Annotated[float, Field(strict=False, ge=0)] = 0.0
 
 
 class Charge(Message):

@@ -226,6 +226,7 @@ def campaign_approve_by_person(*, campaign: Campaign, organization: str, actor: 
         organization=organization,
         cost=campaign_cost(spec, epoch_of(spec)),
         proposer=spec.creator,
+        pure_epsilon=spec.runs * spec.noise.epsilon if spec.noise.delta is None else 0.0,
         proposed=dict(proposed.values_list("pk", "created_at")),
     )
     with as_coordinator(), transaction.atomic():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.db.models import Count, Q
 
 from apps.budgets.models import Account, Charge, LedgerReport
+from apps.budgets.selectors import account_epsilons
 from apps.console import pages
 from apps.console.selectors.events import log_note, logged_rows
 from apps.console.selectors.sites import site_row
@@ -15,7 +16,6 @@ from apps.federation.models import Job, Round
 from apps.federation.selectors.jobs import epsilons, jobs_of
 from apps.organizations.models import Organization
 from apps.provenance import selectors as provenance
-from federated.privacy.accountant import rho_to_epsilon
 
 JOBS_SHOWN = 50
 EVENTS_SHOWN = 12
@@ -54,20 +54,16 @@ def _round_counts(jobs: Sequence[Job]) -> dict[object, tuple[int, int]]:
 
 
 def account_row(account: Account) -> pages.AccountRow:
-    """The account in epsilons: of rho, at the account's delta, which is how the site adds up."""
-
-    def epsilon(rho: float) -> float:
-        return rho_to_epsilon(rho, account.allotted_delta) if rho > 0 else 0.0
-
-    committed = epsilon(account.committed_rho)
-    used = epsilon(account.committed_rho + account.reserved_rho)
+    """The account in epsilons at the account's delta, as the site adds up."""
+    committed = account.spent_epsilon
+    used, _ = account_epsilons(account, 0.0)
     charges = Charge.objects.filter(dataset=account.dataset, unit=account.unit)
     return pages.AccountRow(
         dataset=account.dataset,
         unit=account.unit,
         period=account.period,
         allotted=account.allotted_epsilon,
-        reserved=used - committed,
+        reserved=max(used - committed, 0.0),
         committed=committed,
         left=max(account.allotted_epsilon - used, 0.0),
         delta=account.allotted_delta,

@@ -336,3 +336,45 @@ def test_a_process_that_waits_for_another_sees_its_charge(ledger: Ledger) -> Non
     with closing(Ledger(ledger.path)) as other:
         other.commit(job_id=job, round=1, attempt=1, cohort=ONE)
     assert ledger.charged(job, 1, 1) == ONE
+
+
+PURE = Cost(dataset="benchmarks", unit="organization", rho=2.0)
+
+
+def test_pure_charges_are_added_where_that_says_less(ledger: Ledger) -> None:
+    """Epsilon 2 as rho 2 would be 9.65 at 1e-4; four of them are 8, a fifth does not fit."""
+    job = reserve(ledger, rounds=3, cost=PURE, pure_epsilon=2.0)
+    reserve(ledger, rounds=1, cost=PURE, pure_epsilon=2.0)
+    with pytest.raises(BudgetExceeded, match=r"2\.000 above .* 0\.000 left; it renews on 2027"):
+        reserve(ledger, rounds=1, cost=PURE, pure_epsilon=2.0)
+    ledger.commit(job_id=job, round=1, attempt=1, cohort=ONE)
+    (account,) = ledger.report("northwind").accounts
+    assert account.spent_epsilon == 2.0
+    assert (account.pure_rho, account.pure_epsilon) == (8.0, 8.0)
+    assert ledger.lifetime_epsilon("benchmarks", "organization", 1e-4) == 2.0
+
+
+def test_one_rounds_reservation_is_returned_once(ledger: Ledger) -> None:
+    job = reserve(ledger)
+    ledger.commit(job_id=job, round=1, attempt=1, cohort=ONE)
+    assert not ledger.return_round(job, 1)
+    assert ledger.return_round(job, 2)
+    assert not ledger.return_round(job, 2)
+    assert states(ledger) == [(1, 1, "committed"), (2, 1, "returned"), (3, 1, "reserved")]
+
+
+def test_only_the_runs_that_are_left_are_reserved(ledger: Ledger) -> None:
+    reserve(ledger, rounds=5, first=4)
+    assert states(ledger) == [(4, 1, "reserved"), (5, 1, "reserved")]
+
+
+def test_a_ledger_of_before_pure_charges_opens(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    with closing(Ledger(path)) as ledger:
+        reserve(ledger)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("ALTER TABLE job DROP COLUMN epsilon")
+        db.commit()
+    with closing(Ledger(path)) as ledger:
+        reserve(ledger, cost=PURE, pure_epsilon=2.0)
+        assert len(ledger.report("northwind").charges) == 6

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federated.errors import InvalidInput
+from federated.privacy import accountant
 from federated.privacy.accountant import (
     epsilon_against,
     epsilon_to_rho,
@@ -127,3 +128,17 @@ def test_pure_epsilon_charges_half_its_square():
 def test_meaningless_questions_are_refused_by_name(call, names):
     with pytest.raises(InvalidInput, match=names):
         call()
+
+
+def test_pure_charges_add_up_where_that_is_better():
+    pure = accountant.Spent(accountant.pure_epsilon_to_rho(2.0), 2.0, 2.0)
+    assert pure.epsilon(1e-4) == 2.0
+    assert accountant.rho_to_epsilon(2.0, 1e-4) > 9
+    # Many small ones compose better in zCDP than by adding.
+    small = accountant.Spent(400 * 0.1**2 / 2, 400 * 0.1**2 / 2, 40.0)
+    assert small.epsilon(1e-4) == accountant.rho_to_epsilon(2.0, 1e-4) < 40
+    # Beside a Gaussian charge the pure one adds its epsilon, no more.
+    gaussian = accountant.Spent(0.1)
+    both = gaussian + pure
+    assert both.epsilon(1e-4) == pytest.approx(accountant.rho_to_epsilon(0.1, 1e-4) + 2.0)
+    assert accountant.Spent().epsilon(1e-4) == 0.0
