@@ -20,7 +20,7 @@ from federated.protocol.campaign_transcript import (
     campaign_transcript_check,
     noised_cohort_check,
 )
-from federated.provenance.bundle import Bundle
+from federated.provenance.bundle import Bundle, record_read
 from federated.provenance.verify import Check
 from federated.wire.base import Message, Signed
 from federated.wire.campaign import CampaignRecord, CampaignSpec, CampaignTranscript
@@ -40,7 +40,7 @@ def campaign_checks(bundle: Bundle) -> Iterable[Check]:
             yield Check(f"campaign {position}", "failed", "not a campaign record")
             continue
         try:
-            record = CampaignRecord.parse(raw)
+            record = record_read(CampaignRecord, raw)
         except InvalidInput as error:
             yield Check(f"campaign {position}", "failed", error.message)
             continue

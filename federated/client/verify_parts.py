@@ -29,9 +29,12 @@ def equal(found: str, expected: str, what: str) -> str:
 
 def digests_in_log(bundle: Bundle) -> frozenset[str]:
     """Every digest and signature that an event of the bundle's logs names."""
-    events = [event for _, event in bundle.events()]
-    named = {digest for event in events for digest in event.digests.values()}
-    return frozenset(named | {event.signature for event in events if event.signature})
+    named: set[str] = set()
+    for _, event in bundle.events():
+        named.update(event.digests.values())
+        if event.signature:
+            named.add(event.signature)
+    return frozenset(named)
 
 
 def named_in_log(

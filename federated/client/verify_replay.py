@@ -11,7 +11,7 @@ from federated.client.vectors import VectorFolder
 from federated.errors import InvalidInput
 from federated.protocol.masked import total_of
 from federated.protocol.release import release_check
-from federated.provenance.bundle import Bundle
+from federated.provenance.bundle import Bundle, record_read
 from federated.training.server import ServerState, released_parameters
 from federated.wire.base import decode_bytes
 from federated.wire.job import JobSpec
@@ -79,7 +79,7 @@ def attempts_of(bundle: Bundle, job_id: str | None = None) -> tuple[Transcript, 
 def _chosen(bundle: Bundle, job_id: str | None) -> JobRecord:
     raw = bundle.sections.get("jobs")
     records = [
-        JobRecord.parse(item)
+        record_read(JobRecord, item)
         for item in (raw if isinstance(raw, list) else [])
         if isinstance(item, dict)
     ]

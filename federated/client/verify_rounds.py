@@ -19,7 +19,7 @@ from federated.protocol.masked import total_of
 from federated.protocol.release import release_check
 from federated.protocol.share import product_of, share_check
 from federated.protocol.transcript import receipts_check, transcript_check
-from federated.provenance.bundle import Bundle
+from federated.provenance.bundle import Bundle, record_read
 from federated.provenance.verify import Check
 from federated.training.server import ServerState
 from federated.wire.base import Message, Signed, decode_bytes
@@ -49,7 +49,7 @@ def round_checks(bundle: Bundle, vectors: VectorFolder | None = None) -> Iterabl
             yield Check(f"job {position}", "failed", "not a job record")
             continue
         try:
-            record = JobRecord.parse(raw)
+            record = record_read(JobRecord, raw)
         except InvalidInput as error:
             yield Check(f"job {position}", "failed", error.message)
             continue

@@ -8,21 +8,28 @@ an anchored root. `sections` holds what further checks read (transcripts of roun
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PrivateAttr,
+    StringConstraints,
+    ValidationError,
+)
 
 from federated.errors import InvalidInput
+from federated.provenance.bundle_file import Frame, PartInvalid, Parts, frame_read
 from federated.provenance.events import Event
-from federated.wire.base import canonical
+from federated.wire.base import M, Message, canonical
 
 FORMAT: Literal["federated-simulation-cloud/bundle/1"] = "federated-simulation-cloud/bundle/1"
-MAX_BUNDLE_BYTES = 512 * 2**20
 
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ChainHash = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{64}$")]
@@ -30,11 +37,8 @@ Address = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
 Size = Annotated[int, Field(ge=0, lt=2**53)]
 
 
-class BundleInvalid(InvalidInput):
-    """The file is no bundle: not JSON, or fields missing, unknown or of a wrong form."""
-
-    code = "bundle_invalid"
-    title = "Not a bundle that can be verified"
+BundleInvalid = PartInvalid
+"""The file is no bundle: not JSON, or fields missing, unknown or of a wrong form."""
 
 
 class _Part(BaseModel):
@@ -128,24 +132,32 @@ class Bundle(_Part):
         draft.replace(path)
 
 
+class FiledBundle(Bundle):
+    """A bundle in a file. Its lists of many are `Parts`: read when asked for, one at a time."""
+
+    _frame: Frame = PrivateAttr()
+
+    def content_digest(self) -> str:
+        return self._frame.content_digest()
+
+
 def load_bundle(source: Bundle | dict[str, Any] | str | os.PathLike[str]) -> Bundle:
-    """A bundle from a dictionary or from a file's path. Raises `BundleInvalid`."""
+    """A bundle from a dictionary or from a file's path.
+
+    Raises `BundleInvalid`; of a file, so does asking for a part of it that is none.
+    """
     if isinstance(source, Bundle):
         return source
     try:
         if isinstance(source, dict):
             return Bundle.model_validate(source)
-        path = Path(source)
-        if path.stat().st_size > MAX_BUNDLE_BYTES:
-            raise BundleInvalid(f"{path}: a bundle has at most {MAX_BUNDLE_BYTES} bytes")
-        raw = path.read_bytes()
-        bundle = Bundle.model_validate_json(raw)
-        _check_spelling(bundle, raw)
-        return bundle
+        return _filed(frame_read(Path(source)))
     except OSError as exc:
         raise BundleInvalid(f"the bundle cannot be read: {exc.strerror}") from exc
     except ValidationError as exc:
         raise BundleInvalid(f"not a bundle: {_problems(exc)}") from exc
+    except BundleInvalid:
+        raise
     except InvalidInput as exc:
         raise BundleInvalid(exc.message) from exc
     except (ValueError, RecursionError) as exc:
@@ -153,12 +165,53 @@ def load_bundle(source: Bundle | dict[str, Any] | str | os.PathLike[str]) -> Bun
         raise BundleInvalid(f"not a bundle: {exc}") from exc
 
 
-def _check_spelling(bundle: Bundle, raw: bytes) -> None:
-    """One bundle is one file: a bit that changes no value (1e5, 1E5) is a change all the same."""
-    if bundle.digest is None:
+def record_read(kind: type[M], raw: dict[str, Any]) -> M:
+    """A section's record; where its lists are a file's parts, they stay in the file.
+
+    Raises InvalidInput, and so does asking for a part that is none.
+    """
+    filed = {name: value for name, value in raw.items() if isinstance(value, Parts)}
+    record = kind.parse(raw | {name: [] for name in filed})
+    return record.model_copy(
+        update={name: parts.of(_item(kind, name).parse) for name, parts in filed.items()}
+    )
+
+
+def _item(kind: type[Message], name: str) -> type[Message]:
+    item: type[Message] = get_args(kind.model_fields[name].annotation)[0]
+    return item
+
+
+def _filed(frame: Frame) -> FiledBundle:
+    checked = Bundle.model_validate(frame.value)
+    if checked.digest is None or frame.digest_span is None:
         raise BundleInvalid("not a bundle: its digest is missing")
-    if canonical(json.loads(raw)) + b"\n" != raw:
-        raise BundleInvalid("not a bundle: the file is not in canonical form (RFC 8785)")
+    logs = [
+        log.model_copy(update={"events": _listed(frame, BundleEvent, "logs", number, "events")})
+        for number, log in enumerate(checked.logs)
+    ]
+    for (first, *rest), parts in frame.parts.items():
+        if first == "sections":
+            holder: Any = checked.sections
+            for step in rest[:-1]:
+                holder = holder[step]
+            holder[rest[-1]] = parts
+    fields = {name: getattr(checked, name) for name in Bundle.model_fields}
+    anchors = _listed(frame, Anchor, "anchors")
+    filed = FiledBundle.model_construct(**fields | {"logs": logs, "anchors": anchors})
+    filed._frame = frame
+    return filed
+
+
+def _listed(frame: Frame, kind: type[_Part], *place: str | int) -> Sequence[Any]:
+    def parse(raw: bytes) -> _Part:
+        try:
+            return kind.model_validate_json(raw)
+        except ValidationError as exc:
+            raise BundleInvalid(_problems(exc)) from exc
+
+    parts = frame.parts.get(place)
+    return [] if parts is None else parts.of(parse)
 
 
 def _problems(exc: ValidationError) -> str:
