@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from federated.client.bench_cli import bench
 from federated.client.commands import HOME, answered, out
+from federated.client.key_cli import ceremony, key, roster
 from federated.client.ledger_cli import ledger
 from federated.errors import InvalidInput, NotFound
 
@@ -49,6 +50,8 @@ def main() -> None:
 
 main.add_command(bench)
 main.add_command(ledger)
+for command in (roster, ceremony, key):
+    main.add_command(command)
 
 
 @main.command()
@@ -98,56 +101,6 @@ def agent(home: Path, url: str | None) -> None:
     say(f"agent runs, coordinator {runner.api.url}")
     runner.run()
     say("agent stopped")
-
-
-@main.command()
-@HOME
-@answered
-def roster(home: Path) -> None:
-    """Print the consortium's roster as JSON, for the key ceremony."""
-    from federated.client.home import SiteHome
-    from federated.client.http import CoordinatorAPI
-
-    site = SiteHome(home)
-    api = CoordinatorAPI.for_site(site.about().url, site.credentials, retry_seconds=5.0)
-    try:
-        click.echo(json.dumps(api.roster().dump(), indent=2))
-    finally:
-        api.close()
-
-
-@main.command()
-@click.option("--roster", "roster_file", type=click.File("rb"), required=True)
-@click.option("--threshold", type=click.IntRange(2), required=True, help="Trustees that decrypt.")
-@click.option("--max-colluding", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--bits", type=click.IntRange(512), default=3072, show_default=True)
-@click.option("--number", type=click.IntRange(1), default=1, show_default=True, help="Key epoch.")
-@click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), required=True)
-@answered
-def ceremony(
-    *,
-    roster_file: IO[bytes],
-    threshold: int,
-    max_colluding: int,
-    bits: int,
-    number: int,
-    folder: Path,
-) -> None:
-    """Deal a threshold key to the roster's sites; nothing but sealed shares is written.
-
-    Run it on a machine of its own: the whole key is in its memory while it runs.
-    """
-    from federated.client.dealing import deal_and_write
-
-    deal_and_write(
-        roster_file.read(),
-        threshold=threshold,
-        max_colluding=max_colluding,
-        bits=bits,
-        number=number,
-        folder=folder,
-        console=out,
-    )
 
 
 @main.command()

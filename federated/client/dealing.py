@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from federated.client.files import PRIVATE, write_durably
+from federated.client.fingerprints import grouped
 from federated.errors import Conflict
-from federated.protocol.identity import key_id
 from federated.protocol.keys import ceremony
 from federated.wire.key import Roster
 
 
 def deal_and_write(
-    roster_json: bytes,
+    roster: Roster,
     *,
     threshold: int,
     max_colluding: int,
@@ -27,14 +28,14 @@ def deal_and_write(
 ) -> str:
     """Deal a key to the roster and write ``key.json`` and ``shares/<organization>.json``.
 
-    Returns the epoch's digest: what people compare out of band. Raises Conflict where the folder
-    holds a key already, InvalidInput for a bad roster or an unsafe quorum.
+    The roster's fingerprints have been confirmed. Returns the epoch's digest: what people compare
+    out of band. Raises Conflict where the folder holds a key already, InvalidInput for an unsafe
+    quorum. Nothing secret is written; no core is dumped. The operating system may still have
+    paged memory out: swap is off, or encrypted, on a dealer's machine.
     """
-    roster = Roster.parse(roster_json)
     if (folder / "key.json").exists():
         raise Conflict(f"{folder}: holds a key already; choose another folder")
-    for site in roster.sites:
-        console.print(f"  {site.organization:<24} signing key {key_id(site.public_key)}")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -67,6 +68,7 @@ def deal_and_write(
         f"key epoch {number}: {threshold} of {len(sealed)} trustees decrypt, "
         f"{bits} bits, sealed shares in {os.path.relpath(folder)}"
     )
-    console.print(f"fingerprint {digest}")
-    console.print("compare it with what every site's agent prints; the key itself is now forgotten")
+    console.print(f"fingerprint {grouped(digest)}")
+    console.print("read it out to every site, which accepts it: federated key accept FINGERPRINT")
+    console.print("the key itself is now forgotten")
     return digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from federated.client.epochs import EpochFolder
+from federated.client.fingerprints import grouped
 from federated.client.site import Site, Waiting
 from federated.errors import Forbidden, InvalidInput
 from federated.protocol.keys import open_share, public_key_of, verification_of
@@ -68,11 +69,6 @@ def _accept(site: Site, folder: EpochFolder, epoch: KeyEpoch) -> None:
             f"ceremony read out, then: federated key accept {folder.digest} --home {site.home.path}"
         )
     folder.accept("policy key_epochs: any" if pins == "any" else "policy key_epochs")
-
-
-def grouped(fingerprint: str) -> str:
-    """A fingerprint as people read it out: groups of eight."""
-    return " ".join(fingerprint[at : at + 8] for at in range(0, len(fingerprint), 8))
 
 
 def _check(site: Site, epoch: KeyEpoch, digest: str) -> None:

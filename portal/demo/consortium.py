@@ -80,6 +80,8 @@ def key(story: Story, stage: Stage, organizations: Sequence[str]) -> str:
             str(THRESHOLD),
             "--max-colluding",
             "1",
+            "--confirm",
+            str(stage.confirmations(organizations)),
             "--out",
             str(folder),
             text=roster,

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -91,6 +91,16 @@ class Stage:
     def federated(self, *arguments: str, text: str | None = None) -> str:
         """Run the ``federated`` command as a user would; what it prints."""
         return run([sys.executable, "-m", "federated.client.cli", *arguments], text=text)
+
+    def confirmations(self, organizations: Sequence[str]) -> Path:
+        """What the sites' people read out at a ceremony, each from its own machine."""
+        lines = [
+            self.federated("key", "fingerprint", "--home", str(self.home(name)))
+            for name in organizations
+        ]
+        path = self.folder / "confirmed.txt"
+        path.write_text("".join(lines))
+        return path
 
     def _spawn(self, name: str, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         log = self.log(name)

@@ -16,6 +16,7 @@ import torch
 import yaml
 from torch import nn
 
+from federated.wire.key import KeyEpoch
 from portal.config import Config
 from portal.demo.stage import Stage, wait_for
 from tests.portal.processes import free_port
@@ -88,7 +89,6 @@ def member_join(stage: Consortium, organization: str) -> None:
     policy = {
         "approve": "auto",
         "minimum_key_bits": 1024,
-        "key_epochs": "any",
         "allotment": {"epsilon": 20.0, "delta": 1e-4},
         "datasets": {DATASET: {"path": "rows.parquet"}},
     }
@@ -111,9 +111,12 @@ def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]
         roster = stage.federated("roster", "--home", str(stage.home("northwind")))
         stage.federated(
             *("ceremony", "--roster", "-", "--threshold", "3", "--bits", "1024"),
-            *("--out", str(ceremony)),
+            *("--confirm", str(stage.confirmations(MEMBERS)), "--out", str(ceremony)),
             text=roster,
         )
+        digest = KeyEpoch.parse((ceremony / "key.json").read_bytes()).digest()
+        for organization in MEMBERS:
+            stage.federated("key", "accept", digest, "--home", str(stage.home(organization)))
         stage.manage("key_publish", str(ceremony))
         yield stage
     finally:

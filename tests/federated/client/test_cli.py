@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,14 +16,8 @@ from click.testing import CliRunner, Result
 from federated.client.cli import main
 from federated.client.home import About, SiteHome
 from federated.client.policy import Allotment
-from federated.crypto import envelope
-from federated.protocol.identity import SiteIdentity
-from federated.protocol.keys import open_share
-from federated.wire.base import encode_bytes
 from federated.wire.job import Cost
-from federated.wire.key import KeyEpoch, Roster, RosterSite, SealedShare
 from tests.federated.client.authority import Authority, write_private
-from tests.federated.protocol.conftest import Consortium
 
 JOB = "00000000-0000-4000-8000-000000000001"
 NOWHERE = "https://127.0.0.1:1"
@@ -58,57 +51,6 @@ def test_a_token_comes_from_a_file_and_is_never_shown(tmp_path: Path) -> None:
     assert "must be fsc1" in done.stderr
     assert "secret" not in done.output.replace("<secret>", "")
     assert "--token " not in run("join", "--help").stdout
-
-
-def roster_of(consortium: Consortium) -> Roster:
-    identities: dict[str, SiteIdentity] = consortium.identities
-    public = {name: envelope.generate() for name in identities}
-    consortium.encryption.update({name: pair[0] for name, pair in public.items()})
-    return Roster(
-        consortium="test",
-        sites=tuple(
-            RosterSite(
-                organization=name,
-                public_key=identity.public_key,
-                encryption_key=encode_bytes(public[name][1]),
-            )
-            for name, identity in identities.items()
-        ),
-    )
-
-
-def test_a_ceremony_writes_the_key_and_sealed_shares_alone(
-    consortium: Consortium, tmp_path: Path
-) -> None:
-    (tmp_path / "roster.json").write_bytes(roster_of(consortium).canonical())
-    arguments = ("ceremony", "--roster", str(tmp_path / "roster.json"), "--threshold", "3")
-    arguments = (*arguments, "--bits", "768", "--out", str(tmp_path / "out"))
-    done = run(*arguments)
-    assert done.exit_code == 0, done.output
-    epoch = KeyEpoch.parse((tmp_path / "out" / "key.json").read_bytes())
-    assert epoch.digest() in done.stdout
-    files = sorted(p.relative_to(tmp_path / "out") for p in (tmp_path / "out").rglob("*.json"))
-    names = sorted(consortium.identities)
-    assert [str(f) for f in files] == ["key.json", *(f"shares/{name}.json" for name in names)]
-    for name in names:
-        path = tmp_path / "out" / "shares" / f"{name}.json"
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        sealed = SealedShare.parse(path.read_bytes())
-        opened = open_share(sealed, epoch, consortium.encryption[name])
-        assert opened.index == sealed.index
-    again = run(*arguments)
-    assert (again.exit_code, "holds a key already" in again.stderr) == (1, True)
-
-
-def test_an_unsafe_quorum_is_refused(consortium: Consortium, tmp_path: Path) -> None:
-    roster = roster_of(consortium).canonical().decode()
-    done = run(
-        *("ceremony", "--roster", "-", "--threshold", "2", "--bits", "768"),
-        *("--out", str(tmp_path / "out")),
-        text=roster,
-    )
-    assert done.exit_code == 1
-    assert not (tmp_path / "out").exists()
 
 
 def test_the_ledger_is_shown(home: SiteHome) -> None:

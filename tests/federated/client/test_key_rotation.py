@@ -80,6 +80,43 @@ def test_a_job_finishes_under_its_key_while_the_next_one_serves(
         assert not [line for line in site.lines if "failed" in line]
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_a_policy_of_ask_uses_no_key_before_a_person_compared_it(
+    world: World, sites: dict[str, SiteAtWork], early: bool
+) -> None:
+    site = sites["summit"]
+    text = site.home.policy_path.read_text()
+    site.home.policy_path.write_text(text.replace("key_epochs: any", "key_epochs: ask"))
+    if early:
+        site.home.epoch_folder(digest(2)).accept("ada, at the ceremony")
+    world.publish_key(2)
+    step(sites)
+    if not early:
+        assert site.said("key epoch 2 waits: compare")
+        assert (shares(site), state(2)) == ([True, False], "pending")
+        assert world["summit"].get("keys/current").json()["digest"] == digest()
+        job = world.propose(key_epoch=digest(2))
+        step(sites)
+        assert JobParticipant.objects.get(job=job, organization="summit").state == "pending"
+        site.home.epoch_folder(digest(2)).accept("ada")
+        step(sites)
+        assert JobParticipant.objects.get(job=job, organization="summit").state == "approved"
+    assert (shares(site), state(2)) == ([True, True], "active")
+
+
+def test_another_key_than_the_pinned_one_is_not_taken(
+    world: World, sites: dict[str, SiteAtWork]
+) -> None:
+    """The coordinator publishes a key that it dealt itself."""
+    site = sites["summit"]
+    text = site.home.policy_path.read_text()
+    site.home.policy_path.write_text(text.replace("key_epochs: any", f"key_epochs: ['{digest()}']"))
+    world.publish_key(2)
+    step(sites)
+    assert site.said("policy key_epochs: fingerprint")
+    assert (shares(site), state(2)) == ([True, False], "pending")
+
+
 def test_a_share_is_kept_while_this_site_sees_a_job_under_it(
     world: World, sites: dict[str, SiteAtWork]
 ) -> None:
