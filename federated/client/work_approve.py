@@ -173,6 +173,6 @@ def _summary(spec: JobSpec) -> str:
     reason = spec.privacy.high_epsilon_reason
     return (
         f"{spec.strategy.rounds} rounds, epsilon {spec.privacy.epsilon:g} at delta "
-        f"{spec.privacy.delta:g}, {len(spec.participants)} sites"
+        f"{spec.privacy.delta:g} a {spec.privacy.unit}, {len(spec.participants)} sites"
         + (f"; epsilon above {LARGEST_EPSILON:g}, because: {reason}" if reason else "")
     )

@@ -44,9 +44,9 @@ def simulate(
     """Play the whole protocol in process with virtual sites, faults and cheats.
 
     SPEC is YAML or JSON: features, rounds, records, epsilon, delta, key_bits, round_seconds,
-    aggregation, faults (drop, delay, replay, crash); every line has a default. What goes wrong
-    follows the seed; keys, noise and proofs are random as always. Exit 1 where a run ends in
-    anything but a right release or a clean abandonment.
+    aggregation, strategy, server_optimizer, unit, faults (drop, delay, replay, crash); every line
+    has a default. What goes wrong follows the seed; keys, noise and proofs are random as always.
+    Exit 1 where a run ends in anything but a right release or a clean abandonment.
 
     A SPEC with the one line campaign: (tests/data/campaign.yaml) plays a benchmark campaign of as
     many virtual organizations, and shows each statistic beside the truth.

@@ -28,6 +28,7 @@ from federated.privacy.config import PrivacyConfig
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
 from federated.protocol.propose import spec_make
+from federated.protocol.strategy import strategy_make
 from federated.training.server import ServerState
 from federated.wire.base import encode_bytes
 from federated.wire.job import (
@@ -69,6 +70,9 @@ class Scenario(BaseModel):
     key_bits: Annotated[int, Field(ge=512, le=4096)] = 512
     round_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
     aggregation: Literal["packed", "masked"] = "packed"
+    strategy: Literal["fedsgd", "fedavg", "fedprox"] = "fedsgd"
+    server_optimizer: Literal["sgd", "momentum", "adam"] = "momentum"
+    unit: Literal["record", "organization"] = "record"
     faults: FaultShares = FaultShares()
 
     @classmethod
@@ -202,12 +206,18 @@ class World:
             ),
             model=model,
             initial_state=state.digest(),
-            rounds=scenario.rounds,
+            strategy=strategy_make(
+                epochs=scenario.rounds,
+                strategy=scenario.strategy,
+                server_optimizer=scenario.server_optimizer,
+            ),
             participants=[
                 Participant(organization=name, public_key=party.identity.public_key)
                 for name, party in self.parties.items()
             ],
-            privacy=PrivacyConfig(epsilon=scenario.epsilon, delta=scenario.delta),
+            privacy=PrivacyConfig(
+                epsilon=scenario.epsilon, delta=scenario.delta, unit=scenario.unit
+            ),
             key_epoch=self.epoch.digest(),
             round_seconds=scenario.round_seconds,
             aggregation=scenario.aggregation,

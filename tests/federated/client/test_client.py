@@ -14,7 +14,8 @@ from apps.federation.models import Job
 from federated import FederatedClient, GlobalModel, PrivacyConfig
 from federated.client.home import SiteHome
 from federated.client.outcome import JobEnded, TimedOut
-from federated.errors import Conflict, Forbidden, InvalidInput, NotFound
+from federated.errors import Conflict, Forbidden, InvalidInput, NotFound, PrivacyWarning
+from federated.protocol.cost import job_cost
 from federated.training.data import load_table
 from federated.training.model import read_model
 from tests.conftest import SITE_KEYS
@@ -285,4 +286,78 @@ def test_an_agent_on_another_machine_is_said(
     laptop = home_make(tmp_path / "laptop", "northwind")
     with client_of(laptop) as other, pytest.raises(Conflict, match="runs elsewhere"):
         submit(other)
+    assert not Job.objects.exists()
+
+
+ORGANIZATION = PrivacyConfig(unit="organization", epsilon=1.0, delta=1e-5)
+
+
+def test_fedavg_protects_organizations_and_charges_an_account_of_its_own(
+    sites: dict[str, SiteAtWork], client: FederatedClient
+) -> None:
+    with pytest.warns(PrivacyWarning, match=r"noise swamps the signal.* about \d+ organizations"):
+        job_id = submit(
+            client,
+            epochs=4,
+            strategy="fedavg",
+            local_epochs=2,
+            server_optimizer="adam",
+            privacy=ORGANIZATION,
+        )
+    job = play(sites, job_id)
+    assert job.state == Job.State.FINISHED, job.reason
+    spec = job.wire
+    assert (spec.strategy.kind, spec.strategy.rounds, spec.denominator) == ("fedavg", 2, 3)
+    model = client.receive_update(job_id, timeout=0)
+    assert model.verified
+    for site in sites.values():
+        accounts = {
+            account.unit: account for account in site.home.ledger.report("northwind").accounts
+        }
+        assert set(accounts) == {"organization"}
+        assert accounts["organization"].committed_rho == pytest.approx(job_cost(spec).rho)
+    recorded = play(sites, submit(client))
+    assert recorded.state == Job.State.FINISHED
+    home = sites["northwind"].home
+    assert {a.unit for a in home.ledger.report("northwind").accounts} == {"organization", "record"}
+
+
+def test_classes_are_told_apart_and_scored_at_the_site(
+    sites: dict[str, SiteAtWork], client: FederatedClient
+) -> None:
+    model = nn.Sequential(
+        nn.Unflatten(1, (1, 1, 3)),
+        nn.Conv2d(1, 2, (1, 2)),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(4, 2),
+    )
+    target = {"name": "y", "classes": ["0", "1"]}
+    job_id = submit(client, model=model, target=target)
+    assert play(sites, job_id).state == Job.State.FINISHED
+    released = client.receive_update(job_id, timeout=0)
+    assert {"held_out_accuracy", "held_out_macro_auc"} <= set(released.metrics)
+    assert released.predict(np.zeros((2, 3))).shape == (2, 2)
+    assert released.module()(torch.zeros(2, 3)).shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"strategy": "fedavg"}, "fedavg needs privacy.unit organization.*use fedsgd"),
+        ({"strategy": "fedprox", "privacy": PrivacyConfig()}, "fedprox needs privacy.unit"),
+        ({"local_epochs": 2}, "local_epochs: belongs to strategy fedavg and fedprox"),
+        ({"server_optimizer": "adam", "momentum": 0.9}, "momentum: belongs to server_optimizer"),
+        ({"target": {"name": "y", "classes": ["0", "1"]}}, "model has 1 outputs, the multiclass"),
+        ({"target": {"name": "y", "lower": 1, "upper": 0}}, "lower must be below upper"),
+        (
+            {"target": {"name": "y", "classes": ["7", "8"]}, "model": nn.Linear(3, 2)},
+            "listed class",
+        ),
+        ({"target": ["y"]}, "target: must be a column's name"),
+    ],
+)
+def test_wrong_combinations_are_said(client: FederatedClient, changes: dict, said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        submit(client, **changes)
     assert not Job.objects.exists()

@@ -10,7 +10,9 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from federated.privacy.config import PrivacyConfig
 from federated.protocol.release import release_make
+from federated.protocol.strategy import strategy_make
 from federated.provenance import merkle
 from federated.provenance.bundle import Anchor, Bundle, BundleEvent, BundleLog, Row
 from federated.provenance.checkpoint import (
@@ -22,6 +24,7 @@ from federated.provenance.checkpoint import (
 from federated.provenance.cosignature import CosignerKey, cosign, witness_name
 from federated.provenance.events import Event
 from federated.wire.base import Signed, encode_bytes
+from federated.wire.job import ModelSpec, MulticlassTarget
 from federated.wire.record import JobRecord
 from federated.wire.round import Verdict
 from federated.wire.witness import WitnessKey
@@ -54,6 +57,29 @@ def masked_record() -> tuple[JobRecord, dict[str, bytes]]:
     """The same of a masked job, and its vectors by their digests."""
     consortium = make_consortium(rounds=2, aggregation="masked")
     return _record(consortium), consortium.vectors
+
+
+@cache
+def organizations_record(optimizer: str) -> JobRecord:
+    """Two rounds of FedAvg on a convolution and two classes, one update an organization."""
+    layers = [
+        {"kind": "unflatten", "channels": 1, "height": 2, "width": 3},
+        {"kind": "conv2d", "in_channels": 1, "out_channels": 2, "kernel": [2, 2]},
+        {"kind": "flatten"},
+        {"kind": "linear", "in_features": 4, "out_features": 2},
+    ]
+    consortium = make_consortium(
+        model=ModelSpec.parse({"layers": layers}),
+        target=MulticlassTarget(name="y", classes=("a", "b")),
+        strategy=strategy_make(epochs=2, strategy="fedavg", server_optimizer=optimizer),
+        privacy=PrivacyConfig(unit="organization"),
+    )
+    return _record(consortium)
+
+
+@cache
+def organizations_bundle_bytes(optimizer: str) -> bytes:
+    return _bundle(organizations_record(optimizer))
 
 
 def _record(consortium: Consortium) -> JobRecord:

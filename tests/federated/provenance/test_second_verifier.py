@@ -21,6 +21,8 @@ from tests import second_verifier
 from tests.federated.provenance.small_bundle import (
     masked_bundle_bytes,
     masked_record,
+    organizations_bundle_bytes,
+    organizations_record,
     small_bundle,
     small_bundle_bytes,
     small_record,
@@ -63,6 +65,14 @@ def test_both_accept_an_honest_bundle_and_recompute_one_state(tmp_path: Path) ->
     assert state.digest() == small_record().attempts[-1].release.state
     command = [sys.executable, second_verifier.__file__, str(path)]
     assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_both_recompute_other_optimizers_and_whole_organizations(optimizer: str) -> None:
+    raw = organizations_bundle_bytes(optimizer)
+    assert verify_bundle(json.loads(raw), checks=[round_checks]).ok
+    (state,) = second_verifier.verify(raw)
+    assert state.digest() == organizations_record(optimizer).attempts[-1].release.state
 
 
 @pytest.fixture

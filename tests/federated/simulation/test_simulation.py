@@ -56,6 +56,18 @@ def test_masked_runs_end_right_or_cleanly_too(seed):
     assert outcome.state in ("finished", "failed")
 
 
+@cache
+def local_world() -> World:
+    return World.make(Scenario.load(SPEC.with_name("simulation_fedprox.yaml")), 4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_runs_of_local_training_end_right_or_cleanly_too(seed):
+    outcome = simulate(local_world(), seed=seed, malicious=seed % 2)
+    assert outcome.violations == []
+    assert outcome.state in ("finished", "failed")
+
+
 def test_a_masked_sum_that_is_off_is_noticed(monkeypatch):
     def off(transcript, **options):
         release, after = release_make(transcript, **options)
