@@ -31,6 +31,13 @@ RECEIPT_SECONDS = 20
 CONFIRMATIONS = 2
 LOG_BLOCKS = 5_000
 NO_ROOT = bytes(32)
+CHANGES = {
+    "add-anchorer": 1,
+    "remove-anchorer": 2,
+    "add-member": 4,
+    "remove-member": 8,
+    "set-quorum": 16,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,41 @@ class Gateway:
         if receipt["status"] != 1:
             raise ChainRefused("the chain did not accept the AnchorRegistry contract")
         return str(receipt["contractAddress"])
+
+    def registry_state(self, address: str) -> dict[str, Any]:
+        """Quorum, members and whether this account is one of them."""
+        calls = self._contract(address).functions
+        with _chain_errors():
+            return {
+                "contract": address,
+                "quorum": calls.quorum().call(),
+                "members": calls.member_count().call(),
+                "changes": calls.generation().call(),
+                "account": self.account.address,
+                "is_member": calls.is_member(self.account.address).call(),
+                "is_anchorer": calls.authorized(self.account.address).call(),
+            }
+
+    def registry_vote(self, address: str, kind: int, subject: str, quorum: int) -> dict[str, int]:
+        """Vote for a change of the present generation; the quorum and the votes that then wait.
+
+        No votes wait once the change is made. Raises `ChainRefused` with the contract's reason.
+        """
+        from web3.exceptions import ContractLogicError
+
+        calls = self._contract(address).functions
+        with _chain_errors():
+            call = calls.vote(kind, subject, quorum, calls.generation().call())
+            try:
+                call.call({"from": self.account.address})
+            except ContractLogicError as exc:
+                raise ChainRefused(str(exc.message)) from exc
+            tx_hash, raw = self._signed(call, ANCHOR_GAS)
+            self.web3.eth.send_raw_transaction(raw)
+        self.wait(tx_hash)
+        with _chain_errors():
+            waiting = calls.votes_for(kind, subject, quorum).call()
+            return {"quorum": calls.quorum().call(), "votes": waiting}
 
     def root_at(self, address: str, origin_hash: bytes, size: int) -> bytes | None:
         """The root anchored for a size, if any."""
