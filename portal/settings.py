@@ -202,6 +202,7 @@ STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]
 # Assets are served from where they lie; nothing has to be collected first.
 WHITENOISE_USE_FINDERS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = FSC_CONFIG.coordinator.max_body_bytes
+FILE_UPLOAD_HANDLERS = ["apps.common.uploads.BoundedUploadHandler"]
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

@@ -114,6 +114,8 @@ PAGES = {
     "jobs/<uuid:job_id>/approve": Expect(405, 404, 302, 302),
     "jobs/<uuid:job_id>/decline": Expect(405, 404, 302, 302),
     "jobs/<uuid:job_id>/cancel": Expect(405, 404, 302, 302),
+    "jobs/<uuid:job_id>/verify": Expect(405, 404, 302, 302),
+    "verify/": Expect(200, 422, 302, 302),
 }
 
 # At the root a person is no organization's member, so the API answers 401.
