@@ -5,7 +5,6 @@ A portal that verifies itself proves nothing to an outsider: pages say so beside
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,8 +61,7 @@ def _contributions(bundle: Bundle) -> Iterator[int]:
         records = bundle.sections.get(kind)
         for record in records if isinstance(records, list) else []:
             listed = record.get(rows) if isinstance(record, dict) else None
-            for row in listed if isinstance(listed, list | Parts) else []:
-                attempt = json.loads(row) if isinstance(row, bytes) else row
+            for attempt in listed if isinstance(listed, list | Parts) else []:
                 found = attempt.get(items) if isinstance(attempt, dict) else None
                 yield len(found) if isinstance(found, list) else 0
 

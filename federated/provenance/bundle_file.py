@@ -261,7 +261,7 @@ class _Scan:
         place = tuple(each.step for each in self.within[:-1])
         parts = self.frame.parts.get(place)  # type: ignore[arg-type]
         if parts is None:
-            parts = Parts(self.frame.file, place, bytes)  # type: ignore[arg-type]
+            parts = Parts(self.frame.file, place, json.loads)  # type: ignore[arg-type]
             self.frame.parts[place] = parts  # type: ignore[index]
         parts.add(self.start, end)
         self.count += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def test_a_campaigns_bundle_verifies_and_a_changed_one_does_not(
     for name in ("votes", "noise", "release", "in the log"):
         assert checks[f"run 1 {name}"] == "ok", checks
     assert set(checks.values()) <= {"ok", "skipped"}, checks
-    bundle = load_bundle(tmp_path / "bundle.json")
+    bundle = load_bundle(json.loads(content))
     sections: Any = bundle.sections
     release = sections["campaigns"][0]["runs"][0]["release"]
     release["metrics"][0]["statistics"]["mean"]["value"] += 1
