@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,14 +153,27 @@ def log_page(
 ) -> tuple[Page[Event], list[LoggedEvent]]:
     """Events in the order they were recorded: of the organization's own log (``own``), or those of
     its jobs and campaigns in the consortium's (``consortium``)."""
+    chosen = events_visible(organization=organization, log=log)
+    with log_events_entered(organization=organization, log=log):
+        return _page(chosen, after, limit)
+
+
+def events_visible(*, organization: str, log: str) -> Q:
+    """Which events of a log an organization may see: all of its own, of the consortium's those of
+    its jobs and campaigns."""
     if log == "own":
-        with schema_context(f"t_{organization}"):
-            return _page(Q(), after, limit)
+        return Q()
     jobs = [str(pk) for pk in jobs_of(organization).values_list("pk", flat=True)]
     campaigns = [str(pk) for pk in campaigns_of(organization).values_list("pk", flat=True)]
     of_jobs = Q(subject_kind="job", subject_id__in=jobs)
-    with as_coordinator():
-        return _page(of_jobs | Q(subject_kind="campaign", subject_id__in=campaigns), after, limit)
+    return of_jobs | Q(subject_kind="campaign", subject_id__in=campaigns)
+
+
+@contextmanager
+def log_events_entered(*, organization: str, log: str) -> Iterator[None]:
+    """Work in the schema of the organization's own log, or of the consortium's."""
+    with schema_context(f"t_{organization}") if log == "own" else as_coordinator():
+        yield
 
 
 def _page(chosen: Q, after: str | None, limit: str | None) -> tuple[Page[Event], list[LoggedEvent]]:

@@ -22,6 +22,8 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/approve", views.job_approve, name="job_approve"),
     path("jobs/<uuid:job_id>/decline", views.job_decline, name="job_decline"),
     path("jobs/<uuid:job_id>/verify", views_provenance.job_verified, name="job_verify"),
+    path("events/", views_provenance.events, name="events"),
+    path("events/<str:log>/<uuid:event_id>/", views_provenance.event, name="event"),
     path("verify/", views_provenance.verify, name="verify"),
     path("jobs/<uuid:job_id>/cancel", views.job_cancel, name="job_cancel"),
 ]

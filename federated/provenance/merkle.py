@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from federated.errors import InvalidInput, ProofInvalid
 
@@ -141,6 +141,29 @@ def verify_inclusion(
         raise ProofInvalid("the inclusion proof is too short")
     if current != expected_root:
         raise ProofInvalid("the inclusion proof leads to another root")
+
+
+class Step(NamedTuple):
+    """One level of an inclusion proof: the sibling, on which side it is, and their node's hash."""
+
+    sibling: bytes
+    is_left: bool
+    parent: bytes
+
+
+def inclusion_path(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> list[Step]:
+    """The levels from a leaf to the root, as RFC 9162 section 2.1.3.2 walks them; unchecked."""
+    steps: list[Step] = []
+    position, last, current = index, size - 1, leaf
+    for sibling in proof:
+        is_left = bool(position & 1) or position == last
+        current = node_hash(sibling, current) if is_left else node_hash(current, sibling)
+        if is_left:
+            while position and not position & 1:
+                position, last = position >> 1, last >> 1
+        position, last = position >> 1, last >> 1
+        steps.append(Step(sibling, is_left, current))
+    return steps
 
 
 def verify_consistency(

@@ -115,6 +115,8 @@ PAGES = {
     "jobs/<uuid:job_id>/decline": Expect(405, 404, 302, 302),
     "jobs/<uuid:job_id>/cancel": Expect(405, 404, 302, 302),
     "jobs/<uuid:job_id>/verify": Expect(405, 404, 302, 302),
+    "events/": Expect(200, 405, 302, 302),
+    "events/<str:log>/<uuid:event_id>/": Expect(404, 405, 302, 302),
     "verify/": Expect(200, 422, 302, 302),
 }
 
@@ -185,6 +187,7 @@ def fill(world: World) -> Any:
         "<sha256:digest>": "0" * 64,
         "<str:name>": "another",
         "<str:log>": "own",
+        "<uuid:event_id>": str(job.pk),
         "<str:level>/<path:index>": "0/000.p/255",
         r"^confirm-email/(?P<key>[-:\w]+)/$": "confirm-email/abc/",
         r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$": "password/reset/key/1-a/",

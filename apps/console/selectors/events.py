@@ -22,6 +22,10 @@ def logged_rows(found: Iterable[Event]) -> list[pages.EventRow]:
     return [_row(event) for event in provenance.events_logged(list(found))]
 
 
+def logged_lines(found: Iterable[LoggedEvent]) -> list[pages.EventRow]:
+    return [_row(event) for event in found]
+
+
 def job_event_rows(job: Job) -> tuple[list[pages.EventRow], int]:
     """The newest events of a job that the caller was found to take part in, and how many it has.
 

@@ -1,0 +1,71 @@
+"""Searching the logs, and one event's way to the root."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.test import Client
+from django_tenants.utils import schema_context
+
+from apps.audit.search import event_evidence
+from apps.provenance.models import Event
+from apps.provenance.services import checkpoint_make, log_sequence
+from federated.provenance.checkpoint import parse_checkpoint
+from tests.console.test_job_page import text_of
+from tests.federation.test_job_whole import play
+from tests.federation.world import World
+
+
+def search(client: Client, slug: str = "northwind", **fields: str) -> Any:
+    return client.get(f"/o/{slug}/events/", {"log": "consortium", **fields}, secure=True)
+
+
+def test_events_are_found_by_each_field(world: World, northwind_auditor: Client) -> None:
+    job = world.start()
+    play(world, job)
+    every = text_of(search(northwind_auditor))
+    assert "Round 1 released" in every
+    assert "Job proposed" in every
+    for fields, seen in (
+        ({"tag": "federation:round:released"}, True),
+        ({"object": str(job.pk)[:8], "text": "round:released"}, True),
+        ({"actor": "nobody"}, False),
+        ({"since": "2099-01-01"}, False),
+        ({"until": "2001-01-01"}, False),
+    ):
+        text = text_of(search(northwind_auditor, **fields))
+        assert ("Round 1 released" in text) == seen, fields
+        assert "Job proposed" not in text
+    for wrong in ({"since": "soon"}, {"text": "x" * 101}, {"after": "x"}, {"log": "theirs"}):
+        assert search(northwind_auditor, **wrong).status_code == 422
+
+
+def test_an_event_is_shown_with_its_path(world: World, northwind_auditor: Client) -> None:
+    job = world.start()
+    play(world, job)
+    while log_sequence():
+        pass
+    checkpoint_make()
+    chosen = Event.objects.filter(subject_id=str(job.pk), tag="federation:round:released")
+    event = chosen.earliest("created_at")
+    found = event_evidence(organization="northwind", log="consortium", event_id=event.pk)
+    assert found.proof is not None
+    assert found.path[-1].parent == parse_checkpoint(found.proof.note).root
+    page = northwind_auditor.get(f"/o/northwind/events/consortium/{event.pk}/", secure=True)
+    assert f"root {found.path[-1].parent.hex()[:12]}" in text_of(page)
+    assert found.proof.leaf_hash.hex()[:12] in text_of(page)
+
+
+def test_others_events_are_not_there(world: World, harbor_admin: Client) -> None:
+    job = world.start()
+    event = Event.objects.filter(subject_id=str(job.pk)).earliest("created_at")
+    assert str(job.pk) not in search(harbor_admin, slug="harbor").content.decode()
+    assert "Job proposed" not in text_of(search(harbor_admin, slug="harbor"))
+    for log in ("consortium", "own", "theirs"):
+        url = f"/o/harbor/events/{log}/{event.pk}/"
+        assert harbor_admin.get(url, secure=True).status_code == 404
+    with schema_context("t_northwind"):
+        own = Event.objects.first()
+    if own is not None:
+        url = f"/o/harbor/events/own/{own.pk}/"
+        assert harbor_admin.get(url, secure=True).status_code == 404
