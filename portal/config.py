@@ -151,8 +151,8 @@ class Database(Section):
 
 
 class Storage(Section):
-    # Where masked vectors lie; absent, under the state directory. Every web server and worker sees
-    # the same folder.
+    # Where masked vectors and large models lie; absent, under the state directory. Every web
+    # server and worker needs the same folder.
     folder: Path | None = None
 
 
@@ -298,9 +298,9 @@ class Config(BaseSettings):
         return self.state / "chain"
 
     @property
-    def vector_dir(self) -> Path:
-        """Masked vectors: named by job, attempt, organization and digest."""
-        return self.storage.folder or self.state / "vectors"
+    def blob_dir(self) -> Path:
+        """Masked vectors and large models, in a folder a job."""
+        return self.storage.folder or self.state / "blobs"
 
     @property
     def log_dir(self) -> Path:

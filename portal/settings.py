@@ -135,14 +135,14 @@ TENANT_DOMAIN_MODEL = "organizations.Domain"
 TENANT_LIMIT_SET_CALLS = True
 ORIGINAL_BACKEND = "django.db.backends.postgresql"
 
-# Masked vectors. A storage of django-storages takes the backend's place for S3.
+# Masked vectors and large models. A storage of django-storages takes the backend's place for S3.
 
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-    "vectors": {
+    "blobs": {
         "BACKEND": "apps.common.blobs.DurableStorage",
-        "OPTIONS": {"location": FSC_CONFIG.vector_dir},
+        "OPTIONS": {"location": FSC_CONFIG.blob_dir},
     },
 }
 

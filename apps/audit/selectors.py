@@ -19,6 +19,7 @@ from apps.common.pagination import Page, keyset_page
 from apps.federation.models import Job, JobParticipant, Refusal, Round, Verdict
 from apps.federation.selectors.jobs import jobs_of
 from apps.federation.selectors.transcripts import epoch_of, transcript_of
+from apps.federation.storage import state_bytes
 from apps.provenance.models import Event, Witness
 from apps.provenance.selectors import (
     LoggedEvent,
@@ -49,7 +50,7 @@ def job_record(job: Job) -> JobRecord:
         attempts.append(transcript_of(found))
     return JobRecord(
         key_epoch=epoch_of(job),
-        initial_state=encode_bytes(bytes(initial.content)),
+        initial_state=encode_bytes(state_bytes(initial)),
         attempts=tuple(attempts),
         verdicts=tuple(row.signed for row in Verdict.objects.filter(round__job=job)),
         refusals=tuple(row.signed for row in Refusal.objects.filter(round__job=job)),

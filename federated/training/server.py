@@ -12,6 +12,7 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,13 +60,15 @@ class ServerState:
 
     def to_bytes(self) -> bytes:
         """The state as a safetensors file with a fixed layout: equal states are equal bytes."""
-        tensors = {
+        return encode_tensors(self._tensors())
+
+    def _tensors(self) -> dict[str, NDArray[np.generic]]:
+        return {
             "average": self.average,
             "parameters": self.parameters,
             "step": np.array([self.step], dtype=np.int64),
             **self.moments,
         }
-        return encode_tensors(tensors)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ServerState:
@@ -101,12 +104,19 @@ class ServerState:
         )
         if step == 0 and parts:
             raise InvalidInput("server state: moments before the first step")
-        if state.to_bytes() != data:
+        # The body is the tensors' own bits, so that the header alone can be another one.
+        if tensors_header(state._tensors()) != data[:start]:
             raise InvalidInput("server state: the header is not the one of this layout")
+        state.__dict__["_digest"] = hashlib.sha256(data).hexdigest()
         return state
 
     def digest(self) -> str:
         """SHA-256 of the bytes, hexadecimal: what contexts and releases bind."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        # Hashed once: a million parameters are 24 MB.
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
 
@@ -189,22 +199,36 @@ def encode_tensors(tensors: Mapping[str, NDArray[np.generic]], architecture: str
     Written here, byte by byte: the library orders metadata as it likes, and digests need one
     layout for good. ``architecture`` becomes the file's only metadata, where given.
     """
+    body = [
+        np.ascontiguousarray(tensors[name]).astype(
+            f"<{_kind(tensors[name])[0].lower()}8", copy=False
+        )
+        for name in sorted(tensors)
+    ]
+    return b"".join([tensors_header(tensors, architecture), *(part.data for part in body)])
+
+
+def tensors_header(tensors: Mapping[str, NDArray[np.generic]], architecture: str = "") -> bytes:
+    """What encode_tensors writes before the tensors' bytes: its own length, and their layout."""
     header: dict[str, object] = {"__metadata__": {"architecture": architecture}}
     if not architecture:
         header = {}
-    body = b""
+    at = 0
     for name in sorted(tensors):
-        kind = {"float64": "F64", "int64": "I64"}[tensors[name].dtype.name]
-        data = np.ascontiguousarray(tensors[name]).astype(f"<{kind[0].lower()}8").tobytes()
+        size = 8 * tensors[name].size
         header[name] = {
-            "dtype": kind,
+            "dtype": _kind(tensors[name]),
             "shape": list(tensors[name].shape),
-            "data_offsets": [len(body), len(body) + len(data)],
+            "data_offsets": [at, at + size],
         }
-        body += data
+        at += size
     text = canonical(header)
     text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + body
+    return struct.pack("<Q", len(text)) + text
+
+
+def _kind(tensor: NDArray[np.generic]) -> str:
+    return {"float64": "F64", "int64": "I64"}[tensor.dtype.name]
 
 
 def _layout(data: bytes) -> tuple[int, list[str]]:

@@ -26,7 +26,7 @@ def test_a_masked_job_and_its_bundle(consortium: Consortium, tmp_path: Path):
         )
         model = client.receive_update(job_id, timeout=SECONDS)
     assert (model.round, model.verified) == (2, True)
-    stored = list((consortium.config.state / "vectors" / job_id).rglob(f"{SEED_TENANT}.*"))
+    stored = list((consortium.config.blob_dir / job_id).rglob(f"{SEED_TENANT}.*"))
     assert len(stored) == 2
     bundle, vectors = tmp_path / "bundle.json", tmp_path / "vectors"
     home = ("--home", str(consortium.home("northwind")))

@@ -11,7 +11,8 @@ import pytest
 from django.conf import settings
 from django.core.files.storage import storages
 
-from apps.federation.models import Contribution, Job, MaskedVector, Round, SumPart
+from apps.federation import storage
+from apps.federation.models import Contribution, Job, MaskedVector, ModelState, Round, SumPart
 from apps.federation.services import release, sums, vectors
 from apps.federation.services.vectors import incoming_sweep, vector_delete
 from apps.provenance.models import Event
@@ -23,10 +24,10 @@ from tests.federation.world import CAST, Site, World, current, dealt, task_for
 
 @pytest.fixture(autouse=True)
 def empty_storage(tmp_path: Path, settings: Any) -> Iterator[Path]:
-    options = {"location": tmp_path / "vectors"}
+    options = {"location": tmp_path / "blobs"}
     chosen = {"BACKEND": "apps.common.blobs.DurableStorage", "OPTIONS": options}
-    settings.STORAGES = {**settings.STORAGES, "vectors": chosen}
-    yield tmp_path / "vectors"
+    settings.STORAGES = {**settings.STORAGES, "blobs": chosen}
+    yield tmp_path / "blobs"
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def code(answer: Any) -> tuple[int, str]:
 
 
 def incoming() -> list[Path]:
-    folder = Path(settings.FSC_CONFIG.vector_dir) / "incoming"
+    folder = Path(settings.FSC_CONFIG.blob_dir) / "incoming"
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
@@ -109,7 +110,7 @@ def test_parts_that_a_lost_vector_spoils_end_the_attempt(
     found = world.to_charging(job)
     vector = MaskedVector.objects.filter(round=found).first()
     assert vector is not None
-    storages["vectors"].delete(vector.key)
+    storages["blobs"].delete(vector.key)
     release.round_sum_vectors(found.pk)
     found.refresh_from_db()
     assert found.state == Round.State.ABANDONED
@@ -121,7 +122,7 @@ def test_a_vector_that_storage_changed_ends_the_attempt(world: World, job: Job) 
     found = world.to_decrypting(job)
     vector = MaskedVector.objects.filter(round=found).first()
     assert vector is not None
-    Path(storages["vectors"].path(vector.key)).write_bytes(b"\0" * vector.size)
+    Path(storages["blobs"].path(vector.key)).write_bytes(b"\0" * vector.size)
     world.all_work(CAST, Work.DECRYPT)
     found.refresh_from_db()
     assert (found.state, "has digest" in found.reason) == (Round.State.ABANDONED, True)
@@ -279,7 +280,7 @@ def test_a_deleted_vector_keeps_its_digest(world: World, job: Job) -> None:
     assert vector is not None
     assert vector_delete(vector=vector, reason="retention")
     assert not vector_delete(vector=vector, reason="retention")
-    assert not storages["vectors"].exists(vector.key)
+    assert not storages["blobs"].exists(vector.key)
     path = f"jobs/{job.pk}/rounds/1/1/vectors/{vector.digest}"
     assert world["summit"].get(path).status_code == 404
     assert Event.objects.filter(tag="federation:vector:deleted").count() == 1
@@ -294,3 +295,19 @@ def test_a_second_request_for_the_same_vector_waits(site: Site, found: Round, ma
     with vectors._incoming(found, "summit", digest):
         assert code(site.put(task_for(found), digest, body)) == (503, "unavailable")
     assert site.put(task_for(found), digest, body).status_code == 201
+
+
+def test_large_states_lie_in_storage(
+    world: World, monkeypatch: pytest.MonkeyPatch, empty_storage: Path
+) -> None:
+    monkeypatch.setattr(storage, "INLINE_BYTES", 0)
+    job = world.start()
+    play(world, job)
+    assert job.state == Job.State.FINISHED
+    rows = list(ModelState.objects.filter(job=job))
+    assert [(row.step, row.content) for row in rows] == [(0, None), (1, None), (2, None)]
+    assert len(list((empty_storage / str(job.pk) / "states").iterdir())) == 3
+    answer = world["summit"].get(f"models/{job.model_digest}")
+    assert hashlib.sha256(answer.content).hexdigest() == job.model_digest
+    assert world["harbor"].get(f"models/{job.model_digest}").status_code == 404
+    assert world["summit"].get(f"jobs/{job.pk}/bundle").status_code == 200

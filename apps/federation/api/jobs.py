@@ -23,6 +23,7 @@ from apps.federation.selectors.jobs import (
     model_get_for,
 )
 from apps.federation.services import jobs
+from apps.federation.storage import state_bytes
 from federated.wire import job as wire
 from federated.wire.base import Bytes, Message, Signed, decode_bytes
 
@@ -149,7 +150,7 @@ class ModelView(MemberAPIView):
     def get(self, request: Request, digest: str) -> HttpResponse:
         model = model_get_for(organization=self.organization.slug, digest=digest)
         return HttpResponse(
-            bytes(model.content),
+            state_bytes(model),
             content_type="application/octet-stream",
             headers={"ETag": f'"{digest}"', "X-Content-Type-Options": "nosniff"},
         )

@@ -15,8 +15,9 @@ from rest_framework.response import Response
 from apps.common.api import MemberAPIView
 from apps.common.errors import UnsupportedMediaType
 from apps.federation.api.rounds import Attempting
-from apps.federation.selectors.vectors import file_pieces, vector_get_for, vector_open
+from apps.federation.selectors.vectors import vector_get_for, vector_open
 from apps.federation.services.vectors import Part, vector_receive
+from apps.federation.storage import file_pieces
 from federated.errors import InvalidInput
 
 OCTETS = "application/octet-stream"

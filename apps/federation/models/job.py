@@ -154,7 +154,10 @@ class JobParticipant(Model):
 
 
 class ModelState(Model):
-    """A server state's bytes (safetensors); ``step`` 0 is the one that the proposer sent."""
+    """A server state (safetensors); ``step`` 0 is the one that the proposer sent.
+
+    A small one's bytes are ``content``, a large one's lie in storage under ``key``: see storage.py.
+    """
 
     RowLevel = Participants
     scope = Scope.SHARED
@@ -162,7 +165,8 @@ class ModelState(Model):
     job = models.ForeignKey(Job, models.CASCADE, related_name="states")
     step = models.PositiveIntegerField()
     digest = models.CharField(max_length=64, db_index=True)
-    content = models.BinaryField()
+    content = models.BinaryField(null=True)
+    key = models.CharField(max_length=255, blank=True, default="")
 
     class Meta:
         ordering = ["step"]

@@ -1,23 +1,15 @@
-"""Masked vectors: who may read which, and their bytes in pieces."""
+"""Masked vectors: who may read which."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from django.core.files.storage import Storage, storages
 from django.db.models import QuerySet
 
 from apps.common.selectors import get_for
 from apps.federation.models import MaskedVector, Round
+from apps.federation.storage import blob_storage
 from federated.errors import InvalidInput
-
-PIECE = 1 << 18
-
-
-def vector_storage() -> Storage:
-    """Where masked vectors lie: settings.STORAGES["vectors"]."""
-    return storages["vectors"]
 
 
 def vectors_of(found: Round) -> QuerySet[MaskedVector]:
@@ -39,16 +31,8 @@ def vector_get_for(found: Round, *, organization: str, digest: str) -> MaskedVec
 def vector_open(vector: MaskedVector) -> Any:
     """The stored file, open to be read. Raises InvalidInput where storage lost it."""
     try:
-        return vector_storage().open(vector.key)
+        return blob_storage().open(vector.key)
     except FileNotFoundError as error:
         raise InvalidInput(
             f"the masked vector of {vector.organization} is not in the storage any more"
         ) from error
-
-
-def file_pieces(file: Any, start: int = 0) -> Iterator[bytes]:
-    """An open file's bytes from ``start`` on; closes it."""
-    with file:
-        file.seek(start)
-        while piece := file.read(PIECE):
-            yield piece

@@ -13,10 +13,11 @@ from apps.budgets.selectors import budget_check
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
 from apps.federation.errors import AlreadySent, Closed
-from apps.federation.models import DataDictionary, Job, JobParticipant, ModelState
+from apps.federation.models import DataDictionary, Job, JobParticipant
 from apps.federation.queue import enqueue
 from apps.federation.selectors.jobs import jobs_of
 from apps.federation.services import checks, machine, proposals
+from apps.federation.storage import state_put
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 from federated.errors import Conflict, Forbidden, InvalidInput
@@ -78,6 +79,7 @@ def job_propose(
     if found is not None:
         return _same(found, signed), False
     _budget_check(spec, organization)
+    first = state_put(job_id=spec.job_id, step=0, digest=spec.initial_state, content=state)
     with as_coordinator(), transaction.atomic():
         key_epoch_hold(digest=spec.key_epoch)
         job, created = Job.objects.get_or_create(
@@ -95,7 +97,7 @@ def job_propose(
         JobParticipant.objects.bulk_create(
             JobParticipant(job=job, organization=p.organization) for p in spec.participants
         )
-        ModelState.objects.create(job=job, step=0, digest=spec.initial_state, content=state)
+        first.save(force_insert=True)
         epsilons = job_epsilons(spec)
         event_record(
             tag=Tag.JOB_PROPOSED,

@@ -22,6 +22,7 @@ from apps.federation.services.sums import (
     sum_ready,
     vectors_sum,
 )
+from apps.federation.storage import state_bytes, state_put
 from apps.provenance.tags import Tag
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.release import release_make
@@ -101,7 +102,7 @@ def _compute(found: Round) -> tuple[Release, ServerState]:
         transcript_of(found),
         spec=found.job.wire,
         epoch=epoch_of(found.job),
-        state=ServerState.from_bytes(bytes(before.content)),
+        state=ServerState.from_bytes(state_bytes(before)),
         total=round_total(found),
     )
 
@@ -118,7 +119,10 @@ def _give_up(found: Round, error: DomainError) -> bool:
 
 
 def _store(found: Round, release: Release, after: ServerState) -> bool:
-    content, digest = after.to_bytes(), release.state
+    digest = release.state
+    state = state_put(
+        job_id=found.job_id, step=found.number, digest=digest, content=after.to_bytes()
+    )
     with transaction.atomic():
         job = job_lock(found.job_id)
         if job.state != Job.State.RUNNING:
@@ -128,7 +132,7 @@ def _store(found: Round, release: Release, after: ServerState) -> bool:
         )
         if not won:
             return False
-        ModelState.objects.create(job=job, step=found.number, digest=digest, content=content)
+        state.save(force_insert=True)
         Job.objects.filter(pk=job.pk).update(model_digest=digest)
         job.refresh_from_db()
         found.refresh_from_db()

@@ -22,12 +22,8 @@ from apps.common.coordinator import as_coordinator
 from apps.federation.models import MaskedVector, Round, SumPart
 from apps.federation.queue import enqueue
 from apps.federation.selectors.transcripts import epoch_of, transcript_of
-from apps.federation.selectors.vectors import (
-    file_pieces,
-    vector_open,
-    vector_storage,
-    vectors_of,
-)
+from apps.federation.selectors.vectors import vector_open, vectors_of
+from apps.federation.storage import blob_storage, file_pieces
 from federated.aggregation.base import Total
 from federated.aggregation.masked import MaskedTotal
 from federated.crypto.masking import WORD_BYTES
@@ -97,7 +93,7 @@ def vectors_sum(round_id: Any) -> int:
         while (part := _part_claim(found)) is not None:
             words = range_sum(vectors, part.start, part.words)
             key = f"{found.job_id}/{found.number}-{found.attempt}/sum/{part.start}"
-            vector_storage().save(key, ContentFile(words.astype("<u8", copy=False).tobytes()))
+            blob_storage().save(key, ContentFile(words.astype("<u8", copy=False).tobytes()))
             SumPart.objects.filter(pk=part.pk, key="").update(key=key)
             done += 1
         return done
@@ -125,7 +121,7 @@ def sum_parts_sweep() -> int:
     with as_coordinator():
         ended = SumPart.objects.exclude(round__state__in=Round.OPEN)
         for part in ended.exclude(key=""):
-            vector_storage().delete(part.key)
+            blob_storage().delete(part.key)
         return ended.delete()[0]
 
 
@@ -164,5 +160,5 @@ def _part_claim(found: Round) -> SumPart | None:
 
 def _parts_read(found: Round) -> Iterator[bytes]:
     for part in SumPart.objects.filter(round=found).order_by("start"):
-        with vector_storage().open(part.key) as file:
+        with blob_storage().open(part.key) as file:
             yield file.read()

@@ -26,8 +26,8 @@ from apps.common.coordinator import as_coordinator
 from apps.federation.errors import AlreadySent, Closed, PartMissing
 from apps.federation.models import MaskedVector, Round
 from apps.federation.selectors.transcripts import epoch_of
-from apps.federation.selectors.vectors import PIECE, vector_storage
 from apps.federation.services.rounds import round_event
+from apps.federation.storage import PIECE, blob_storage
 from apps.provenance.tags import Tag
 from federated.errors import InvalidInput, Unavailable
 from federated.protocol.masked import masked_bytes
@@ -95,7 +95,7 @@ def vector_delete(*, vector: MaskedVector, reason: str, actor: Actor = COORDINAT
                     digests={"vector": vector.digest},
                     data={"organization": vector.organization, "reason": reason},
                 )
-        vector_storage().delete(vector.key)
+        blob_storage().delete(vector.key)
         return bool(won)
 
 
@@ -132,7 +132,7 @@ def _require_open(found: Round) -> None:
 
 
 def _incoming_folder() -> Path:
-    return Path(settings.FSC_CONFIG.vector_dir) / "incoming"
+    return Path(settings.FSC_CONFIG.blob_dir) / "incoming"
 
 
 @contextmanager
@@ -188,7 +188,7 @@ def _store(found: Round, organization: str, digest: str, path: Path, actor: Acto
     """Move the file into storage and keep its row, unless the attempt has closed meanwhile."""
     key, size = vector_key(found, organization, digest), path.stat().st_size
     with StagedFile(path) as staged:
-        vector_storage().save(key, staged)
+        blob_storage().save(key, staged)
     path.unlink(missing_ok=True)
     try:
         with as_coordinator(), transaction.atomic():
@@ -208,6 +208,6 @@ def _store(found: Round, organization: str, digest: str, path: Path, actor: Acto
                 data={"organization": organization, "bytes": size},
             )
     except (AlreadySent, Closed):
-        vector_storage().delete(key)
+        blob_storage().delete(key)
         raise
     return True

@@ -80,7 +80,7 @@ def test_a_download_goes_on_where_it_broke_off(sites: Sites) -> None:
     sites.play(job, until="charging")
     other = MaskedVector.objects.filter(round=current(job)).exclude(organization="summit").first()
     assert other is not None
-    with storages["vectors"].open(other.key) as file:
+    with storages["blobs"].open(other.key) as file:
         whole = file.read()
     ranges: list[str | None] = []
 
@@ -113,7 +113,7 @@ def to_second_round(sites: Sites, job: Job) -> MaskedVector:
 def test_another_vector_than_was_signed_is_a_release_that_does_not_follow(sites: Sites) -> None:
     job = sites.start(aggregation="masked")
     vector = to_second_round(sites, job)
-    Path(storages["vectors"].path(vector.key)).write_bytes(b"\0" * vector.size)
+    Path(storages["blobs"].path(vector.key)).write_bytes(b"\0" * vector.size)
     sites["summit"].step()
     job.refresh_from_db()
     assert job.state == Job.State.FAILED
