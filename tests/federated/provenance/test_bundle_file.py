@@ -24,15 +24,17 @@ from tests.federated.provenance.small_bundle import small_bundle, small_bundle_b
 
 MEGABYTE = 2**20
 PEAK = """
-import resource, sys
+import re, sys
+from pathlib import Path
 from federated.client.cli import main
 for path in sys.argv[1:]:
     try:
         main(["verify", path])
     except SystemExit as end:
         print("exit", end.code)
-print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print("peak", int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """
+"""ru_maxrss would do anywhere, but begins at what the parent held when it forked."""
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=8),
@@ -47,6 +49,9 @@ _JSON = st.recursive(
     ),
     max_leaves=12,
 )
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 
 
 def verified_peak(*paths: Path) -> tuple[list[str], int, str]:
@@ -127,12 +132,13 @@ def test_a_part_in_another_spelling_is_told(tmp_path: Path) -> None:
     assert any("jobs.0.attempts.1 is not in canonical form" in each.detail for each in failures)
 
 
+@on_linux
 def test_an_honest_file_takes_the_memory_of_a_part(tmp_path: Path) -> None:
     size = big_bundle_write(tmp_path / "big.json", events=4000)
     assert size > 64 * MEGABYTE
     codes, peak, errors = verified_peak(tmp_path / "big.json")
     assert codes == ["exit 0"], errors
-    assert peak < 220
+    assert peak < 160
 
 
 HOSTILE: dict[str, tuple[bytes, bytes, int]] = {
@@ -151,6 +157,7 @@ HOSTILE: dict[str, tuple[bytes, bytes, int]] = {
 """What each begins with, what follows over and over for so many bytes; then a gap to 1 GB."""
 
 
+@on_linux
 def test_hostile_files_of_a_gigabyte_are_refused_in_bounded_memory(tmp_path: Path) -> None:
     paths = []
     for number, (head, body, length) in enumerate(HOSTILE.values()):
@@ -162,7 +169,7 @@ def test_hostile_files_of_a_gigabyte_are_refused_in_bounded_memory(tmp_path: Pat
     assert codes == ["exit 1"] * len(HOSTILE)
     assert len(errors.splitlines()) == len(HOSTILE)
     assert all("[bundle_invalid]" in line for line in errors.splitlines())
-    assert peak < 350
+    assert peak < 300
 
 
 @pytest.mark.skipif("BIG_BUNDLE" not in os.environ, reason="a gigabyte: BIG_BUNDLE=1 to run it")
