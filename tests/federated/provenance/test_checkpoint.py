@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from federated.errors import DomainError, InvalidInput, SignatureInvalid
 from federated.provenance.checkpoint import (
+    MAX_NOTE_BYTES,
+    MAX_SIGNATURES,
     Checkpoint,
     VerifierKey,
     parse_checkpoint,
@@ -124,8 +126,8 @@ def test_other_spellings_are_refused(text):
         "text\n\n— name AAAAAAAA",
         "te\rxt\n\n— name AAAAAAAA\n",
         "te\x00xt\n\n— name AAAAAAAA\n",
-        "x" * 70_000 + "\n\n— name AAAAAAAA\n",
-        "text\n\n" + "— name AAAAAAAA\n" * 101,
+        "x" * MAX_NOTE_BYTES + "\n\n— name AAAAAAAA\n",
+        "text\n\n" + "— name AAAAAAAA\n" * (MAX_SIGNATURES + 1),
     ],
 )
 def test_what_is_no_note_is_refused(note):
