@@ -79,6 +79,16 @@ def test_the_curve_is_shown_and_an_undefined_score_said(home: SiteHome) -> None:
     assert "undefined" in shown
 
 
+def test_the_curve_of_a_regression_shows_both_metrics_and_bars_r2(home: SiteHome) -> None:
+    folder = home.job(JOB)
+    folder.curve_add({"round": 1, "rows": 8, "rmse": 12.5, "r2": -0.25})
+    folder.curve_add({"round": 2, "rows": 8, "rmse": 3.0, "r2": 0.5})
+    shown = run("curve", "--home", str(home.path), JOB).stdout
+    assert "12.500" in shown
+    assert "-0.250" in shown
+    assert shown.count("█") == 15
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[1]", "\x00", '{"format": "x"}'])
 def test_what_is_no_bundle_is_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "bundle.json").write_text(content)
