@@ -214,18 +214,20 @@ def work(path: Path, context: RoundContext) -> None:
 
 
 def killed_at(path: Path, context: RoundContext, line: int) -> bool:
-    """Work in a child that is killed at the n-th line of the traced files; False if it ended."""
+    """Work in a child that is killed at the n-th line of the traced files; False if it ended.
+
+    A line counts once for each place that its function is called from.
+    """
     child = os.fork()
     if child == 0:
-        left = line
+        met: set[tuple[str, int, int]] = set()
 
         def trace(frame: Any, event: str, argument: Any) -> Any:
-            nonlocal left
             if frame.f_code.co_filename not in TRACED:
                 return None
             if event == "line":
-                left -= 1
-                if left == 0:
+                met.add((frame.f_code.co_filename, frame.f_lineno, frame.f_back.f_lineno))
+                if len(met) == line:
                     os.kill(os.getpid(), signal.SIGKILL)
             return trace
 
