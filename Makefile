@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up check test demo bench bench-aggregation bench-provenance bench-round bench-utility bench-privacy simulate audit-privacy clean
+.PHONY: help up check test demo bench bench-aggregation bench-provenance bench-round bench-round-large bench-utility bench-privacy simulate audit-privacy clean
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -42,6 +42,9 @@ bench-provenance: $(VENV)/installed ## proofs and their verification at 100,000 
 
 bench-round: $(VENV)/installed ## a round of this project, of Flower and of NVFlare (ROUNDS=3 shortens it)
 	@$(BIN)/python -m tests.bench.round --rounds $(ROUNDS)
+
+bench-round-large: $(VENV)/installed ## a whole round at a million parameters, beside Flower's SecAgg+
+	@$(BIN)/python -m tests.bench.round_large
 
 bench-utility: $(VENV)/installed ## AUC against epsilon 0.25 to 8, 20 seeds; JSON and plot in var/bench
 	@$(BIN)/python -m tests.bench.utility

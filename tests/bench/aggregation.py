@@ -29,6 +29,7 @@ from tests.bench.aggregation_own import (
 from tests.bench.frame import OURS, VAR, Row
 from tests.bench.peers import flower, nvflare
 from tests.bench.peers.base import Environment, NotMeasured
+from tests.bench.sums import METRIC, celery_rows
 
 SCRIPTS = Path(__file__).parent / "peers/aggregation"
 HEU = Environment("heu", ("sf-heu==0.5.2b0",))
@@ -38,7 +39,7 @@ PEERS = {
     "Flower 1.41": (flower.ENVIRONMENT, "flower_secagg.py"),
     "HEU 0.5.2": (HEU, "heu_ou.py"),
 }
-COMPARED = ("encrypt", "add a site", "decrypt", "wire", "sum stored vectors")
+COMPARED = ("encrypt", "add a site", "decrypt", "wire", "sum stored vectors", METRIC)
 LIMIT = 900
 
 
@@ -113,6 +114,7 @@ def main(params: int, bits: int, own_only: bool) -> None:
         "packed": lambda: packed_rows(dealt, values),
         "floor": lambda: floor_rows(values),
         "sums": lambda: summing_rows(params),
+        "sums over workers": lambda: celery_rows(params),
         "memory": lambda: memory_rows(dealt.public_key.n, params),
         "phe": lambda: phe_rows(bits),
     }.items():
