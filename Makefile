@@ -37,7 +37,7 @@ bench: bench-aggregation bench-round ## every benchmark; results in var/bench, r
 bench-aggregation: $(VENV)/installed ## encrypting, adding, decrypting a million parameters, beside peers
 	@$(BIN)/python -m tests.bench.aggregation
 
-bench-provenance: $(VENV)/installed ## proofs and their verification at 100,000 leaves, beside pymerkle
+bench-provenance: $(VENV)/installed ## appends beside plain INSERTs; proofs at a million leaves beside pymerkle
 	@$(BIN)/python -m tests.bench.provenance
 
 bench-round: $(VENV)/installed ## a round of this project, of Flower and of NVFlare (ROUNDS=3 shortens it)

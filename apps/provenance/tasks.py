@@ -2,18 +2,23 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from celery import shared_task
+from django.core.cache import cache
 from django_tenants.utils import schema_context
+from redis.exceptions import RedisError
 
 from apps.provenance import anchors, services
 
+WHOLE_LOOK_SECONDS = 600
 logger = logging.getLogger(__name__)
 
 
 @shared_task(name="provenance.sequence")
 def sequence() -> None:
-    _in_every_log(services.log_sequence)
+    whole = _whole_look_is_due()
+    _in_every_log(partial(services.log_sequence, everything=whole))
 
 
 @shared_task(name="provenance.checkpoint")
@@ -26,6 +31,13 @@ def anchor() -> None:
     anchors.anchor_submit_pending()
 
 
+def _whole_look_is_due() -> bool:
+    try:
+        return bool(cache.add("provenance:sequence:everything", 1, WHOLE_LOOK_SECONDS))
+    except RedisError:
+        return True
+
+
 def _in_every_log(service: Callable[[], object]) -> None:
     for schema in anchors.log_schemas():
         try:
@@ -33,4 +45,4 @@ def _in_every_log(service: Callable[[], object]) -> None:
                 service()
         except Exception:
             # One organization's broken log must not stop the others'.
-            logger.exception("%s failed in %s", service.__name__, schema)
+            logger.exception("%s failed in %s", service, schema)

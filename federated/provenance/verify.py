@@ -148,8 +148,9 @@ def _event_checks(name: str, log: BundleLog, head: Checkpoint) -> Iterator[Check
     seen: set[int] = set()
     identifiers: set[str] = set()
     failed = 0
+    tree = merkle.InclusionVerifier(head.size, head.root)
     for item in log.events:
-        problem = _event_problem(item, log, head)
+        problem = _event_problem(item, log, tree)
         if problem is None and (item.index in seen or item.id in identifiers):
             problem = "given twice"
         seen.add(item.index)
@@ -162,17 +163,15 @@ def _event_checks(name: str, log: BundleLog, head: Checkpoint) -> Iterator[Check
         yield Check(f"{name}: events", "ok", f"{whole} events are in the tree of size {head.size}")
 
 
-def _event_problem(item: BundleEvent, log: BundleLog, head: Checkpoint) -> str | None:
+def _event_problem(item: BundleEvent, log: BundleLog, tree: merkle.InclusionVerifier) -> str | None:
     """What is wrong with an event, if anything."""
     proof = [bytes.fromhex(part) for part in item.proof]
     try:
-        merkle.verify_inclusion(
-            merkle.leaf_hash(item.data), item.index, head.size, proof, head.root
-        )
+        tree.verify(merkle.leaf_hash(item.data), item.index, proof)
     except InvalidInput as exc:
         try:
             recorded = bytes.fromhex(item.leaf_hash)
-            merkle.verify_inclusion(recorded, item.index, head.size, proof, head.root)
+            tree.verify(recorded, item.index, proof)
         except InvalidInput:
             return f"not in the signed tree ({exc.message})"
         return "edited after it was logged: its content no longer has the hash in the signed tree"

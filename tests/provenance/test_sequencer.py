@@ -5,7 +5,7 @@ import pytest
 from django.db import connection
 from django.db.models import Max
 
-from apps.provenance import keys, selectors, tasks
+from apps.provenance import keys, selectors, services, tasks
 from apps.provenance.models import Checkpoint, Event, Leaf, Node
 from apps.provenance.services import checkpoint_make, current_origin, log_sequence, log_size
 from federated.errors import Conflict, InvalidInput, NotFound
@@ -149,3 +149,11 @@ def test_proofs_cost_a_constant_number_of_queries(log, record, django_assert_num
     selectors.inclusion_proof(event_id=events[0].pk)
     with django_assert_num_queries(3):
         selectors.inclusion_proof(event_id=events[3].pk)
+
+
+def test_a_late_event_waits_for_the_next_whole_look(log, record, monkeypatch):
+    log_everything()
+    record(2)
+    monkeypatch.setattr(services, "RECENT", -services.RECENT)
+    assert log_sequence(everything=False) == 0
+    assert log_sequence() == 2

@@ -238,3 +238,44 @@ def test_any_proof_up_to_ten_thousand_leaves(grown, data) -> None:
     if 0 < old < size:
         with pytest.raises(ProofInvalid):
             merkle.verify_consistency(old, size, merkle.EMPTY_ROOT, root, path)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 11, 64, 100, 131])
+def test_a_verifier_of_many_leaves_says_what_one_by_one_says(size: int) -> None:
+    nodes: dict = {}
+    hashes = [merkle.leaf_hash(bytes([n])) for n in range(size)]
+    for index, leaf in enumerate(hashes):
+        merkle.append(nodes, index, leaf)
+    root = merkle.root(nodes, size)
+    rng = random.Random(size)
+    order = [*range(size), *rng.sample(range(size), min(size, 20))]
+    rng.shuffle(order)
+    many = merkle.InclusionVerifier(size, root)
+    for index in order:
+        proof = merkle.inclusion_proof(nodes, index, size)
+        for bent in bent_proofs(hashes[index], index, proof, rng):
+            with pytest.raises(ProofInvalid):
+                merkle.verify_inclusion(bent[0], bent[1], size, bent[2], root)
+            with pytest.raises(ProofInvalid):
+                many.verify(*bent)
+        many.verify(hashes[index], index, proof)
+
+
+def bent_proofs(
+    leaf: bytes, index: int, proof: list[bytes], rng: random.Random
+) -> list[tuple[bytes, int, list[bytes]]]:
+    """Claims that differ from a true one in one place."""
+    bent = [
+        (bytes(32), index, proof),
+        (leaf, index, [*proof, bytes(32)]),
+        (leaf, index + 2**20, proof),
+    ]
+    if proof:
+        at = rng.randrange(len(proof))
+        bent += [
+            (leaf, index, [*proof[:at], bytes(32), *proof[at + 1 :]]),
+            (leaf, index, [*proof[:at], proof[at][:31], *proof[at + 1 :]]),
+            (leaf, index, proof[:-1]),
+            (leaf, index ^ 1, proof),
+        ]
+    return bent
