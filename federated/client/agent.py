@@ -159,7 +159,7 @@ class SiteAgent:
         # Done or not, a task that the inbox goes on listing is done again, less and less often.
         pause = AGAIN_SECONDS if before is None else min(2 * before.pause, LONGEST_PAUSE)
         try:
-            _do(self.site, task)
+            task_do(self.site, task)
         except Waiting as wait:
             pause = AGAIN_SECONDS
             if before is None:
@@ -210,7 +210,7 @@ class SiteAgent:
                 self._say(f"job {job_id[:8]} ended: {count} unused rounds returned to the budget")
 
 
-def _do(site: Site, task: Task) -> None:
+def task_do(site: Site, task: Task) -> None:
     """Do one task. Raises InvalidInput for a task that does not name what it concerns."""
     of_keys = {Work.KEY: key_take, Work.RETIRE: key_retire}
     if task.kind in of_keys:

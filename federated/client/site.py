@@ -11,10 +11,12 @@ from federated.client.home import SiteHome
 from federated.client.http import CoordinatorAPI
 from federated.client.local_data import LocalData
 from federated.errors import DomainError
+from federated.protocol.campaign_transcript import campaign_transcript_check
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.refused import Refused
 from federated.protocol.transcript import transcript_check
 from federated.provenance.cosignature import CosignerKey
+from federated.wire.campaign import CampaignSpec, CampaignTranscript, SubmissionCohort
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch
 from federated.wire.round import Cohort, Reason, Transcript
@@ -37,6 +39,9 @@ class Site:
     cosigners: dict[str, CosignerKey] = field(default_factory=dict)
     """Other organizations' witnesses by the digest of their signed key."""
     _checked: OrderedDict[tuple[str, ...], Cohort] = field(default_factory=OrderedDict)
+    _checked_runs: OrderedDict[tuple[str, ...], SubmissionCohort] = field(
+        default_factory=OrderedDict
+    )
 
     @cached_property
     def identity(self) -> SiteIdentity:
@@ -78,6 +83,22 @@ class Site:
             while len(self._checked) > CHECKED_KEPT:
                 self._checked.popitem(last=False)
         return self._checked[key]
+
+    def check_run(
+        self, transcript: CampaignTranscript, *, spec: CampaignSpec, epoch: KeyEpoch
+    ) -> SubmissionCohort:
+        """campaign_transcript_check, once for the same bytes of a run. Raises Refused."""
+        key = (
+            spec.digest(),
+            transcript.spec.digest(),
+            *(approval.digest() for approval in transcript.approvals),
+            transcript.cohort().digest(),
+        )
+        if key not in self._checked_runs:
+            self._checked_runs[key] = campaign_transcript_check(transcript, spec=spec, epoch=epoch)
+            while len(self._checked_runs) > CHECKED_KEPT:
+                self._checked_runs.popitem(last=False)
+        return self._checked_runs[key]
 
 
 def short(error: DomainError) -> str:

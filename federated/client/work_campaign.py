@@ -43,7 +43,8 @@ def campaign_decide(site: Site, campaign_id: str) -> None:
             spec_check(site, spec, epoch)
             check_campaign(site.home.policy(), spec, organization=site.organization)
             _check_person(site, spec, found)
-            _reserve(site, spec, epoch, folder, first=int(found["runs_opened"]) + 1)
+            first = int(found["open_run"] or int(found["runs_opened"]) + 1)
+            _reserve(site, spec, epoch, folder, first=first)
             folder.spec_keep(spec)
         except Unavailable:
             raise

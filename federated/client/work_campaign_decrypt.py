@@ -11,7 +11,6 @@ from federated.protocol.campaign_noise import noise_make
 from federated.protocol.campaign_release import campaign_release_check, campaign_share_make
 from federated.protocol.campaign_transcript import (
     campaign_charges_check,
-    campaign_transcript_check,
     noised_cohort_check,
     submission_cohort_check,
 )
@@ -169,7 +168,7 @@ def _check(
     kept = run.message_keep("context", context)
     if kept != context:
         raise Refused(Reason.CONTEXT_MIXED, f"run {run.number} had another context before")
-    cohort = campaign_transcript_check(transcript, spec=spec, epoch=site.epoch(spec.key_epoch))
+    cohort = site.check_run(transcript, spec=spec, epoch=site.epoch(spec.key_epoch))
     listed = cohort.members.get(site.organization)
     own = run.submission()
     if listed is not None and (own is None or own.digest() != listed):

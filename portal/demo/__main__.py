@@ -85,10 +85,13 @@ def tell(story: Story, stage: Stage, rounds: int) -> dict[str, Any]:
     report = costs(story, stage, spec, names)
     report["job"] = spec.job_id
     from portal.demo.betrayal import betray
+    from portal.demo.comparing import compare_speed
 
-    story.act("4  The coordinator turns evil")
+    story.act("4  They compare how fast they are, and nobody sees a number")
+    report["benchmark"] = compare_speed(story, stage, names)
+    story.act("5  The coordinator turns evil")
     report["evil"] = betray(story, stage, spec.job_id)
-    story.act("5  What came of it")
+    story.act("6  What came of it")
     report["auc"] = compare(story, cast, spec, models[names[0]].parameters)
     report["seconds"] = round(time.monotonic() - story.began, 1)
     show(story, stage, cast, report)
@@ -158,11 +161,14 @@ def compare(
 
 def show(story: Story, stage: Stage, cast: list[Hospital], report: dict[str, Any]) -> None:
     """The tables, and where to log in."""
-    from portal.demo.table import auc_table, facts_table
+    from portal.demo.table import auc_table, facts_table, release_table
 
     story.console.print()
     story.console.print(auc_table(cast, report["auc"]))
     story.console.print(facts_table(report))
+    benchmark = report["benchmark"]
+    story.console.print(release_table(benchmark))
+    story.say(f"The release, {benchmark['virtual']} organizations virtual: {benchmark['page']}")
     passwords = stage.config.secret_path("passwords")
     login = consortium.email(cast[0].slug, "scientist")
     report["login"] = {"url": stage.config.url, "email": login, "passwords": str(passwords)}

@@ -1,4 +1,4 @@
-"""Act four: bundles before and after an edit of the log, and tricks that trustees refuse."""
+"""Act five: bundles before and after an edit of the log, and tricks that trustees refuse."""
 
 from __future__ import annotations
 

@@ -57,6 +57,7 @@ def rows_place(home: Path, hospital: Hospital) -> None:
         "max_delta": 1e-5,
         "minimum_cohort": 3,
         "minimum_colluding": 1,
+        "campaigns": {"max_epsilon": 4.0},
         "allotment": {"epsilon": 8.0, "delta": 1e-4, "period": "year"},
         "datasets": {dictionary().dataset: {"path": "rows.csv", "held_out": 0.2}},
     }

@@ -72,3 +72,24 @@ def facts_table(report: Mapping[str, Any]) -> Table:
     blocks = ", ".join(str(anchor["block"]) for anchor in report["anchors"])
     table.add_row("anchors", f"{len(report['anchors'])}, in blocks {blocks or 'none'}")
     return table
+
+
+def release_table(benchmark: Mapping[str, Any]) -> Table:
+    """The benchmark's release: statistics with their 95% intervals."""
+    release = benchmark["release"]
+    table = Table(
+        title=f"Training and scoring, {release['count']} organizations "
+        f"({benchmark['virtual']} virtual)"
+    )
+    table.add_column("metric")
+    table.add_column("statistic")
+    table.add_column("noisy value", justify="right")
+    table.add_column("95% interval")
+    for metric in release["metrics"]:
+        given = metric["statistics"]
+        for name in ("mean", "std", "p10", "p25", "median", "p75", "p90"):
+            if name in given:
+                one = given[name]
+                interval = f"{one['lower']:,.4g} to {one['upper']:,.4g}"
+                table.add_row(metric["key"], name, f"{one['value']:,.4g}", interval)
+    return table

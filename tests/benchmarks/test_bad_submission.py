@@ -69,7 +69,7 @@ def test_a_vote_of_another_campaign_or_run(consortium: Consortium, opened: Run) 
         "lakeside",
         context=opened.context_digest,
     )
-    assert "one_ms" in refused(send(consortium, opened, moved), 422, "proof_invalid") or True
+    refused(send(consortium, opened, moved), 422, "proof_invalid")
 
 
 def test_a_vote_copied_from_another_organization(consortium: Consortium, opened: Run) -> None:

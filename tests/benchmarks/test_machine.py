@@ -154,6 +154,22 @@ def test_at_the_deadline_those_who_submitted_are_the_cohort(consortium: Consorti
     assert states(consortium, "harbor") == [(1, "returned")]
 
 
+def test_who_approves_while_a_run_is_open_may_still_submit(consortium: Consortium) -> None:
+    everybody = ["harbor", *CAST]
+    campaign = consortium.create(participants=everybody)
+    consortium.step()
+    consortium.measure(campaign)
+    consortium.step()
+    assert run_of(campaign).submissions.count() == 3
+    # Harbor has not answered: the run waits for it, or for its deadline.
+    assert run_of(campaign).state == "open"
+    consortium.measure(campaign, "harbor")
+    consortium.step("harbor")
+    consortium.step("harbor")
+    assert run_of(campaign).members == everybody
+    consortium.until(campaign, "released", *everybody)
+
+
 # Replacing, changing, cancelling.
 
 

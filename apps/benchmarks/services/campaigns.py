@@ -14,7 +14,7 @@ from apps.aggregation.services import key_epoch_hold
 from apps.benchmarks.cron import first_due
 from apps.benchmarks.drafts import CampaignDraft, spec_of
 from apps.benchmarks.errors import CampaignClosed
-from apps.benchmarks.models import Campaign, CampaignParticipant
+from apps.benchmarks.models import Campaign, CampaignParticipant, Run
 from apps.benchmarks.selectors.campaigns import campaigns_of, epoch_of, run_last
 from apps.benchmarks.services import machine
 from apps.budgets.selectors import budget_check
@@ -208,10 +208,21 @@ def _answer_take(
             data={"organization": organization, "reason": reason},
             signature=signed.digest(),
         )
+        if approved:
+            _invite(locked, part)
         bell_ring([organization])
         machine.campaign_wait(locked)
         enqueue("benchmarks.campaign_advance", locked.pk)
         return True
+
+
+def _invite(campaign: Campaign, part: CampaignParticipant) -> None:
+    """Who approves while a run by this very spec takes submissions may still submit to it."""
+    last = run_last(campaign)
+    if last is None or last.state != Run.State.OPEN or last.wire.digest() != campaign.spec_digest:
+        return
+    approvals = Run.objects.get(pk=last.pk).approvals | {part.organization: part.answer}
+    Run.objects.filter(pk=last.pk, state=Run.State.OPEN).update(approvals=approvals)
 
 
 def campaign_approve_by_person(*, campaign: Campaign, organization: str, actor: Actor) -> bool:

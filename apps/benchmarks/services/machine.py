@@ -132,7 +132,7 @@ def _run_advance(run_id: Any) -> None:
     late = timezone.now() >= found.deadline
     match found.state:
         case Run.State.OPEN:
-            if late or found.submissions.count() == len(found.invited):
+            if late or _complete(found):
                 _step(found, runs.run_close)
         case Run.State.CHARGING:
             if found.runreceipts.count() == len(found.members):
@@ -149,6 +149,14 @@ def _run_advance(run_id: Any) -> None:
                 enqueue("benchmarks.run_release", found.pk)
             else:
                 _abandon_if(found, _why_few(found, "shares", late=late))
+
+
+def _complete(found: Run) -> bool:
+    """Everybody who may has submitted, and nobody is left who may still approve."""
+    pending = CampaignParticipant.State.PENDING
+    if found.campaign.participants.filter(state=pending).exists():
+        return False
+    return bool(found.submissions.count() == len(found.invited))
 
 
 def _why_no_charge(found: Run, *, late: bool) -> str:
