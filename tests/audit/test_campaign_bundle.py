@@ -11,6 +11,7 @@ import pytest
 from apps.provenance.models import Event
 from apps.provenance.tags import Tag
 from federated.client.verify_campaigns import campaign_checks
+from federated.client.verify_witnesses import witness_checks
 from federated.errors import NotFound
 from federated.provenance.bundle import load_bundle
 from federated.provenance.verify import verify_bundle
@@ -22,7 +23,7 @@ __all__ = ["consortium"]
 
 def verified(path: Path, content: bytes) -> dict[str, str]:
     path.write_bytes(content)
-    report = verify_bundle(path, checks=[campaign_checks])
+    report = verify_bundle(path, checks=[campaign_checks, witness_checks()])
     return {check.name.split(" ", 2)[-1]: check.status for check in report.checks}
 
 
