@@ -469,7 +469,7 @@ def negacyclic(a: list[int], s: list[int]) -> list[int]:
 
 def masked_sum(spec: dict, attempt: dict, folder: Path) -> list[int]:
     """The members' vectors, added up modulo 2^64."""
-    count = -(-parameters(spec) // (2 if slot_bits(spec) <= 26 else 1))
+    count = -(-dimension(spec) // (2 if slot_bits(spec) <= 26 else 1))
     total = [0] * count
     for signed in attempt["contributions"]:
         masked = signed["body"]["masked"]
@@ -493,7 +493,7 @@ def unmask(spec: dict, attempt: dict, context: str, s: list[int], total: list[in
             rest = ((word - mask + (1 << 11)) % WORD) >> 12
             rest += sum(1 << (low + w - 1) for low in range(0, 52, w))
             values += [((rest >> low) & ((1 << w) - 1)) - (1 << (w - 1)) for low in range(0, 52, w)]
-    return values[: parameters(spec)]
+    return values[: dimension(spec)]
 
 
 def parameters(spec: dict) -> int:
@@ -507,6 +507,19 @@ def parameters(spec: dict) -> int:
     return count
 
 
+def dimension(spec: dict) -> int:
+    """Of a contribution: a model's parameters, or the cells of an evaluation's table."""
+    strategy, target = spec["strategy"], spec["data"]["target"]
+    if strategy["kind"] != "evaluation":
+        return parameters(spec)
+    rows = {"binary": 2, "regression": 1}.get(target["kind"]) or len(target["classes"])
+    return rows * strategy["bins"]
+
+
+def rounds_of(spec: dict) -> int:
+    return 1 if spec["strategy"]["kind"] == "evaluation" else spec["strategy"]["rounds"]
+
+
 def rho(spec: dict, honest: int) -> float:
     privacy = spec["privacy"]
     sigma = privacy["noise_sigma"]
@@ -514,7 +527,7 @@ def rho(spec: dict, honest: int) -> float:
     tau = 10 * math.fsum(
         math.exp(-2 * math.pi**2 * sigma**2 * k / (k + 1)) for k in range(1, honest)
     )
-    return float((scaled + tau * math.sqrt(parameters(spec))) ** 2 / 2)
+    return float((scaled + tau * math.sqrt(dimension(spec))) ** 2 / 2)
 
 
 MOMENTS = {"sgd": (), "momentum": ("velocity",), "adam": ("first_moment", "second_moment")}
@@ -626,7 +639,7 @@ def check_attempt(
     bound = {"job_id": spec["job_id"], "spec": spec_digest, "key_epoch": spec["key_epoch"]}
     need(attempt["context"].items() >= bound.items(), "a context of another job")
     once = rho(spec, spec["minimum_cohort"] - spec["privacy"]["colluding"])
-    rounds = spec["strategy"]["rounds"]
+    rounds = rounds_of(spec)
     for signed in attempt["approvals"]:
         body = check_envelope("approval", signed, keys[signed["body"]["organization"]])
         need(body["spec"] == spec_digest and body["job_id"] == spec["job_id"], "an approval")
@@ -673,8 +686,9 @@ def check_attempt(
         values = unmask(spec, attempt, context, s, masked_sum(spec, attempt, vectors))
         shown["sum"] = sha(struct.pack(f"<{len(values)}q", *values)).hex()
     else:
-        shown["values"] = values = unpack(key, plain, parameters(spec), slot_bits(spec))
-    state.advance(values, spec)
+        shown["values"] = values = unpack(key, plain, dimension(spec), slot_bits(spec))
+    if spec["strategy"]["kind"] != "evaluation":
+        state.advance(values, spec)
     expected = {"context": context, "cohort": cohort, "state": state.digest()}
     need(release == expected | shown, "the release is not what the shares give")
     wanted = {digest("release", release)}

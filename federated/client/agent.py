@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from federated.client.comparison import compare_and_say, next_to_compare
 from federated.client.home import Attempt, SiteHome
 from federated.client.http import CoordinatorAPI, Interrupted
 from federated.client.site import Say, Site, Waiting, short
@@ -71,6 +72,9 @@ class SiteAgent:
         self._mirrored: int | None = None
         self._mirror_at = 0.0
         self._ended_at = 0.0
+        self._compared: set[str] = set()
+        self._compared_at = 0.0
+        self.comparing: threading.Thread | None = None
         self._unreachable = False
 
     def run(self) -> None:
@@ -119,6 +123,8 @@ class SiteAgent:
             self._work(task)
         self._mirror(force=not inbox.tasks)
         self._end_jobs()
+        if not inbox.tasks:
+            self._compare()
         return 0.0 if ready else inbox.wait_ms / 1000
 
     def _loop(self) -> None:
@@ -173,6 +179,8 @@ class SiteAgent:
             # told, because a message of another library may quote data.
             self._say(f"{_named(task)} failed: unexpected {type(error).__name__}")
         self._due[task] = _Due(self._clock() + pause, pause)
+        if task.kind is Work.VERIFY:
+            self._compared_at = 0.0
 
     def _mirror(self, *, force: bool) -> None:
         """Report a changed ledger to its organization's mirror, off the path of a round."""
@@ -208,6 +216,27 @@ class SiteAgent:
                 ended = False
             if ended and (count := self.home.ledger.return_unused(job_id)):
                 self._say(f"job {job_id[:8]} ended: {count} unused rounds returned to the budget")
+
+    def _compare(self) -> None:
+        """Once a job has ended: how its model does here beside one of this site's rows alone.
+
+        In a thread of its own, because it trains: others' rounds must not wait for it.
+        """
+        now = self._clock()
+        busy = self.comparing is not None and self.comparing.is_alive()
+        if busy or now < self._compared_at:
+            return
+        self._compared_at = now + ENDED_SECONDS
+        job_id = next_to_compare(self.home, self._compared)
+        if job_id is None:
+            return
+        self._compared.add(job_id)
+        # A site of its own: it shares no encoded rows with the work of rounds.
+        site = Site(self.home, self.api, self._say)
+        self.comparing = threading.Thread(
+            target=compare_and_say, args=(site, job_id), name="compare", daemon=True
+        )
+        self.comparing.start()
 
 
 def task_do(site: Site, task: Task) -> None:

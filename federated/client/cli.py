@@ -1,4 +1,4 @@
-"""The ``federated`` command: join, agent, ceremony, ledger, curve, verify."""
+"""The ``federated`` command: join, agent, ceremony, ledger, curve, compare, evaluate, verify."""
 
 from __future__ import annotations
 
@@ -120,6 +120,84 @@ def curve(home: Path, job_id: str | None) -> None:
 @main.command()
 @HOME
 @click.argument("job_id")
+@click.option("--json", "as_json", is_flag=True)
+@answered
+def compare(home: Path, job_id: str, as_json: bool) -> None:
+    """Show JOB_ID's model beside one of this site's rows alone; nothing of it is sent."""
+    from federated.client.comparison import comparison_of
+    from federated.client.home import SiteHome
+    from federated.client.http import CoordinatorAPI
+    from federated.client.show import comparison_table
+    from federated.client.site import Site
+
+    folder = SiteHome(home)
+    api = CoordinatorAPI.for_site(folder.about().url, folder.credentials)
+    try:
+        found = comparison_of(Site(folder, api), job_id)
+    finally:
+        api.close()
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    out.print(comparison_table(job_id, found))
+
+
+@main.command()
+@HOME
+@click.argument("job_id")
+@click.option("--bins", type=click.IntRange(2), default=8, show_default=True)
+@click.option("--epsilon", type=float, help="Its own charge; the coordinator's default.")
+@click.option("--delta", type=float, default=1e-5, show_default=True, help="With --epsilon.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the results.")
+@answered
+def evaluate(
+    *, home: Path, job_id: str, bins: int, epsilon: float | None, delta: float, wait: bool
+) -> None:
+    """Propose a joint evaluation of the model that JOB_ID released."""
+    from federated.client.client import FederatedClient
+    from federated.client.home import SiteHome
+    from federated.client.show import evaluation_tables
+    from federated.privacy.config import PrivacyConfig
+
+    site = SiteHome(home)
+    with FederatedClient(
+        site.credentials.organization, site.about().url, site.pem, progress=wait
+    ) as client:
+        privacy = None if epsilon is None else PrivacyConfig(epsilon=epsilon, delta=delta)
+        evaluation = client.submit_evaluation(job_id, bins=bins, privacy=privacy)
+        out.print(f"evaluation {evaluation} proposed")
+        if wait:
+            for table in evaluation_tables(client.receive_evaluation(evaluation)):
+                out.print(table)
+
+
+@main.command()
+@HOME
+@click.argument("job_id")
+@click.option("--json", "as_json", is_flag=True)
+@answered
+def evaluations(home: Path, job_id: str, as_json: bool) -> None:
+    """Show the joint evaluations that this site verified: JOB_ID's model's, or JOB_ID itself."""
+    from federated.client.home import SiteHome
+    from federated.client.joint_evaluation import evaluation_kept, evaluations_of
+    from federated.client.show import evaluation_tables
+
+    site = SiteHome(home)
+    own = evaluation_kept(site.job(job_id))
+    found = [own] if own else evaluations_of(site, job_id)
+    if as_json:
+        click.echo(json.dumps([one.dump() for one in found], indent=2))
+        return
+    if not found:
+        out.print(f"no joint evaluation of job {escape(job_id)} was verified here")
+    for one in found:
+        for table in evaluation_tables(one):
+            out.print(table)
+
+
+@main.command()
+@HOME
+@click.argument("job_id")
 @click.option("-o", "--out", "path", type=click.Path(path_type=Path, dir_okay=False), required=True)
 @VECTORS
 @answered
@@ -175,7 +253,12 @@ def _vectors_fetch(api: CoordinatorAPI, bundle: Path, job_id: str, folder: Path)
 @VECTORS
 @answered
 def replay(bundle: Path, path: Path, job_id: str | None, vectors: Path | None) -> None:
-    """Recompute BUNDLE's global model from its transcripts and write it as safetensors."""
+    """Recompute BUNDLE's global model from its transcripts and write it as safetensors.
+
+    Of a joint evaluation, its results as JSON.
+    """
+    from federated.client.files import write_durably
+    from federated.client.show import evaluation_tables
     from federated.client.vectors import VectorFolder
     from federated.client.verify_replay import replay_job
     from federated.provenance.bundle import load_bundle
@@ -183,6 +266,14 @@ def replay(bundle: Path, path: Path, job_id: str | None, vectors: Path | None) -
 
     beside = None if vectors is None else VectorFolder(vectors)
     done = replay_job(load_bundle(bundle), job_id, beside)
+    if done.evaluation is not None:
+        with writing(path):
+            content = json.dumps(done.evaluation.dump(), indent=2) + "\n"
+            write_durably(path, content.encode(), mode=0o644)
+        for table in evaluation_tables(done.evaluation):
+            out.print(table)
+        out.print(f"results written to {escape(str(path))}")
+        return
     with writing(path):
         written = save_model(path, done.spec.model, done.parameters)
     out.print(f"job {done.spec.job_id}: {done.state.step} rounds recomputed, state of each equal")

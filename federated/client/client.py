@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 
 from federated.client.agent import SiteAgent
+from federated.client.evaluate import evaluation_propose, evaluation_receive
 from federated.client.files import folder_make
 from federated.client.global_model import GlobalModel
 from federated.client.home import AgentRuns, SiteHome
 from federated.client.http import CoordinatorAPI
+from federated.client.joint_evaluation import JointEvaluation
 from federated.client.outcome import model_receive, wait_for_end
 from federated.client.proposal import (
     Asked,
@@ -202,6 +204,48 @@ class FederatedClient:
         deadline = None if timeout is None else time.monotonic() + timeout
         job = wait_for_end(self.api, job_id, deadline=deadline, show=self._progress)
         return model_receive(self._site, job, deadline=deadline)
+
+    def submit_evaluation(
+        self,
+        job_id: str,
+        bins: int = 8,
+        privacy: PrivacyConfig | None = None,
+        participants: Sequence[str] | None = None,
+        *,
+        minimum_cohort: int | None = None,
+        round_seconds: int | None = None,
+    ) -> str:
+        """Propose a joint evaluation of the model that a job released; the id of the new job.
+
+        Each site counts its held-out rows by class and score bin (at most 8); the noisy sum is
+        released once, for a charge of its own. ``privacy`` is its target, the coordinator's default
+        unless given; ``participants`` the job's own. Raises NotFound for a job that this site did
+        not approve, InvalidInput where it holds no rows out or the evaluation is not allowed.
+        """
+        spec, state = evaluation_propose(
+            self._site,
+            job_id,
+            bins=bins,
+            privacy=privacy,
+            participants=participants,
+            minimum_cohort=minimum_cohort,
+            round_seconds=round_seconds,
+        )
+        for warning in privacy_warnings(spec):
+            warnings.warn(warning, PrivacyWarning, stacklevel=2)
+        return self._submit(spec, state, self._site.data.path(job_id, spec.data.dataset))
+
+    def receive_evaluation(self, job_id: str, timeout: float | None = None) -> JointEvaluation:
+        """Wait until a joint evaluation ends, and return its metrics with their intervals.
+
+        Raises as receive_update does.
+        """
+        folder = self.home.job(job_id)
+        if folder.binding() is not None:
+            self._ensure_agent()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        job = wait_for_end(self.api, job_id, deadline=deadline, show=self._progress)
+        return evaluation_receive(self._site, job, deadline=deadline)
 
     def cancel(self, job_id: str, reason: str = "") -> None:
         """Ask, signed, that a job stops; what was charged stays charged."""

@@ -21,8 +21,9 @@ class GlobalModel:
     """A released model.
 
     ``parameters`` is float64 of shape (d,); ``round`` the last round it holds; ``metrics`` what is
-    public about it (epsilon, delta, rounds, cohort sizes) and, if this site holds rows out, its
-    own score, which nobody else sees; ``verified`` that every release was recomputed here.
+    public about it (epsilon, delta, rounds, cohort sizes; ``joint``, its last joint evaluation)
+    and, if this site holds rows out, its own score, which nobody else sees; ``verified`` that every
+    release was recomputed here.
     """
 
     spec: JobSpec

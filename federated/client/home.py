@@ -10,7 +10,8 @@
     agent.lock          held by the one running agent
     witness/            witness key, cosigned heads, evidence (federated.client.witness)
     epochs/<digest>/    key epoch, the opened key share, and the end of both (epochs.py)
-    jobs/<job id>/      approved spec, binding to local data, signed bytes by attempt, curve, models
+    jobs/<job id>/      approved spec, binding to local data, signed bytes by attempt, curve,
+                        models, counts of a joint evaluation, comparison with training alone
     campaigns/<id>/     see campaign_home.py
 
 Nothing under it is sent as it is, except bytes that were signed to be sent.
@@ -27,7 +28,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from federated.aggregation.base import Sink
@@ -41,11 +42,12 @@ from federated.client.files import (
     write_once,
     writing_aside,
 )
+from federated.client.job_results import JobResults
 from federated.client.ledger import Ledger
 from federated.client.policy import Policy
 from federated.crypto.threshold import KeyShare
 from federated.errors import Conflict, InvalidInput, NotFound
-from federated.wire.base import Message, Signed, canonical
+from federated.wire.base import Message, Signed
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch
 
@@ -255,7 +257,7 @@ class SignedFolder:
         return type(message).parse(content)
 
 
-class JobFolder(SignedFolder):
+class JobFolder(SignedFolder, JobResults):
     """What a site keeps of one job."""
 
     @property
@@ -333,15 +335,3 @@ class JobFolder(SignedFolder):
         folder = self.path / "states"
         rounds = [int(f.stem) for f in folder.glob("*.safetensors") if f.stem.isdigit()]
         return max(rounds, default=None)
-
-    # The held-out curve, which never leaves this folder.
-
-    def curve(self) -> list[dict[str, Any]]:
-        content = read_optional(self.path / "curve.json")
-        points: list[dict[str, Any]] = [] if content is None else json.loads(content)
-        return points
-
-    def curve_add(self, point: dict[str, Any]) -> None:
-        points = [p for p in self.curve() if p["round"] != point["round"]]
-        ordered = sorted([*points, point], key=lambda p: int(p["round"]))
-        write_durably(self.path / "curve.json", canonical(ordered))

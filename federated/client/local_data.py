@@ -18,7 +18,7 @@ import numpy as np
 
 from federated.client.home import SiteHome
 from federated.errors import NotFound
-from federated.wire.job import DataDictionary, JobSpec
+from federated.wire.job import DataDictionary, Evaluation, JobSpec
 
 if TYPE_CHECKING:
     from federated.training.data import Dataset
@@ -64,9 +64,11 @@ class LocalData:
 
     def _read(self, spec: JobSpec) -> Rows:
         name = spec.data.dataset
-        path = self.path(spec.job_id, name)
+        # An evaluation looks at the rows of the job that trained its model, split as they were.
+        job_id = spec.strategy.job_id if isinstance(spec.strategy, Evaluation) else spec.job_id
+        path = self.path(job_id, name)
         entry = self._home.policy().datasets.get(name)
-        held_out = entry.held_out if entry else None
+        held_out = self._home.job(job_id).held_out(entry.held_out if entry else None)
         if isinstance(held_out, float):
             seed = f"{self._home.credentials.organization}/{name}"
             return split(path, spec.data, held_out, seed=seed)

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from federated.client.global_model import GlobalModel
 from federated.client.http import CoordinatorAPI
+from federated.client.joint_evaluation import evaluations_of
 from federated.client.site import Site
 from federated.client.work_verify import catch_up
 from federated.errors import Conflict, InvalidInput, Unavailable
@@ -79,10 +80,11 @@ def model_receive(site: Site, job: dict[str, Any], *, deadline: float | None) ->
     digest, and ``verified`` is False.
     """
     signed: Signed[JobSpec] = Signed[JobSpec].parse(job["spec"])
+    signed.body.training  # noqa: B018
     kept = site.home.job(signed.body.job_id).spec()
     if kept is None:
         return _unverified(site, signed, job)
-    content = _verified_state(site, kept, deadline)
+    content = verified_wait(site, kept, deadline)
     state = ServerState.from_bytes(content)
     if state.digest() != job["model"]:
         raise InvalidInput(
@@ -92,7 +94,7 @@ def model_receive(site: Site, job: dict[str, Any], *, deadline: float | None) ->
     return _model(site, kept, state, job, verified=True)
 
 
-def _verified_state(site: Site, spec: JobSpec, deadline: float | None) -> bytes:
+def verified_wait(site: Site, spec: JobSpec, deadline: float | None) -> bytes:
     """The last state, once the agent has verified it; verified here where no agent runs."""
     folder = site.home.job(spec.job_id)
     rounds = spec.strategy.rounds
@@ -134,9 +136,12 @@ def _model(
     if curve:
         own = {key: value for key, value in curve[-1].items() if key not in ("round", "rows")}
         metrics |= {f"held_out_{key}": value for key, value in own.items()}
+    joint = evaluations_of(site.home, spec.job_id)
+    if joint:
+        metrics["joint"] = joint[-1].dump()
     return GlobalModel(
         spec=spec,
-        parameters=released_parameters(state, spec.strategy),
+        parameters=released_parameters(state, spec.training),
         round=state.step,
         metrics=metrics,
         verified=verified,

@@ -3,6 +3,7 @@
 Example::
 
     approve: auto              # auto, portal (a person says yes there) or never
+    evaluations: auto          # the same for joint evaluations; as approve where it is left out
     max_epsilon: 1.0           # a job's target
     max_delta: 1.0e-5
     allow_high_epsilon: false  # jobs above epsilon 10, each with its proposer's reason
@@ -37,7 +38,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from federated.errors import Forbidden, InvalidInput
 from federated.wire.base import Digest, Name, Slug
 from federated.wire.campaign import CampaignSpec, MetricKey
-from federated.wire.job import JobSpec
+from federated.wire.job import Evaluation, JobSpec
 from federated.wire.key import KeyEpoch
 
 
@@ -56,6 +57,9 @@ def _number(value: object) -> object:
 
 
 Number = Annotated[float, BeforeValidator(_number)]
+
+
+Decision = Literal["auto", "portal", "never"]
 
 
 class Section(BaseModel):
@@ -94,7 +98,8 @@ class CampaignRules(Section):
 class Policy(Section):
     """See the module's example; what a file leaves out has these defaults."""
 
-    approve: Literal["auto", "portal", "never"] = "portal"
+    approve: Decision = "portal"
+    evaluations: Decision | None = None
     max_epsilon: Annotated[Number, Field(gt=0)] = 1.0
     max_delta: Annotated[Number, Field(gt=0, lt=1)] = 1e-5
     allow_high_epsilon: bool = False
@@ -153,14 +158,22 @@ class Policy(Section):
                 f"policy key_epochs: fingerprint {epoch.digest()[:16]} is not among them"
             )
 
+    def decision(self, spec: JobSpec) -> Decision:
+        """Whether such a job is approved by itself, waits for a person, or is never approved."""
+        if isinstance(spec.strategy, Evaluation):
+            return self.evaluations or self.approve
+        return self.approve
+
     def check(self, spec: JobSpec, *, organization: str) -> None:
         """Raises PolicyRefusal with the first line of the policy that does not allow the job.
 
         Whether it is approved by itself or waits for a person is not decided here.
         """
         privacy = spec.privacy
-        if self.approve == "never":
-            raise PolicyRefusal("policy approve: never; this site takes no jobs now")
+        if self.decision(spec) == "never":
+            of = isinstance(spec.strategy, Evaluation) and self.evaluations is not None
+            line, what = ("evaluations", "joint evaluations") if of else ("approve", "jobs")
+            raise PolicyRefusal(f"policy {line}: never; this site takes no {what} now")
         if self.proposers != "any" and spec.proposer not in {*self.proposers, organization}:
             raise PolicyRefusal(
                 f"policy proposers: {spec.proposer} is not among {', '.join(self.proposers)}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from federated.client.ledger import Ledger
 from federated.wire.site import AllotmentChange, LedgerReport
+
+if TYPE_CHECKING:
+    from federated.client.joint_evaluation import JointEvaluation
 
 BAR = 30
 METRICS = {"auc": "AUC", "accuracy": "accuracy", "macro_auc": "macro AUC", "r2": "R2"}
@@ -102,3 +105,78 @@ def curve_table(job_id: str, points: list[dict[str, Any]]) -> Table:
         bar = "█" * round(BAR * min(1.0, max(0.0, share)))
         table.add_row(str(point["round"]), *shown, str(point["rows"]), bar)
     return table
+
+
+def comparison_table(job_id: str, comparison: dict[str, Any]) -> Table:
+    """Alone, federated and their difference on this site's held-out rows."""
+    from federated.client.comparison import differences, verdict
+
+    table = Table(
+        title=f"Job {job_id[:8]}: known to this site alone",
+        caption=(
+            f"{comparison['held_out_rows']} held-out rows; alone: the same steps on this site's "
+            f"{comparison['training_rows']} training rows, without noise; "
+            "difference with 95% interval (bootstrap of the rows)"
+        ),
+    )
+    for column in ("metric", "alone", "federated", "difference", ""):
+        table.add_column(column)
+    for name, one in differences(comparison).items():
+        shown = f"{one.difference:+.3f}" if one.difference is not None else "undefined"
+        if one.low is not None and one.high is not None:
+            shown += f" ({one.low:+.3f} to {one.high:+.3f})"
+        elif one.difference is None:
+            shown += " (one class)"
+        table.add_row(
+            METRICS.get(name, name),
+            _number(one.alone),
+            _number(one.federated),
+            shown,
+            verdict(name, one),
+        )
+    return table
+
+
+def evaluation_tables(evaluation: JointEvaluation) -> list[Table]:
+    """A joint evaluation's metrics with their intervals, and its bins."""
+    result = evaluation.result
+    epsilon, delta = evaluation.epsilon["coordinator"], evaluation.spec.privacy.delta
+    metrics = Table(
+        title=f"Joint evaluation of job {evaluation.of_job[:8]}, {len(evaluation.members)} sites",
+        caption=(
+            f"95% intervals of the noise (a cell's standard deviation is {result.noise:.1f} "
+            f"records), not of sampling; cost epsilon {epsilon:.3g} at delta {delta:g}"
+        ),
+    )
+    for column in ("metric", "estimate", "95% interval"):
+        metrics.add_column(column)
+    for name, one in result.metrics.items():
+        shown = METRICS.get(name, name.replace("_", " "))
+        metrics.add_row(shown, _number(one.value), f"{one.low:.3f} to {one.high:.3f}")
+    for name, one in result.classes.items():
+        metrics.add_row(
+            f"records, {name}", _number(one.value, 0), f"{one.low:.0f} to {one.high:.0f}"
+        )
+    if not result.bins:
+        return [metrics]
+    binary = result.kind == "binary"
+    bins = Table(title="Calibration" if binary else "Absolute errors")
+    for column in (
+        "score" if binary else "error",
+        "records",
+        "positive" if binary else "within",
+        "95% interval",
+    ):
+        bins.add_column(column)
+    for each in result.bins:
+        bins.add_row(
+            f"{each.lower:g} to {each.upper:g}",
+            _number(each.records.value, 0),
+            _number(each.share.value),
+            f"{each.share.low:.3f} to {each.share.high:.3f}",
+        )
+    return [metrics, bins]
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "undefined" if value is None else f"{value:.{digits}f}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from federated.client.joint_evaluation import JointEvaluation, evaluation_of
 from federated.client.vectors import VectorFolder
 from federated.errors import InvalidInput
 from federated.protocol.masked import total_of
@@ -14,22 +15,23 @@ from federated.protocol.release import release_check
 from federated.provenance.bundle import Bundle, record_read
 from federated.training.server import ServerState, released_parameters
 from federated.wire.base import decode_bytes
-from federated.wire.job import JobSpec
+from federated.wire.job import Evaluation, JobSpec
 from federated.wire.record import JobRecord
 from federated.wire.round import Transcript
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What the last release of a job must have made."""
+    """What the last release of a job must have made; an evaluation's counts, too."""
 
     spec: JobSpec
     state: ServerState
+    evaluation: JointEvaluation | None = None
 
     @property
     def parameters(self) -> NDArray[np.float64]:
         """The released parameters, float64 of shape (d,)."""
-        return released_parameters(self.state, self.spec.strategy)
+        return released_parameters(self.state, self.spec.training)
 
 
 def replay_job(
@@ -51,6 +53,7 @@ def replay_job(
     state = ServerState.from_bytes(decode_bytes(record.initial_state))
     if state.digest() != spec.initial_state:
         raise InvalidInput("the initial state is not the one that the spec pins")
+    evaluation = None
     for transcript in record.attempts:
         if transcript.release is not None:
             total = (
@@ -66,9 +69,14 @@ def replay_job(
                 proofs=True,
                 total=total,
             )
+            if isinstance(spec.strategy, Evaluation):
+                members = tuple(sorted(transcript.cohort().members))
+                evaluation = evaluation_of(spec, transcript.release, members, verified=True)
+    if isinstance(spec.strategy, Evaluation) and evaluation is None:
+        raise InvalidInput(f"job {spec.job_id} released no counts")
     if state.step == 0:
         raise InvalidInput(f"job {spec.job_id} released no round, there is no model")
-    return Replayed(spec, state)
+    return Replayed(spec, state, evaluation)
 
 
 def attempts_of(bundle: Bundle, job_id: str | None = None) -> tuple[Transcript, ...]:

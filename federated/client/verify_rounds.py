@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from federated.client.vectors import VectorFolder
+from federated.client.verify_evaluations import evaluated_checks
 from federated.client.verify_parts import (
     checked,
     digests_in_log,
@@ -23,7 +24,7 @@ from federated.provenance.bundle import Bundle, record_read
 from federated.provenance.verify import Check
 from federated.training.server import ServerState
 from federated.wire.base import Message, Signed, decode_bytes
-from federated.wire.job import JobSpec
+from federated.wire.job import Evaluation, JobSpec
 from federated.wire.record import JobRecord
 from federated.wire.round import Transcript
 
@@ -44,6 +45,7 @@ def round_checks(bundle: Bundle, vectors: VectorFolder | None = None) -> Iterabl
         yield Check("jobs", "skipped", "the bundle holds no job")
         return
     named = digests_in_log(bundle)
+    read: list[JobRecord] = []
     for position, raw in enumerate(records):
         if not isinstance(raw, dict):
             yield Check(f"job {position}", "failed", "not a job record")
@@ -54,6 +56,8 @@ def round_checks(bundle: Bundle, vectors: VectorFolder | None = None) -> Iterabl
             yield Check(f"job {position}", "failed", error.message)
             continue
         yield from _job(record, named, vectors)
+        read.append(record)
+    yield from evaluated_checks(read)
 
 
 def _job(record: JobRecord, named: frozenset[str], vectors: VectorFolder | None) -> Iterator[Check]:
@@ -135,6 +139,8 @@ def _recomputed(transcript: Transcript, spec: JobSpec) -> str:
     what = "sum"
     if spec.aggregation == "masked":
         what = f"sum of {len(transcript.contributions)} masked vectors"
+    if isinstance(spec.strategy, Evaluation):
+        return f"{len(transcript.shares)} share proofs and {what} recomputed; the model is kept"
     return f"{len(transcript.shares)} share proofs, {what} and server step recomputed"
 
 

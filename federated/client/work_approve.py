@@ -6,6 +6,7 @@ from typing import Any
 
 from federated.client.home import SiteHome
 from federated.client.site import Site, Waiting, short
+from federated.client.work_evaluate import evaluation_accept
 from federated.client.work_key import epoch_of
 from federated.errors import DomainError, InvalidInput, Unavailable
 from federated.protocol.cost import check_spec_privacy, job_cost, round_cost
@@ -13,7 +14,7 @@ from federated.protocol.identity import verify_signed
 from federated.protocol.layout import aggregator_of
 from federated.training.server import ServerState
 from federated.wire.base import Signed
-from federated.wire.job import LARGEST_EPSILON, Approval, Decline, JobSpec
+from federated.wire.job import LARGEST_EPSILON, Approval, Decline, Evaluation, JobSpec
 from federated.wire.key import KeyEpoch
 
 
@@ -111,6 +112,9 @@ def _check(site: Site, signed: Signed[JobSpec], epoch: KeyEpoch, content: bytes)
     state = ServerState.from_bytes(content)
     if state.digest() != spec.initial_state:
         raise InvalidInput("the initial state is not the one that the spec names")
+    if isinstance(spec.strategy, Evaluation):
+        evaluation_accept(site, spec, spec.strategy)
+        return
     if state.step != 0 or state.parameters.shape != (spec.model.parameters,):
         raise InvalidInput(
             f"the initial state has step {state.step} and {state.parameters.size} parameters, "
@@ -124,7 +128,8 @@ def _check(site: Site, signed: Signed[JobSpec], epoch: KeyEpoch, content: bytes)
 
 def _check_person(site: Site, spec: JobSpec, job: dict[str, Any]) -> None:
     """A policy of ``portal`` waits for a yes there; the site's own scientist's job has one."""
-    if site.home.policy().approve != "portal" or site.home.job(spec.job_id).binding() is not None:
+    own = site.home.job(spec.job_id).binding() is not None
+    if own or site.home.policy().decision(spec) != "portal":
         return
     if not job.get("approved_by_person"):
         raise Waiting(

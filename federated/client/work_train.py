@@ -1,17 +1,21 @@
-"""Contributing to an attempt: train on local rows, bound, add noise, encrypt, prove, sign, keep."""
+"""Contributing to an attempt: a bounded vector of local rows, noised, encrypted, proven, kept."""
 
 from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
 
 from federated.aggregation.base import Sink
 from federated.client.home import Attempt, JobFolder
 from federated.client.site import Site
+from federated.client.work_evaluate import evaluation_counts
 from federated.client.work_verify import catch_up
 from federated.protocol.contribute import contribution_make
 from federated.protocol.refused import Refused
 from federated.protocol.transcript import context_check
 from federated.training.server import ServerState
 from federated.wire.base import Signed
-from federated.wire.job import JobSpec
+from federated.wire.job import Evaluation, JobSpec
 from federated.wire.round import Contribution, Reason, RoundContext
 
 
@@ -84,15 +88,11 @@ def _make(
     context: RoundContext,
     sink: Sink | None = None,
 ) -> Signed[Contribution]:
-    from federated.training.local import bounded_update
-
     state = _state(site, spec, folder, context)
-    gradient = bounded_update(
-        spec,
-        state.parameters,
-        site.data.rows(spec).training,
-        order=minibatch_order(context, site.organization),
-    )
+    if isinstance(spec.strategy, Evaluation):
+        gradient = evaluation_counts(site, spec, state)
+    else:
+        gradient = _update(site, spec, state, context)
     return contribution_make(
         spec=spec,
         epoch=site.epoch(spec.key_epoch),
@@ -100,6 +100,19 @@ def _make(
         identity=site.identity,
         gradient=gradient,
         sink=sink,
+    )
+
+
+def _update(
+    site: Site, spec: JobSpec, state: ServerState, context: RoundContext
+) -> NDArray[np.int64]:
+    from federated.training.local import bounded_update
+
+    return bounded_update(
+        spec,
+        state.parameters,
+        site.data.rows(spec).training,
+        order=minibatch_order(context, site.organization),
     )
 
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from federated.aggregation.base import Total
 from federated.client.files import read_pieces
 from federated.client.home import Attempt, JobFolder
+from federated.client.joint_evaluation import evaluation_keep
 from federated.client.site import Site, short
 from federated.errors import DomainError, InvalidInput, NotFound
 from federated.protocol.masked import total_of
 from federated.protocol.refused import Refused
 from federated.protocol.release import release_check
 from federated.training.server import ServerState
-from federated.wire.job import JobSpec
+from federated.wire.job import Evaluation, JobSpec
 from federated.wire.round import Reason, Transcript, Verdict
 
 
@@ -108,9 +109,12 @@ def _follow(
         state=ServerState.from_bytes(content),
         total=_total(site, spec, folder, transcript, at),
     )
+    if isinstance(spec.strategy, Evaluation):
+        evaluation_keep(site, spec, folder, transcript)
     folder.state_keep(at.round, after.to_bytes())
     folder.vectors_forget(before=at.round)
-    _score(site, spec, folder, after, at.round)
+    if not isinstance(spec.strategy, Evaluation):
+        _score(site, spec, folder, after, at.round)
 
 
 def _total(
@@ -141,7 +145,7 @@ def _score(site: Site, spec: JobSpec, folder: JobFolder, state: ServerState, rou
         return
     if held_out is None:
         return
-    parameters = released_parameters(state, spec.strategy)
+    parameters = released_parameters(state, spec.training)
     metrics = score(spec.model, spec.data.target, parameters, held_out)
     folder.curve_add({"round": round, "rows": len(held_out), **metrics})
     told = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items() if value is not None)

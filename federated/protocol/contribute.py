@@ -36,10 +36,10 @@ def contribution_make(
     masked vector of a masked job, piece by piece, so that no more than pieces of it are in memory.
     Raises InvalidInput for another shape or type, or a masked job without a sink.
     """
-    if gradient.shape != (spec.model.parameters,) or gradient.dtype != np.int64:
+    if gradient.shape != (spec.dimension,) or gradient.dtype != np.int64:
         raise InvalidInput(
             f"gradient has shape {gradient.shape} and type {gradient.dtype}; "
-            f"({spec.model.parameters},) and int64 are allowed"
+            f"({spec.dimension},) and int64 are allowed"
         )
     digest = context.digest()
     sealed = aggregator_of(spec, epoch).encrypt(

@@ -6,7 +6,7 @@ import math
 
 from federated.errors import InvalidInput
 from federated.privacy import accountant
-from federated.wire.job import Cost, JobSpec
+from federated.wire.job import Cost, Evaluation, JobSpec
 
 
 def round_rho(spec: JobSpec, *, honest: int) -> float:
@@ -17,7 +17,7 @@ def round_rho(spec: JobSpec, *, honest: int) -> float:
         noise_sigma=spec.privacy.noise_sigma,
         sensitivity=spec.privacy.units,
         honest=honest,
-        dimension=spec.model.parameters,
+        dimension=spec.dimension,
     )
 
 
@@ -77,6 +77,8 @@ def noise_and_signal(spec: JobSpec) -> tuple[float, float]:
 
 def privacy_warnings(spec: JobSpec) -> list[str]:
     """What a person should read before a job is proposed or approved; often nothing."""
+    if isinstance(spec.strategy, Evaluation):
+        return _counts_warnings(spec)
     noise, signal = noise_and_signal(spec)
     if noise <= signal:
         return []
@@ -90,6 +92,19 @@ def privacy_warnings(spec: JobSpec) -> list[str]:
         f"noise swamps the signal: in every round a coordinate of the mean update carries noise of "
         f"{noise:.3g}, where clipping leaves at most {signal:.3g} (clipping_norm / sqrt of "
         f"{spec.model.parameters} parameters), {noise / signal:.1f} times less; {advice}"
+    ]
+
+
+def _counts_warnings(spec: JobSpec) -> list[str]:
+    """An evaluation whose cells would be noise even if every nominal record were held out."""
+    noise = spec.privacy.noise_sigma * math.sqrt(len(spec.participants)) / spec.privacy.units
+    fair = spec.data.nominal_records / spec.dimension
+    if noise <= fair:
+        return []
+    return [
+        f"noise swamps the counts: a cell carries noise of {noise:.3g} records, and all "
+        f"{spec.data.nominal_records} nominal records spread over {spec.dimension} cells make "
+        f"{fair:.3g}; fewer bins, more epsilon or more records help"
     ]
 
 

@@ -44,5 +44,5 @@ def aggregator_of(spec: JobSpec, epoch: KeyEpoch) -> Aggregator:
     """The job's aggregator. Raises InvalidInput for a job that does not fit it."""
     key = public_key_of(epoch)
     if spec.aggregation == "masked":
-        return MaskedAggregator(key, mask_layout_of(spec), spec.model.parameters)
-    return PackedAggregator(key, layout_of(spec, modulus_bits=key.bits), spec.model.parameters)
+        return MaskedAggregator(key, mask_layout_of(spec), spec.dimension)
+    return PackedAggregator(key, layout_of(spec, modulus_bits=key.bits), spec.dimension)

@@ -11,6 +11,7 @@ from federated.protocol.layout import aggregator_of
 from federated.protocol.strategy import strategy_make
 from federated.wire.job import (
     DataDictionary,
+    Evaluation,
     JobSpec,
     ModelSpec,
     Participant,
@@ -40,14 +41,14 @@ def spec_make(
     privacy: PrivacyConfig,
     key_epoch: str,
     rounds: int | None = None,
-    strategy: Strategy | None = None,
+    strategy: Strategy | Evaluation | None = None,
     minimum_cohort: int | None = None,
     round_seconds: int = 120,
     aggregation: str = "packed",
 ) -> JobSpec:
     """A whole job spec; see JobSpec for the fields.
 
-    Give ``strategy``, or ``rounds`` of FedSGD with momentum.
+    Give ``strategy``, or ``rounds`` of FedSGD with momentum. See evaluation_make for an Evaluation.
 
     Raises InvalidInput for combinations that the spec refuses.
     """
@@ -67,6 +68,9 @@ def spec_make(
     )
     if minimum > len(ordered):
         raise InvalidInput(f"minimum_cohort {minimum} is above the {len(ordered)} participants")
+    dimension = model.parameters
+    if isinstance(strategy, Evaluation):
+        dimension = strategy.classes(data.target) * strategy.bins
     body = {
         "job_id": job_id,
         "consortium": consortium,
@@ -77,7 +81,7 @@ def spec_make(
         "initial_state": initial_state,
         "strategy": strategy.dump(),
         "privacy": privacy.spec(
-            rounds=strategy.rounds, minimum_cohort=minimum, dimension=model.parameters
+            rounds=strategy.rounds, minimum_cohort=minimum, dimension=dimension
         ).dump(),
         "participants": [participant.dump() for participant in ordered],
         "minimum_cohort": minimum,

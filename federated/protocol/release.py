@@ -15,7 +15,7 @@ from federated.protocol.layout import aggregator_of
 from federated.protocol.share import product_of, share_check, share_signature_check
 from federated.training.server import ServerState, server_step
 from federated.wire.base import decode_bytes
-from federated.wire.job import JobSpec
+from federated.wire.job import Evaluation, JobSpec
 from federated.wire.key import KeyEpoch
 from federated.wire.round import Release, Transcript
 
@@ -44,13 +44,7 @@ def release_make(
     decoded = aggregator_of(spec, epoch).decode(
         plaintexts, len(cohort.members), context=bytes.fromhex(cohort.context), total=total
     )
-    after = server_step(
-        state,
-        decoded,
-        strategy=spec.strategy,
-        privacy=spec.privacy,
-        denominator=spec.denominator,
-    )
+    after = _after(state, decoded, spec)
     release = Release(
         context=cohort.context,
         cohort=cohort.digest(),
@@ -59,6 +53,19 @@ def release_make(
         sum=_digest(decoded) if spec.aggregation == "masked" else None,
     )
     return release, after
+
+
+def _after(state: ServerState, decoded: NDArray[np.int64], spec: JobSpec) -> ServerState:
+    """The server's step; the counts of a joint evaluation leave the model as it is."""
+    if isinstance(spec.strategy, Evaluation):
+        return state
+    return server_step(
+        state,
+        decoded,
+        strategy=spec.strategy,
+        privacy=spec.privacy,
+        denominator=spec.denominator,
+    )
 
 
 def release_check(

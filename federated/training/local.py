@@ -39,14 +39,14 @@ def bounded_update(
 
     Raises InvalidInput where the model, its parameters or the data do not fit or are not finite.
     """
-    target, privacy = spec.data.target, spec.privacy
+    target, privacy, strategy = spec.data.target, spec.privacy, spec.training
     if privacy.unit == "record":
         return bounded_gradient_sum(spec.model, parameters, dataset, privacy, target=target)
-    if spec.strategy.kind == "fedsgd":
+    if strategy.kind == "fedsgd":
         update = mean_gradient(spec.model, parameters, dataset, target=target)
     else:
         trained = local_train(
-            spec.model, parameters, dataset, target=target, strategy=spec.strategy, order=order
+            spec.model, parameters, dataset, target=target, strategy=strategy, order=order
         )
         with np.errstate(invalid="ignore"):
             update = np.asarray(parameters, dtype=np.float64) - trained

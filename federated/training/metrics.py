@@ -25,15 +25,22 @@ def score(
     ``rmse``, ``r2`` (1 - squared error / squared deviation from the rows' own mean).
     """
     predicted = predict(model, target, parameters, rows.features)
+    return score_predictions(target, predicted, rows.target)
+
+
+def score_predictions(
+    target: Target, predicted: NDArray[np.float64], values: NDArray[np.floating]
+) -> Metrics:
+    """The metrics of ``score`` for what ``predictions`` told of rows with these targets [n]."""
     if isinstance(target, BinaryTarget):
-        return {"auc": auc(rows.target, predicted)}
+        return {"auc": auc(values, predicted)}
     if isinstance(target, MulticlassTarget):
-        right = predicted.argmax(axis=1) == rows.target
+        right = predicted.argmax(axis=1) == values
         return {
             "accuracy": float(right.mean()) if len(right) else None,
-            "macro_auc": _macro_auc(rows.target, predicted),
+            "macro_auc": _macro_auc(values, predicted),
         }
-    actual = unscaled(target, rows.target)
+    actual = unscaled(target, values)
     squared = float(((predicted - actual) ** 2).sum())
     spread = float(((actual - actual.mean()) ** 2).sum()) if len(actual) else 0.0
     return {

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from federated.errors import InvalidInput
 from federated.wire.base import Bytes, Digest, Identifier, Message, Name, Slug
 from federated.wire.data import (
     BinaryTarget,
@@ -23,6 +24,7 @@ from federated.wire.data import (
     RegressionTarget,
     Target,
 )
+from federated.wire.evaluation import Evaluation
 from federated.wire.model import (
     ActivationLayer,
     Conv2dLayer,
@@ -54,6 +56,7 @@ __all__ = [
     "Cost",
     "DataDictionary",
     "Decline",
+    "Evaluation",
     "Feature",
     "FedAvg",
     "FedProx",
@@ -136,6 +139,7 @@ class Participant(Message):
 class JobSpec(Message):
     """Everything that a job's sites approve and countersign.
 
+    ``strategy`` says what its rounds make: a model, or the counts of a joint evaluation.
     ``aggregation`` says how vectors are summed: whole in Paillier ciphertexts, or under a mask
     whose key is in them.
     """
@@ -150,7 +154,7 @@ class JobSpec(Message):
     data: DataDictionary
     model: ModelSpec
     initial_state: Digest
-    strategy: Strategy
+    strategy: Annotated[Strategy | Evaluation, Field(discriminator="kind")]
     privacy: PrivacySpec
     participants: Annotated[tuple[Participant, ...], Field(min_length=3, max_length=1000)]
     minimum_cohort: Annotated[int, Field(ge=3)]
@@ -184,12 +188,40 @@ class JobSpec(Message):
                 f"model has {self.model.outputs} outputs, a {target.kind} target of "
                 f"{target.name} takes {target.outputs}"
             )
-        if self.privacy.unit == "record" and self.strategy.kind != "fedsgd":
+        if isinstance(self.strategy, Evaluation):
+            self._counts(self.strategy)
+        elif self.privacy.unit == "record" and self.strategy.kind != "fedsgd":
             raise ValueError(
                 f"strategy {self.strategy.kind} needs privacy.unit organization: a local step "
                 "mixes records, none of them can be clipped by itself; with unit record use fedsgd"
             )
         return self
+
+    def _counts(self, evaluation: Evaluation) -> None:
+        evaluation.check(self.data.target)
+        if evaluation.job_id == self.job_id:
+            raise ValueError("strategy.job_id: an evaluation is of another job than itself")
+        if self.privacy.unit != "record" or self.privacy.clipping_norm != 1:
+            raise ValueError(
+                "an evaluation needs privacy.unit record and clipping_norm 1: a record adds 1 to "
+                "one cell"
+            )
+        if self.aggregation != "packed":
+            raise ValueError("an evaluation is aggregated packed")
+
+    @property
+    def training(self) -> Strategy:
+        """The strategy of a job that trains. Raises InvalidInput for a joint evaluation."""
+        if isinstance(self.strategy, Evaluation):
+            raise InvalidInput(f"job {self.job_id} is a joint evaluation: it trains no model")
+        return self.strategy
+
+    @property
+    def dimension(self) -> int:
+        """d, the length of a contribution's vector: parameters, or cells of a table of counts."""
+        if isinstance(self.strategy, Evaluation):
+            return self.strategy.classes(self.data.target) * self.strategy.bins
+        return self.model.parameters
 
     @property
     def honest(self) -> int:

@@ -89,9 +89,9 @@ def federated(
         state = server_step(
             state,
             total.tolist(),
-            strategy=spec.strategy,
+            strategy=spec.training,
             privacy=spec.privacy,
             denominator=spec.denominator,
         )
-    scores = model_scores(spec, released_parameters(state, spec.strategy))
+    scores = model_scores(spec, released_parameters(state, spec.training))
     return auc_by_hospital(hospitals, scores)

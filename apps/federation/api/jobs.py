@@ -14,6 +14,7 @@ from apps.common.api import MemberAPIView, SiteAPIView
 from apps.common.bodies import SMALL, message_read
 from apps.common.pagination import keyset_page
 from apps.federation.models import DataDictionary, Job
+from apps.federation.selectors.evaluations import evaluation_describe
 from apps.federation.selectors.jobs import (
     dictionary_get,
     job_describe,
@@ -103,14 +104,15 @@ class JobsView(MemberAPIView):
 
 class JobView(MemberAPIView):
     @extend_schema(
-        summary="A job: spec, state, participants, rounds, epsilons",
+        summary="A job: spec, state, participants, rounds, epsilons; an evaluation's results",
         operation_id="job_get",
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request, job_id: Any) -> Response:
         slug = self.organization.slug
         job = job_get_for(organization=slug, job_id=job_id)
-        return Response(job_describe(job, organization=slug))
+        told = job_describe(job, organization=slug)
+        return Response(told | evaluation_describe(job, organization=slug))
 
 
 class _AnswerView(SiteAPIView):

@@ -11,7 +11,7 @@ from apps.budgets.selectors import cost_outlook
 from apps.common.selectors import get_for
 from apps.federation.models import DataDictionary, Job, JobParticipant, ModelState, Round
 from federated.protocol.cost import job_cost, job_epsilons, privacy_warnings
-from federated.wire.job import JobSpec
+from federated.wire.job import Evaluation, JobSpec
 
 
 def jobs_of(organization: str) -> QuerySet[Job]:
@@ -106,6 +106,7 @@ def job_summary(job: Job) -> dict[str, Any]:
         "state": job.state,
         "reason": job.reason,
         "proposer": job.proposer,
+        "kind": "evaluation" if isinstance(job.wire.strategy, Evaluation) else "training",
         "dataset": job.wire.data.dataset,
         "rounds_total": job.wire.strategy.rounds,
         "spec_digest": job.spec_digest,

@@ -105,6 +105,7 @@ def job_propose(
             subject=("job", job.pk),
             digests={"spec": job.spec_digest, "model": spec.initial_state},
             data={
+                **_evaluates(spec),
                 "dataset": spec.data.dataset,
                 "rounds": spec.strategy.rounds,
                 "participants": job.slugs(),
@@ -128,6 +129,11 @@ def job_propose(
             )
         bell_ring(job.slugs())
         return job, True
+
+
+def _evaluates(spec: wire.JobSpec) -> dict[str, str]:
+    evaluation = spec.strategy
+    return {"evaluates": evaluation.job_id} if isinstance(evaluation, wire.Evaluation) else {}
 
 
 def _same(job: Job, signed: Signed[wire.JobSpec]) -> Job:

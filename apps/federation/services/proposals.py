@@ -6,14 +6,17 @@ from django.conf import settings
 
 from apps.aggregation.models import KeyEpoch
 from apps.aggregation.selectors import check_open, roster
+from apps.federation.selectors.jobs import job_get_for
+from apps.federation.storage import state_bytes
 from federated.errors import InvalidInput
 from federated.protocol.cost import check_spec_privacy, round_cost
+from federated.protocol.evaluation import evaluation_check
 from federated.protocol.identity import verify_signed
 from federated.protocol.layout import aggregator_of
 from federated.training.server import ServerState
 from federated.wire import key as wire
 from federated.wire.base import Signed
-from federated.wire.job import JobSpec
+from federated.wire.job import Evaluation, JobSpec
 
 
 def proposal_check(signed: Signed[JobSpec], state: bytes) -> None:
@@ -69,8 +72,23 @@ def _check_state(spec: JobSpec, content: bytes) -> None:
         raise InvalidInput(
             f"state: digest {state.digest()[:16]}; the spec names {spec.initial_state[:16]}"
         )
+    if isinstance(spec.strategy, Evaluation):
+        _check_evaluated(spec, spec.strategy)
+        return
     if state.step != 0 or len(state.parameters) != spec.model.parameters:
         raise InvalidInput(
             f"state: step {state.step} with {len(state.parameters)} parameters; "
             f"step 0 with {spec.model.parameters} is needed"
         )
+
+
+def _check_evaluated(spec: JobSpec, evaluation: Evaluation) -> None:
+    """The proposer's job released this very state. Raises NotFound for a job of others, too."""
+    trained = job_get_for(organization=spec.proposer, job_id=evaluation.job_id)
+    found = trained.states.filter(step=evaluation.round).first()
+    if found is None or evaluation.round > trained.wire.strategy.rounds:
+        raise InvalidInput(
+            f"strategy.round: job {evaluation.job_id} has released no round {evaluation.round}"
+        )
+    released = ServerState.from_bytes(state_bytes(found))
+    evaluation_check(spec, trained=trained.wire, state=released)

@@ -175,6 +175,23 @@ def make_spec(names: tuple[str, ...] = CAST, **options) -> JobSpec:
     return make_job(identities, "0" * 64, **options)[0]
 
 
+def approvals_of(
+    spec: JobSpec, identities: dict[str, SiteIdentity]
+) -> tuple[Signed[Approval], ...]:
+    return tuple(
+        identity.sign(
+            Approval(
+                job_id=spec.job_id,
+                spec=spec.digest(),
+                organization=name,
+                cost=job_cost(spec),
+                rounds=spec.strategy.rounds,
+            )
+        )
+        for name, identity in identities.items()
+    )
+
+
 def make_consortium(names: tuple[str, ...] = CAST, **options) -> Consortium:
     identities = {name: SiteIdentity(name, signatures.generate_private_key()) for name in names}
     pairs = {name: envelope.generate() for name in names}
@@ -192,18 +209,7 @@ def make_consortium(names: tuple[str, ...] = CAST, **options) -> Consortium:
     epoch, sealed = ceremony(roster, number=1, threshold_of=3, max_colluding=1, bits=TEST_KEY_BITS)
     shares = {s.organization: open_share(s, epoch, pairs[s.organization][0]) for s in sealed}
     spec, state = make_job(identities, epoch.digest(), **options)
-    approvals = tuple(
-        identities[name].sign(
-            Approval(
-                job_id=spec.job_id,
-                spec=spec.digest(),
-                organization=name,
-                cost=job_cost(spec),
-                rounds=spec.strategy.rounds,
-            )
-        )
-        for name in names
-    )
+    approvals = approvals_of(spec, identities)
     # No larger than one site's sum may be, whichever the unit.
     reach = min(20_000, clamp_of(spec))
     rng = np.random.default_rng(7)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from itertools import pairwise
 from uuid import UUID
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federated.privacy.config import PrivacyConfig
+from federated.protocol.evaluation import evaluation_make
 from federated.protocol.release import release_make
 from federated.protocol.strategy import strategy_make
 from federated.provenance import merkle
@@ -28,7 +31,7 @@ from federated.wire.job import ModelSpec, MulticlassTarget
 from federated.wire.record import JobRecord
 from federated.wire.round import Verdict
 from federated.wire.witness import WitnessKey
-from tests.federated.protocol.conftest import CAST, Consortium, make_consortium, with_
+from tests.federated.protocol.conftest import CAST, Consortium, approvals_of, make_consortium, with_
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"\x09" * 32)
 ORIGIN = "consortium"
@@ -82,10 +85,45 @@ def organizations_bundle_bytes(optimizer: str) -> bytes:
     return _bundle(organizations_record(optimizer))
 
 
+@cache
+def evaluation_record() -> JobRecord:
+    """A joint evaluation of the model that ``small_record`` released."""
+    consortium = small_consortium()
+    last = small_record().attempts[-1].release
+    assert last is not None and last.state == consortium.state.digest()
+    trained = consortium.spec
+    spec = evaluation_make(
+        trained,
+        consortium.state,
+        job_id=str(UUID(int=11)),
+        proposer=trained.proposer,
+        proposed_at=trained.proposed_at,
+        participants=trained.participants,
+        privacy=PrivacyConfig(),
+        key_epoch=trained.key_epoch,
+    )
+    rng = np.random.default_rng(5)
+    counts = {n: rng.integers(0, 9, spec.dimension) * spec.privacy.units for n in CAST}
+    return _record(
+        replace(
+            consortium,
+            spec=spec,
+            signed_spec=consortium.identities[spec.proposer].sign(spec),
+            approvals=approvals_of(spec, consortium.identities),
+            gradients=counts,
+        )
+    )
+
+
+@cache
+def evaluation_bundle_bytes(*, with_training: bool) -> bytes:
+    return _bundle(evaluation_record(), also=(small_record(),) if with_training else ())
+
+
 def _record(consortium: Consortium) -> JobRecord:
     initial = consortium.state
     attempts, verdicts = [], []
-    for number in (1, 2):
+    for number in range(1, consortium.spec.strategy.rounds + 1):
         transcript = consortium.transcript(consortium.context(round=number))
         transcript = with_(
             transcript, receipts=tuple(consortium.receipt(name, transcript) for name in CAST)
@@ -147,8 +185,11 @@ def cosigned(note: str, name: str) -> str:
     return note + cosign(split_note(note)[0], key, name=name_, time=TIME)
 
 
-def _bundle(record: JobRecord, consortium: Consortium | None = None) -> bytes:
-    log = _log(_named(record), ("job", record.attempts[0].spec.body.job_id))
+def _bundle(
+    record: JobRecord, consortium: Consortium | None = None, also: tuple[JobRecord, ...] = ()
+) -> bytes:
+    named = [entry for one in (record, *also) for entry in _named(one)]
+    log = _log(named, ("job", record.attempts[0].spec.body.job_id))
     note = log.checkpoints[0]
     anchor = Anchor(
         origin=ORIGIN,
@@ -161,7 +202,7 @@ def _bundle(record: JobRecord, consortium: Consortium | None = None) -> bytes:
         block_number=3,
         block_hash="0x" + "ef" * 32,
     )
-    sections: dict = {"jobs": [record.dump()]}
+    sections: dict = {"jobs": [one.dump() for one in (record, *also)]}
     if consortium is not None:
         sections["witnesses"] = [witness_key(consortium, name).dump() for name in CAST]
         for name in CAST:

@@ -19,6 +19,8 @@ from federated.provenance.verify import verify_bundle
 from federated.wire.base import canonical
 from tests import second_verifier
 from tests.federated.provenance.small_bundle import (
+    evaluation_bundle_bytes,
+    evaluation_record,
     masked_bundle_bytes,
     masked_record,
     organizations_bundle_bytes,
@@ -73,6 +75,47 @@ def test_both_recompute_other_optimizers_and_whole_organizations(optimizer: str)
     assert verify_bundle(json.loads(raw), checks=[round_checks]).ok
     (state,) = second_verifier.verify(raw)
     assert state.digest() == organizations_record(optimizer).attempts[-1].release.state
+
+
+@pytest.mark.parametrize("with_training", [True, False])
+def test_both_recompute_a_joint_evaluation(with_training: bool) -> None:
+    raw = evaluation_bundle_bytes(with_training=with_training)
+    report = verify_bundle(json.loads(raw), checks=[round_checks])
+    assert report.ok
+    (linked,) = [check for check in report.checks if check.name.endswith("evaluated model")]
+    assert linked.status == ("ok" if with_training else "skipped")
+    state, *_ = second_verifier.verify(raw)
+    assert state.digest() == evaluation_record().attempts[0].release.state
+    assert state.digest() == small_record().attempts[-1].release.state
+
+
+@pytest.mark.parametrize("change", ["bins", "counts", "state", "model"])
+def test_both_refuse_a_joint_evaluation_that_was_edited(change: str) -> None:
+    raw = json.loads(evaluation_bundle_bytes(with_training=True))
+    evaluation, trained = raw["sections"]["jobs"]
+    (attempt,) = evaluation["attempts"]
+    if change == "bins":
+        attempt["spec"]["body"]["strategy"]["bins"] = 6
+    elif change == "counts":
+        attempt["release"]["values"][0] += 256
+    elif change == "state":
+        attempt["release"]["state"] = "0" * 64
+    else:  # the state of another round
+        evaluation["initial_state"] = trained["initial_state"]
+    del raw["digest"]
+    assert not verify_bundle(raw, checks=[round_checks]).ok
+    with pytest.raises(ACCEPTED_OF_MALFORMED):
+        second_verifier.verify(resealed(raw))
+
+
+def test_an_evaluation_of_a_model_that_its_job_did_not_release_is_found() -> None:
+    raw = json.loads(evaluation_bundle_bytes(with_training=True))
+    del raw["digest"]
+    # Two rounds were released; of the bundle's job only the first is left.
+    raw["sections"]["jobs"][1]["attempts"].pop()
+    report = verify_bundle(raw, checks=[round_checks])
+    failed = {check.name.rpartition(" ")[2]: check.detail for check in report.failures}
+    assert "did not release this model" in failed["model"]
 
 
 @pytest.fixture

@@ -1,0 +1,65 @@
+"""The verifier's check that a joint evaluation is of the model that its job released."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from federated.client.verify_parts import checked
+from federated.errors import InvalidInput
+from federated.protocol.evaluation import evaluation_check
+from federated.provenance.verify import Check
+from federated.training.server import ServerState
+from federated.wire.base import decode_bytes
+from federated.wire.job import Evaluation, JobSpec
+from federated.wire.record import JobRecord
+
+
+def evaluated_checks(records: Iterable[JobRecord]) -> Iterator[Check]:
+    """One check an evaluation; skipped where the bundle does not hold the job that trained.
+
+    That the release itself follows from its transcript is checked with its job.
+    """
+    jobs = {spec.job_id: (record, spec) for record in records if (spec := spec_of(record))}
+    for record, spec in jobs.values():
+        evaluation = spec.strategy
+        if not isinstance(evaluation, Evaluation):
+            continue
+        name = f"job {spec.job_id[:8]} evaluated model"
+        trained = jobs.get(evaluation.job_id)
+        if trained is None:
+            yield Check(
+                name,
+                "skipped",
+                f"job {evaluation.job_id} is not in the bundle; its own must show that round "
+                f"{evaluation.round} released {spec.initial_state[:16]}",
+            )
+            continue
+        yield checked(name, partial(_evaluated, record, spec, evaluation, *trained))
+
+
+def spec_of(record: JobRecord) -> JobSpec | None:
+    """The spec of a record's first attempt; None where no attempt was closed."""
+    first = next(iter(record.attempts), None)
+    return None if first is None else first.spec.body
+
+
+def _evaluated(
+    record: JobRecord,
+    spec: JobSpec,
+    evaluation: Evaluation,
+    trained: JobRecord,
+    trained_spec: JobSpec,
+) -> str:
+    state = ServerState.from_bytes(decode_bytes(record.initial_state))
+    evaluation_check(spec, trained=trained_spec, state=state)
+    released = {
+        transcript.context.round: transcript.release.state
+        for transcript in trained.attempts
+        if transcript.release is not None
+    }
+    if released.get(evaluation.round) != state.digest():
+        raise InvalidInput(
+            f"round {evaluation.round} of job {evaluation.job_id} did not release this model"
+        )
+    return f"round {evaluation.round} of job {evaluation.job_id[:8]} released it"
