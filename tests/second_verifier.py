@@ -218,10 +218,12 @@ def check_cosignature(vkey: str, blob: bytes, text: str) -> None:
 
 def check_witnesses(sections: dict) -> dict[str, str]:
     """Each witness's vkey, bound by the site key that a spec pins."""
+    specs = [record["attempts"][0]["spec"]["body"] for record in sections.get("jobs", [])]
+    specs += [record["runs"][0]["spec"] for record in sections.get("campaigns", [])]
     pinned = {
         participant["organization"]: participant["public_key"]
-        for record in sections.get("jobs", [])
-        for participant in record["attempts"][0]["spec"]["body"]["participants"]
+        for spec in specs
+        for participant in spec["participants"]
     }
     found = {}
     for signed in sections.get("witnesses", []):

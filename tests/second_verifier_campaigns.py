@@ -18,6 +18,7 @@ from tests.second_verifier import (
     check_log,
     check_plaintexts,
     check_share,
+    check_witnesses,
     decrypt,
     digest,
     envelope_digest,
@@ -263,8 +264,9 @@ def verify(raw: bytes) -> list[dict]:
     bundle = json.loads(raw)
     need(canonical(bundle) + b"\n" == raw, "the file is not canonical")
     named: set[str] = set()
+    witnesses = check_witnesses(bundle["sections"])
     for log in bundle["logs"]:
-        named |= check_log(log)
+        named |= check_log(log, witnesses)
     return [
         release
         for record in bundle["sections"]["campaigns"]
