@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from apps.console.charts import Tick, nice_step
+from federated.training import estimates as joint
 from federated.wire.campaign import Estimate
 
 NAMES = {
@@ -51,7 +52,7 @@ class Interval:
     name: str
     y: float
     low: float
-    value: float
+    value: float | None
     high: float
 
 
@@ -116,6 +117,36 @@ def box_chart(
         description="; ".join(
             f"{NAMES[name]} {e.value:.4g} {unit} ({e.lower:.4g} to {e.upper:.4g})"
             for name, e in shown
+        ),
+    )
+
+
+def interval_chart(estimates: Mapping[str, joint.Estimate], *, upper: float) -> BoxChart:
+    """Rows of points with their intervals on an axis from 0; a value may be undefined."""
+    place = _scale(0.0, upper, log=False)
+    bottom = TOP + ROW * len(estimates)
+    return BoxChart(
+        width=WIDTH,
+        height=bottom + 26,
+        left=LEFT,
+        right=RIGHT,
+        bottom=bottom,
+        ticks=[Tick(place(v), f"{v:,.6g}") for v in _ticks(0.0, upper, log=False)],
+        box=None,
+        rows=[
+            Interval(
+                name,
+                round(TOP + ROW * (position + 0.5), 1),
+                place(one.low),
+                None if one.value is None else place(one.value),
+                place(one.high),
+            )
+            for position, (name, one) in enumerate(estimates.items())
+        ],
+        description="; ".join(
+            f"{name} {'undefined' if one.value is None else f'{one.value:.3f}'} "
+            f"({one.low:.3f} to {one.high:.3f})"
+            for name, one in estimates.items()
         ),
     )
 

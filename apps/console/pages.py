@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from apps.console.charts import StepChart
+from apps.console.evaluation_pages import EvaluationPanel, EvaluationRow
 
 #: ``(label, value, colour)`` of one part of a stacked bar.
 Part = tuple[str, float, int]
@@ -245,6 +246,10 @@ class JobPage:
     events: list[EventRow]
     events_all: int
     log_note: str
+    evaluation: EvaluationPanel | None
+    evaluations: list[EvaluationRow]
+    evaluates: str
+    """The job whose model this one evaluates; empty for a training."""
     cost: CostRow | None
     may_decide: bool
     may_cancel: bool

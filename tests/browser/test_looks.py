@@ -32,6 +32,8 @@ def make_history(world: World) -> dict[str, Any]:
     """A consortium that has worked for a while: one job of each kind."""
     finished = world.start()
     play(world, finished)
+    evaluation = world.propose_evaluation(finished)
+    play(world, evaluation)
     failed = world.start()
     for _ in range(3):
         pass_deadline(current(failed))
@@ -46,7 +48,13 @@ def make_history(world: World) -> dict[str, Any]:
     proposed = world.propose()
     _fill_budget()
     _anchor()
-    return {"finished": finished, "failed": failed, "running": running, "proposed": proposed}
+    return {
+        "finished": finished,
+        "evaluation": evaluation,
+        "failed": failed,
+        "running": running,
+        "proposed": proposed,
+    }
 
 
 def _fill_budget() -> None:

@@ -51,6 +51,32 @@ def test_a_finished_job_is_shown_whole(world: World, northwind_scientist: Client
     assert "Cancel" not in text
 
 
+def test_a_joint_evaluation_is_shown_with_its_intervals(
+    world: World, northwind_auditor: Client
+) -> None:
+    job = world.start(rounds=1)
+    play(world, job)
+    evaluation = world.propose_evaluation(job)
+    before = text_of(northwind_auditor.get(job_url(evaluation), secure=True))
+    assert "ward, joint evaluation of logistic regression" in before
+    assert "by class and 8 score bins" in before and "No counts yet" in before
+    play(world, evaluation)
+    assert (evaluation.state, evaluation.reason) == (Job.State.FINISHED, "")
+    page = northwind_auditor.get(job_url(evaluation), secure=True)
+    text = text_of(page)
+    for said in ("AUC", "Accuracy", "Records, positive", "Calibration", "0.125 to 0.25"):
+        assert said in text
+    found = re.search(r"AUC (0\.\d{3}) (0\.\d{3}) to (\d\.\d{3})", text)
+    assert found is not None
+    value, low, high = map(float, found.groups())
+    assert low < value < high
+    assert "An interval covers the privacy noise" in text
+    assert f'/o/northwind/jobs/{job.pk}/"' in page.content.decode()
+    # The model's own page tells of it, and to others nothing.
+    text = text_of(northwind_auditor.get(job_url(job), secure=True))
+    assert f"AUC {found[1]} ({found[2]} to {found[3]})" in text
+
+
 def test_the_bundle_link_gives_the_bundle(world: World, northwind_auditor: Client) -> None:
     job = world.start()
     play(world, job)

@@ -24,6 +24,7 @@ from federated.crypto.threshold import KeyShare
 from federated.privacy.config import PrivacyConfig
 from federated.protocol.contribute import contribution_make
 from federated.protocol.cost import job_cost, round_cost
+from federated.protocol.evaluation import evaluation_make
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
 from federated.protocol.masked import total_of
@@ -202,7 +203,7 @@ class Site:
             epoch=dealt()[0],
             context=self.context(task),
             identity=self.identity,
-            gradient=self.gradient,
+            gradient=self.vector(spec),
             sink=body.extend,
         )
         self.sent["contribution", task.job_id, task.round, task.attempt] = signed
@@ -258,9 +259,19 @@ class Site:
     def do_decrypt(self, task: Task) -> Any:
         return self.post(f"{self.path(task)}/share", self.share(task))
 
+    def vector(self, spec: wire_job.JobSpec) -> Any:
+        """What this site contributes: a gradient of its own, or counts of an evaluation."""
+        if not isinstance(spec.strategy, wire_job.Evaluation):
+            return self.gradient
+        rng = np.random.default_rng(len(self.slug))
+        # The lower half of the bins for one class, the upper for the other, mostly.
+        likely = np.where(np.arange(spec.dimension) // (spec.strategy.bins // 2) % 3 == 0, 12, 3)
+        return rng.poisson(likely).astype(np.int64) * spec.privacy.units
+
     def verdict(self, task: Task, **changes: Any) -> Signed[wire.Verdict]:
         spec, transcript = self.spec(task.job_id or ""), self.transcript(task)
-        before = self.states.get(spec.job_id, INITIAL)
+        of = spec.strategy.job_id if isinstance(spec.strategy, wire_job.Evaluation) else ""
+        before = self.states.get(of or spec.job_id, INITIAL)
         after = release_check(
             transcript,
             spec=spec,
@@ -353,6 +364,26 @@ class World:
     def propose(self, participants: tuple[str, ...] = CAST, **options: Any) -> Job:
         spec = self.spec(participants, **options)
         answer = self["northwind"].post("jobs", self.proposal(spec))
+        assert answer.status_code == 201, answer.content
+        return Job.objects.get(pk=spec.job_id)
+
+    def propose_evaluation(self, job: Job, **options: Any) -> Job:
+        """A joint evaluation of the model that a job released last."""
+        state = self["northwind"].states[str(job.pk)]
+        spec = evaluation_make(
+            job.wire,
+            state,
+            **{
+                "job_id": str(uuid.uuid4()),
+                "proposer": "northwind",
+                "proposed_at": "2026-01-01T00:00:00Z",
+                "participants": job.wire.participants,
+                "privacy": PrivacyConfig(),
+                "key_epoch": dealt()[0].digest(),
+                **options,
+            },
+        )
+        answer = self["northwind"].post("jobs", self.proposal(spec, state=state.to_bytes()))
         assert answer.status_code == 201, answer.content
         return Job.objects.get(pk=spec.job_id)
 

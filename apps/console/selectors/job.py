@@ -13,13 +13,14 @@ from apps.common.roles import Role
 from apps.console import pages
 from apps.console.charts import StepChart, step_chart
 from apps.console.selectors.budget import cost_row
+from apps.console.selectors.evaluation import evaluation_panel, evaluation_rows
 from apps.console.selectors.events import job_event_rows, log_note
 from apps.console.selectors.words import job_summary, job_title, job_when
 from apps.federation.models import Job, JobParticipant, Round
 from apps.federation.selectors.jobs import epsilons, job_get_for
 from federated.protocol.cost import privacy_warnings
 from federated.wire.base import decode_bytes
-from federated.wire.job import JobSpec
+from federated.wire.job import Evaluation, JobSpec
 
 #: Who may act on jobs; an auditor reads.
 ACTING = (Role.ADMIN, Role.SCIENTIST)
@@ -66,16 +67,24 @@ def job_page(*, membership: Membership, job_id: Any) -> pages.JobPage:
         rounds=[_round(attempt, job.slugs()) for attempt in attempts],
         chart=_epsilon_chart(spec, charged),
         model_digest=job.model_digest if released else "",
-        model_step=len(released),
+        model_step=_step(spec, len(released)),
         spec_digest=job.spec_digest,
         key_epoch=spec.key_epoch,
         events=events,
         events_all=events_all,
         log_note=log_note(),
+        evaluation=evaluation_panel(job),
+        evaluations=evaluation_rows(job, organization=slug),
+        evaluates=spec.strategy.job_id if isinstance(spec.strategy, Evaluation) else "",
         cost=cost_row(spec) if own and _undecided(job, own) else None,
         may_decide=acting and _waits_for(job, own),
         may_cancel=acting and not job.ended,
     )
+
+
+def _step(spec: JobSpec, released: int) -> int:
+    """The round that the shown model was released in; an evaluation's is its job's."""
+    return spec.strategy.round if isinstance(spec.strategy, Evaluation) else released
 
 
 def page_fingerprint(page: pages.JobPage) -> str:

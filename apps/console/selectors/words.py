@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from apps.federation.models import Job
-from federated.wire.job import Conv2dLayer, FedProx, FedSGD, JobSpec, LinearLayer
+from federated.wire.job import Conv2dLayer, Evaluation, FedProx, FedSGD, JobSpec, LinearLayer
 
 
 def job_title(spec: JobSpec) -> str:
-    return f"{spec.data.dataset}, {_model_name(spec)}"
+    what = _model_name(spec)
+    if isinstance(spec.strategy, Evaluation):
+        what = f"joint evaluation of {what}"
+    return f"{spec.data.dataset}, {what}"
 
 
 def _model_name(spec: JobSpec) -> str:
@@ -25,6 +28,8 @@ def _model_name(spec: JobSpec) -> str:
 
 
 def job_summary(spec: JobSpec) -> str:
+    if isinstance(spec.strategy, Evaluation):
+        return _counts(spec, spec.strategy)
     whose = {
         "record": "each record's gradient",
         "organization": "each organization's whole update",
@@ -40,8 +45,20 @@ def job_summary(spec: JobSpec) -> str:
     )
 
 
+def _counts(spec: JobSpec, evaluation: Evaluation) -> str:
+    bins = {
+        "binary": f"class and {evaluation.bins} score bins",
+        "multiclass": "true and predicted class",
+        "regression": f"{evaluation.bins} error bins",
+    }[spec.data.target.kind]
+    return (
+        f"Held-out records counted once by {bins}, each in one cell, of the model that "
+        f"round {evaluation.round} released."
+    )
+
+
 def _rounds(spec: JobSpec) -> str:
-    strategy = spec.strategy
+    strategy = spec.training
     if isinstance(strategy, FedSGD):
         return f"{strategy.rounds} full-batch rounds"
     name = "FedProx" if isinstance(strategy, FedProx) else "FedAvg"

@@ -31,6 +31,12 @@ def evaluation_result(job: Job) -> JointResult | None:
     return _result(job.wire, release.values, len(found.members))
 
 
+def evaluation_members(job: Job) -> list[str]:
+    """The cohort whose counts an evaluation released; empty before."""
+    found = job.rounds.filter(state=Round.State.RELEASED).defer("product").first()
+    return [] if found is None else found.members
+
+
 @lru_cache(maxsize=256)
 def _result(spec: JobSpec, values: tuple[int, ...], members: int) -> JointResult:
     return joint_result(spec, values, members)
