@@ -122,7 +122,7 @@ def box_chart(
 
 
 def interval_chart(estimates: Mapping[str, joint.Estimate], *, upper: float) -> BoxChart:
-    """Rows of points with their intervals on an axis from 0; a value may be undefined."""
+    """Rows of points with their intervals on an axis from 0; a value may be undetermined."""
     place = _scale(0.0, upper, log=False)
     bottom = TOP + ROW * len(estimates)
     return BoxChart(
@@ -144,7 +144,7 @@ def interval_chart(estimates: Mapping[str, joint.Estimate], *, upper: float) -> 
             for position, (name, one) in enumerate(estimates.items())
         ],
         description="; ".join(
-            f"{name} {'undefined' if one.value is None else f'{one.value:.3f}'} "
+            f"{name} {'undetermined' if one.value is None else f'{one.value:.3f}'} "
             f"({one.low:.3f} to {one.high:.3f})"
             for name, one in estimates.items()
         ),

@@ -10,7 +10,8 @@ from apps.console.box_charts import BoxChart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EstimateRow:
-    """One value with its 95% interval, written out; ``value`` is "undefined" where it is."""
+    """One value with its 95% interval, written out; ``value`` is "undetermined" where
+    the noise leaves every value possible."""
 
     label: str
     value: str

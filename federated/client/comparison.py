@@ -113,7 +113,7 @@ def verdict(name: str, one: Difference) -> str:
         return "worse than alone"
     if one.better(name):
         return "better than alone"
-    return "no clear difference on so few rows"
+    return "no clear difference"
 
 
 def differences(comparison: dict[str, Any]) -> dict[str, Difference]:

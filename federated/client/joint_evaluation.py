@@ -106,5 +106,5 @@ def evaluations_of(home: SiteHome, job_id: str) -> list[JointEvaluation]:
 
 
 def _told(name: str, value: Estimate) -> str:
-    shown = "undefined" if value.value is None else f"{value.value:.3f}"
+    shown = "undetermined" if value.value is None else f"{value.value:.3f}"
     return f"{name.replace('_', ' ')} {shown} ({value.low:.3f} to {value.high:.3f})"

@@ -152,10 +152,10 @@ def evaluation_tables(evaluation: JointEvaluation) -> list[Table]:
         metrics.add_column(column)
     for name, one in result.metrics.items():
         shown = METRICS.get(name, name.replace("_", " "))
-        metrics.add_row(shown, _number(one.value), f"{one.low:.3f} to {one.high:.3f}")
+        metrics.add_row(shown, _estimated(one.value), f"{one.low:.3f} to {one.high:.3f}")
     for name, one in result.classes.items():
         metrics.add_row(
-            f"records, {name}", _number(one.value, 0), f"{one.low:.0f} to {one.high:.0f}"
+            f"records, {name}", _estimated(one.value, 0), f"{one.low:.0f} to {one.high:.0f}"
         )
     if not result.bins:
         return [metrics]
@@ -171,11 +171,15 @@ def evaluation_tables(evaluation: JointEvaluation) -> list[Table]:
     for each in result.bins:
         bins.add_row(
             f"{each.lower:g} to {each.upper:g}",
-            _number(each.records.value, 0),
-            _number(each.share.value),
+            _estimated(each.records.value, 0),
+            _estimated(each.share.value),
             f"{each.share.low:.3f} to {each.share.high:.3f}",
         )
     return [metrics, bins]
+
+
+def _estimated(value: float | None, digits: int = 3) -> str:
+    return "undetermined" if value is None else f"{value:.{digits}f}"
 
 
 def _number(value: float | None, digits: int = 3) -> str:

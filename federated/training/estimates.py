@@ -28,7 +28,7 @@ _STEPS = 2000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95% interval; None where the counts leave the value undefined."""
+    """A value and its 95% interval; None where the noise leaves every value possible."""
 
     value: float | None
     low: float
@@ -84,6 +84,8 @@ def _fieller(
     value = min(max(above / below, 0.0), most)
     fits = grid[statistic**2 <= NORMAL_95**2 * variance]
     low, high = (value, value) if not len(fits) else (float(fits[0]), float(fits[-1]))
+    if low <= 0 and high >= most:
+        return Estimate(None, 0.0, most)
     return Estimate(value, max(min(low, value) - step, 0.0), min(max(high, value) + step, most))
 
 

@@ -86,12 +86,16 @@ def tell(story: Story, stage: Stage, rounds: int) -> dict[str, Any]:
     report["job"] = spec.job_id
     from portal.demo.betrayal import betray
     from portal.demo.comparing import compare_speed
+    from portal.demo.evaluating import compare_alone, evaluate
 
-    story.act("4  They compare how fast they are, and nobody sees a number")
+    story.act("4  They evaluate it together, and each beside itself alone")
+    report["evaluation"] = evaluate(story, stage, spec.job_id)
+    report["alone"] = compare_alone(story, stage, names, spec.job_id)
+    story.act("5  They compare how fast they are, and nobody sees a number")
     report["benchmark"] = compare_speed(story, stage, names)
-    story.act("5  The coordinator turns evil")
+    story.act("6  The coordinator turns evil")
     report["evil"] = betray(story, stage, spec.job_id)
-    story.act("6  What came of it")
+    story.act("7  What came of it")
     report["auc"] = compare(story, cast, spec, models[names[0]].parameters)
     report["seconds"] = round(time.monotonic() - story.began, 1)
     show(story, stage, cast, report)
@@ -161,10 +165,12 @@ def compare(
 
 def show(story: Story, stage: Stage, cast: list[Hospital], report: dict[str, Any]) -> None:
     """The tables, and where to log in."""
+    from portal.demo.evaluating import alone_table
     from portal.demo.table import auc_table, facts_table, release_table
 
     story.console.print()
     story.console.print(auc_table(cast, report["auc"]))
+    story.console.print(alone_table(cast, report["alone"]))
     story.console.print(facts_table(report))
     benchmark = report["benchmark"]
     story.console.print(release_table(benchmark))

@@ -1,4 +1,4 @@
-"""Act five: bundles before and after an edit of the log, and tricks that trustees refuse."""
+"""The betrayal: bundles before and after an edit of the log, and tricks that trustees refuse."""
 
 from __future__ import annotations
 

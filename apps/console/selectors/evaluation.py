@@ -73,6 +73,6 @@ def _name(name: str) -> str:
 def _row(label: str, one: Estimate, *, digits: int = 3) -> EstimateRow:
     return EstimateRow(
         label=label,
-        value="undefined" if one.value is None else f"{one.value:.{digits}f}",
+        value="undetermined" if one.value is None else f"{one.value:.{digits}f}",
         interval=f"{one.low:.{digits}f} to {one.high:.{digits}f}",
     )

@@ -5,24 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from apps.federation.models import Job, ModelState
 from apps.federation.storage import state_bytes
 from federated import FederatedClient, PrivacyConfig
+from federated.client.cli import main
 from federated.client.joint_evaluation import JointEvaluation
 from federated.client.local_data import LocalData
 from federated.client.site import Waiting
+from federated.client.verify_rounds import round_checks
 from federated.client.work_approve import job_decide
 from federated.errors import InvalidInput, NotFound
 from federated.protocol.cost import job_cost
+from federated.provenance.verify import verify_bundle
 from federated.training.server import ServerState, released_parameters
 from federated.training.tally import bounded_counts
 from federated.wire.base import encode_bytes
 from federated.wire.job import JobSpec, ModelSpec
+from tests import second_verifier
 from tests.conftest import SITE_KEYS
 from tests.federated.client.portal import URL, PortalTransport, SiteAtWork, home_make
 from tests.federation.world import CAST, World, workers
@@ -107,7 +113,7 @@ def sites(db: None, tmp_path: Path) -> Iterator[Sites]:
         yield made
 
 
-def test_the_sites_count_and_every_one_reads_the_same_results(sites: Sites) -> None:
+def test_the_sites_count_and_every_one_reads_the_same_results(sites: Sites, tmp_path: Path) -> None:
     before = sites["summit"].home.ledger.report("summit").accounts[0].spent_epsilon
     job = sites.evaluate()
     assert (job.state, job.reason) == (Job.State.FINISHED, "")
@@ -131,6 +137,8 @@ def test_the_sites_count_and_every_one_reads_the_same_results(sites: Sites) -> N
         assert not [line for line in site.lines if "failed" in line or "REFUSED" in line]
     _charged(sites, job, before)
     _told(sites, job, found)
+    _shown(sites, job, found)
+    _verified(sites, job, found, tmp_path)
 
 
 def _charged(sites: Sites, job: Job, before: float) -> None:
@@ -158,6 +166,49 @@ def _told(sites: Sites, job: Job, found: JointEvaluation) -> None:
         sites.client.receive_evaluation(str(sites.trained.pk), timeout=0)
 
 
+def _shown(sites: Sites, job: Job, found: JointEvaluation) -> None:
+    """At the terminal of any site that verified it, under either job's id."""
+    home = ["--home", str(sites["summit"].home.path)]
+    for job_id in (str(job.pk), str(sites.trained.pk)):
+        shown = CliRunner().invoke(main, ["evaluations", job_id, *home])
+        assert shown.exit_code == 0, shown.output
+        assert "Joint evaluation of job" in shown.output and "Calibration" in shown.output
+        told = CliRunner().invoke(main, ["evaluations", job_id, *home, "--json"])
+        assert json.loads(told.output) == [found.dump()]
+
+
+def _verified(sites: Sites, job: Job, found: JointEvaluation, folder: Path) -> None:
+    """By whoever holds the portal's bundle, twice; a replay finds the same results."""
+    content = sites.client.api.bundle(str(job.pk))
+    path = folder / "bundle.json"
+    path.write_bytes(content if isinstance(content, bytes) else Path(content).read_bytes())
+    report = verify_bundle(path, checks=[round_checks])
+    assert report.ok, report.failures
+    second_verifier.verify(path.read_bytes())
+    replayed = folder / "results.json"
+    done = CliRunner().invoke(main, ["replay", str(path), "-o", str(replayed)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(replayed.read_text()) == found.dump()
+
+
+def test_a_person_proposes_one_at_the_terminal(
+    sites: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "federated.client.client.FederatedClient",
+        partial(FederatedClient, transport=PortalTransport(SITE_KEYS["northwind"].der)),
+    )
+    home = ["--home", str(sites["northwind"].home.path), "--no-wait"]
+    asked = ["evaluate", str(sites.trained.pk), *home, "--epsilon", "0.5", "--bins", "4"]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0, done.output
+    job = Job.objects.get(state=Job.State.PROPOSED)
+    assert f"evaluation {job.pk} proposed" in done.output
+    assert (job.wire.privacy.epsilon, job.wire.strategy.bins) == (0.5, 4)
+    done = CliRunner().invoke(main, ["evaluate", str(sites.trained.pk), *home, "--bins", "9"])
+    assert done.exit_code == 1 and "at most 8" in done.output
+
+
 def test_the_split_is_the_one_of_training_and_a_site_without_one_says_so(sites: Sites) -> None:
     policy = sites["summit"].home.policy_path
     policy.write_text(policy.read_text().replace(", held_out: 0.3", ""))
@@ -167,6 +218,24 @@ def test_the_split_is_the_one_of_training_and_a_site_without_one_says_so(sites: 
     sites.trained = sites.play(str(sites.world.propose(rounds=1).pk))
     sites.decide("summit", _made(sites))
     assert sites["summit"].said("this site holds no rows of ward out of training")
+
+
+def test_it_is_reserved_before_it_opens_and_only_what_fits_is(sites: Sites) -> None:
+    policy = sites["summit"].home.policy_path
+    policy.write_text(policy.read_text().replace("epsilon: 100.0", "epsilon: 11.0"))
+    first, second = _made(sites), _made(sites)
+    sites.decide("summit", first)
+    ledger = sites["summit"].home.ledger
+    (charge,) = [c for c in ledger.report("summit").charges if c.job_id == str(first.pk)]
+    assert (charge.state, charge.cohort) == ("reserved", None)
+    assert not first.rounds.exists()
+    sites.decide("summit", second)
+    assert sites["summit"].said("above the allotment of 11")
+    assert [j for j in ledger.open_jobs() if j in {str(first.pk), str(second.pk)}] == [
+        str(first.pk)
+    ]
+    sites.decide("summit", first)
+    assert len([c for c in ledger.report("summit").charges if c.job_id == str(first.pk)]) == 1
 
 
 def test_the_policy_file_decides_on_evaluations(sites: Sites) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,9 +13,11 @@ from sklearn.metrics import accuracy_score, recall_score
 from federated.errors import InvalidInput
 from federated.privacy import discrete_gaussian
 from federated.privacy.config import PrivacyConfig
+from federated.protocol.contribute import contribution_make
 from federated.protocol.cost import check_spec_privacy
 from federated.protocol.evaluation import evaluation_make
 from federated.protocol.propose import spec_make
+from federated.protocol.release import release_make
 from federated.training.data import Dataset
 from federated.training.joint import joint_result
 from federated.training.server import ServerState
@@ -21,7 +25,7 @@ from federated.training.tally import bounded_counts, error_edges
 from federated.training.task import predict
 from federated.wire.data import BinaryTarget, MulticlassTarget, RegressionTarget, Target
 from federated.wire.job import DataDictionary, JobSpec, LinearLayer, ModelSpec, NumericFeature
-from tests.federated.protocol.conftest import Consortium
+from tests.federated.protocol.conftest import CAST, Consortium, with_
 
 TARGETS: dict[str, Target] = {
     "binary": BinaryTarget(name="y"),
@@ -186,6 +190,37 @@ def test_intervals_hold_under_the_noise_that_sites_add(evaluation: JobSpec) -> N
     # Of 60 runs at 95%, 50 or fewer is a matter of 1 in 10,000.
     assert min(inside.values()) > 50, inside
     assert all(w > 0.01 * runs for w in width.values())
+
+
+def test_a_cell_over_the_record_bound_is_cut_to_it(consortium: Consortium) -> None:
+    quiet = PrivacyConfig(mechanism="none", allow_no_noise=True)
+    spec = make(consortium, TARGETS["binary"], privacy=quiet)
+    bound = spec.data.max_records * spec.privacy.units
+    too_much = np.zeros(spec.dimension, dtype=np.int64)
+    too_much[:2] = 50 * bound, -50 * bound
+    state = ServerState(
+        step=1, parameters=consortium.state.parameters, average=consortium.state.average, moments={}
+    )
+    world = replace(
+        consortium,
+        spec=spec,
+        signed_spec=consortium.identities[spec.proposer].sign(spec),
+        state=state,
+        gradients=dict.fromkeys(CAST, too_much),
+    )
+    transcript = world.transcript()
+    shared = with_(transcript, shares=tuple(world.share(name, transcript) for name in CAST[:3]))
+    release, after = release_make(shared, spec=spec, epoch=world.epoch, state=state)
+    assert release.values == (4 * bound, -4 * bound, *[0] * (spec.dimension - 2))
+    assert after is state
+    with pytest.raises(InvalidInput, match=r"\(16,\) and int64"):
+        contribution_make(
+            spec=spec,
+            epoch=world.epoch,
+            context=world.context(),
+            identity=world.identities["summit"],
+            gradient=too_much[:8],
+        )
 
 
 def test_error_bins_double() -> None:

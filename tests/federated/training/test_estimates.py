@@ -96,6 +96,12 @@ def test_the_estimate_of_an_area_is_not_biased_toward_one_half() -> None:
     assert abs(np.mean(values) - true) < 0.01 < abs(np.mean(first_cleaned) - true)
 
 
+def test_noise_that_leaves_every_value_possible_leaves_none() -> None:
+    cells = np.array([[2.0, -9.0], [4.0, 7.0]])
+    assert auc(*cells, 20.0) == Estimate(None, 0.0, 1.0)
+    assert ratio(np.eye(2), np.ones((2, 2)), cells, 20.0, most=1.0) == Estimate(None, 0.0, 1.0)
+
+
 def test_one_class_leaves_the_area_undefined() -> None:
     found = auc(np.array([-3.0, 1.0]), np.array([20.0, 30.0]), 2.0)
     assert found == Estimate(None, 0.0, 1.0)
