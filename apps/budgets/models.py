@@ -67,6 +67,7 @@ class Charge(Model):
     state = models.CharField(max_length=10)
     cohort = models.CharField(max_length=64, blank=True, default="")
     at = models.CharField(max_length=40)
+    pure_epsilon = models.FloatField(default=0.0)
 
     class Meta:
         ordering = ["-at"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -78,11 +77,11 @@ def _outlook(account: Account) -> dict[str, Any]:
     charges = Charge.objects.filter(dataset=account.dataset, unit=account.unit)
     made = outlook.charges_of_period(account, charges, now)
     end = outlook.used_up_at(account, made, now)
-    ever = math.fsum(charge.rho for charge in charges if charge.state == "committed")
+    ever = outlook.spent_ever(charges)
     return {
         "dataset": account.dataset,
         "unit": account.unit,
-        "lifetime_epsilon": accountant.rho_to_epsilon(ever, account.allotted_delta),
+        "lifetime_epsilon": ever.epsilon(account.allotted_delta),
         "epsilon": outlook.composition(account, made),
         "used_up_at": None if end is None else end.isoformat(),
     }

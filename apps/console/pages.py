@@ -295,6 +295,7 @@ class PurchaseRow:
     released: int
     model_digest: str
     at: datetime
+    campaign_id: str = ""
 
     @property
     def known(self) -> bool:

@@ -105,7 +105,7 @@ def report_of(
     sequence = db.execute("SELECT value FROM sequence").fetchone()["value"]
     accounts = db.execute("SELECT * FROM account ORDER BY dataset, unit").fetchall()
     charges = db.execute(
-        "SELECT charge.*, job.dataset, job.unit FROM charge JOIN job USING (job_id)"
+        "SELECT charge.*, job.dataset, job.unit, job.epsilon FROM charge JOIN job USING (job_id)"
         " ORDER BY job.at, job_id, round, attempt"
     ).fetchall()
     return LedgerReport(
@@ -150,4 +150,5 @@ def _charge(row: sqlite3.Row) -> Charge:
         state=row["state"],
         cohort=row["cohort"],
         at=row["at"],
+        pure_epsilon=row["epsilon"],
     )

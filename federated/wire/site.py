@@ -98,7 +98,7 @@ class Account(Message):
 
 
 class Charge(Message):
-    """A ledger entry as the site reports it."""
+    """A ledger entry as the site reports it; ``rho`` holds a pure charge converted."""
 
     id: Identifier
     job_id: Identifier
@@ -110,6 +110,7 @@ class Charge(Message):
     state: Literal["reserved", "committed", "returned"]
     cohort: Digest | None = None
     at: str
+    pure_epsilon: Annotated[float, Field(strict=False, ge=0)] = 0.0
 
 
 class Allotment(Message):

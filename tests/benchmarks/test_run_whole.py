@@ -9,6 +9,7 @@ from apps.provenance.models import Event
 from federated.protocol.campaign_ledger import ledger_id
 from federated.wire.campaign import CampaignTranscript
 from tests.benchmarks.world import CAST, Consortium, fresh, run_of
+from tests.conftest import member_client
 
 
 def test_a_run_from_approval_to_a_verified_release(consortium: Consortium) -> None:
@@ -96,3 +97,14 @@ def test_an_agent_that_dies_between_any_two_steps_goes_on(consortium: Consortium
             c for c in consortium[slug].home.ledger.report(slug).charges if c.state == "committed"
         ]
         assert len(committed) == 1
+
+
+def test_the_budget_page_names_the_campaign(consortium: Consortium) -> None:
+    found = consortium.released(epsilon=2.0)
+    consortium.step()
+    page = member_client("lakeside", "auditor").get("/o/lakeside/budget/", secure=True)
+    text = " ".join(page.content.decode().split())
+    assert f'/benchmarks/{found.campaign_id}/">Benchmark: Scoring</a>' in text
+    assert "1 run charged" in text
+    # Epsilon 2 is 2, by the ledger's rule: pure charges are added.
+    assert "ε 6.00 left of 8.00" in text

@@ -141,8 +141,10 @@ def test_a_running_job_asks_nobody(world: World, northwind_auditor: Client) -> N
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 
 
-def made(days: float, count: int = 2) -> list[tuple[datetime, float]]:
-    return [(NOW - timedelta(days=days * (count - n) / count), RHO) for n in range(count)]
+def made(days: float, count: int = 2) -> list[outlook.Made]:
+    return [
+        outlook.Made(NOW - timedelta(days=days * (count - n) / count), RHO) for n in range(count)
+    ]
 
 
 def test_the_forecast_spends_what_is_left_at_the_rate_so_far() -> None:
@@ -157,7 +159,7 @@ def test_the_forecast_spends_what_is_left_at_the_rate_so_far() -> None:
 
 
 @pytest.mark.parametrize("history", [[], made(1 / 48)], ids=["no charge", "no time"])
-def test_there_is_no_forecast_without_a_rate(history: list[tuple[datetime, float]]) -> None:
+def test_there_is_no_forecast_without_a_rate(history: list[outlook.Made]) -> None:
     assert outlook.used_up_at(account(), history, NOW) is None
 
 
@@ -184,4 +186,18 @@ def test_charges_of_the_period_before_are_not_composed() -> None:
         charge(uuid.uuid4(), 2, NOW),
         charge(uuid.uuid4(), 3, NOW, state="reserved", cohort=""),
     ]
-    assert outlook.charges_of_period(account(), charges, NOW) == [(NOW, RHO)]
+    assert outlook.charges_of_period(account(), charges, NOW) == [outlook.Made(NOW, RHO)]
+
+
+def test_pure_charges_are_composed_as_such() -> None:
+    """Two runs of epsilon 2: 4 in all, not the 14 that rho 4 would read as."""
+    runs = [outlook.Made(NOW - timedelta(days=n), 2.0, 2.0) for n in (20, 10)]
+    of = account(reserved_rho=0.0, committed_rho=4.0, pure_rho=4.0, pure_epsilon=4.0)
+    rules = outlook.composition(of, runs)
+    assert (rules["zcdp"], rules["basic"]) == (4.0, 4.0)
+    assert rules["pld"] <= 4.0 + 1e-9
+    assert [point.zcdp for point in outlook.composed(of, runs)] == [2.0, 4.0]
+    # 4 more are left, at 4 in 20 days.
+    end = outlook.used_up_at(of, runs, NOW)
+    assert end is not None
+    assert abs(end - (NOW + timedelta(days=20))) < timedelta(seconds=1)

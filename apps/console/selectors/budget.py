@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -12,6 +11,8 @@ from uuid import UUID
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from apps.benchmarks.models import Campaign
+from apps.benchmarks.selectors.campaigns import campaigns_of
 from apps.budgets import outlook
 from apps.budgets.models import Account, AllotmentChange, AllotmentRequest, Charge, LedgerReport
 from apps.budgets.selectors import cost_outlook
@@ -23,7 +24,7 @@ from apps.console.selectors.words import job_title
 from apps.federation.models import Job, Round
 from apps.federation.selectors.jobs import jobs_of
 from apps.organizations.models import Organization
-from federated.privacy.accountant import rho_to_epsilon
+from federated.protocol.campaign_ledger import ledger_id
 from federated.protocol.cost import job_cost
 from federated.wire.job import JobSpec
 
@@ -56,12 +57,13 @@ def budget_page(*, organization: Organization, role: str) -> pages.BudgetPage:
     for charge in Charge.objects.order_by("at"):
         charges[charge.dataset, charge.unit].append(charge)
     jobs = _jobs(organization.slug, {c.job_id for made in charges.values() for c in made})
+    campaigns = _campaigns(organization.slug)
     now = timezone.now()
     return pages.BudgetPage(
         name=organization.name,
         slug=organization.slug,
         accounts=[
-            _account(account, charges[account.dataset, account.unit], jobs, now)
+            _account(account, charges[account.dataset, account.unit], jobs, campaigns, now)
             for account in Account.objects.all()
         ],
         differences=[_difference(one) for one in (report.differences if report else [])],
@@ -86,21 +88,28 @@ def _jobs(slug: str, ids: Iterable[UUID]) -> dict[UUID, tuple[Job, int]]:
 
 
 def _account(
-    account: Account, charges: list[Charge], jobs: dict[UUID, tuple[Job, int]], now: datetime
+    account: Account,
+    charges: list[Charge],
+    jobs: dict[UUID, tuple[Job, int]],
+    campaigns: dict[UUID, Campaign],
+    now: datetime,
 ) -> pages.BudgetAccount:
     made = outlook.charges_of_period(account, charges, now)
     rules = outlook.composition(account, made)
-    ever = math.fsum(charge.rho for charge in charges if charge.state == "committed")
+    ever = outlook.spent_ever(charges)
     by_job: dict[UUID, list[Charge]] = defaultdict(list)
     for charge in charges:
         by_job[charge.job_id].append(charge)
-    purchases = [_purchase(account, of_job, jobs.get(job)) for job, of_job in by_job.items()]
+    purchases = [
+        _purchase(account, of_job, jobs.get(job), campaigns.get(job))
+        for job, of_job in by_job.items()
+    ]
     purchases.sort(key=lambda row: row.at, reverse=True)
     return pages.BudgetAccount(
         account=account_row(account),
         chart=_chart(account, made, now),
         rules=[(RULES[name], rules[name]) for name in RULES],
-        lifetime=rho_to_epsilon(ever, account.allotted_delta),
+        lifetime=ever.epsilon(account.allotted_delta),
         forecast=_forecast(account, made, now),
         purchases=purchases[:PURCHASES_SHOWN],
         **_allotments(account),
@@ -159,7 +168,7 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
-def _chart(account: Account, made: list[tuple[datetime, float]], now: datetime) -> StepChart | None:
+def _chart(account: Account, made: list[outlook.Made], now: datetime) -> StepChart | None:
     points = outlook.composed(account, made)
     if not points:
         return None
@@ -185,10 +194,10 @@ def _window(account: Account, first: datetime, now: datetime) -> tuple[datetime,
     return first - history / 12, first + history * 13 / 12
 
 
-def _forecast(account: Account, made: list[tuple[datetime, float]], now: datetime) -> str:
+def _forecast(account: Account, made: list[outlook.Made], now: datetime) -> str:
     if not made:
         return "Nothing is spent in this period."
-    if now - made[0][0] < outlook.LEAST_HISTORY:
+    if now - made[0].at < outlook.LEAST_HISTORY:
         return "Too little time has passed since the first charge to tell a rate."
     end = outlook.used_up_at(account, made, now)
     if end is not None:
@@ -200,23 +209,37 @@ def _forecast(account: Account, made: list[tuple[datetime, float]], now: datetim
 
 
 def _purchase(
-    account: Account, charges: list[Charge], known: tuple[Job, int] | None
+    account: Account,
+    charges: list[Charge],
+    known: tuple[Job, int] | None,
+    campaign: Campaign | None,
 ) -> pages.PurchaseRow:
     states = [charge.state for charge in charges]
-    rho = math.fsum(charge.rho for charge in charges if charge.state == "committed")
     job, released = known or (None, 0)
     return pages.PurchaseRow(
         job_id=str(charges[0].job_id),
-        title="" if job is None else job_title(job.wire),
-        proposer="" if job is None else job.proposer,
+        title=_title(job, campaign),
+        proposer=job.proposer if job else campaign.creator if campaign else "",
+        campaign_id="" if campaign is None else str(campaign.pk),
         committed=states.count("committed"),
         reserved=states.count("reserved"),
         returned=states.count("returned"),
-        epsilon=rho_to_epsilon(rho, account.allotted_delta),
+        epsilon=outlook.spent_ever(charges).epsilon(account.allotted_delta),
         released=released,
         model_digest=job.model_digest if job is not None and released else "",
         at=_moment(charges[-1].at),
     )
+
+
+def _title(job: Job | None, campaign: Campaign | None) -> str:
+    if campaign is not None:
+        return f"Benchmark: {campaign.title}"
+    return "" if job is None else job_title(job.wire)
+
+
+def _campaigns(slug: str) -> dict[UUID, Campaign]:
+    """The organization's campaigns by the name that its ledger keeps their present spec under."""
+    return {UUID(ledger_id(found.wire)): found for found in campaigns_of(slug)}
 
 
 def _difference(one: dict[str, Any]) -> pages.DifferenceRow:
