@@ -137,6 +137,8 @@ class Log(Section):
 class Jobs(Section):
     concurrency: int = Field(2, ge=1, le=1000)
     round_seconds: int = Field(120, ge=1, le=7 * 86400)
+    # Days after a job's end that its ciphertexts and masked vectors stay; digests stay for ever.
+    retention_days: int = Field(30, ge=0, le=36_500)
 
 
 class Benchmarks(Section):

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 PREFIX = "federated-simulation-cloud/v1"
+EXPIRED = "federation:contributions:expired"
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -608,7 +609,7 @@ class State:
         return (v["first_moment"][j] * rate) / (math.sqrt(v["second_moment"][j]) + optimizer["tau"])
 
 
-def check_job(record: dict, named: set[str], vectors: Path | None) -> State:
+def check_job(record: dict, named: set[str], expiries: set[str], vectors: Path | None) -> State:
     epoch, key = record["key_epoch"], Key(record["key_epoch"])
     state = State(unb64(record["initial_state"]))
     spec = record["attempts"][0]["spec"]["body"]
@@ -618,7 +619,7 @@ def check_job(record: dict, named: set[str], vectors: Path | None) -> State:
     need(state.digest() == spec["initial_state"], "the spec pins another initial state")
     keys = {p["organization"]: p["public_key"] for p in spec["participants"]}
     for attempt in record["attempts"]:
-        check_attempt(attempt, spec, key, keys, state, named, vectors)
+        check_attempt(attempt, spec, key, keys, state, named, expiries, vectors)
     for group, tag in (("verdicts", "verdict"), ("refusals", "refusal"), ("declines", "decline")):
         for signed in record[group]:
             body = check_envelope(tag, signed, keys[signed["body"]["organization"]])
@@ -633,6 +634,7 @@ def check_attempt(
     keys: dict[str, str],
     state: State,
     named: set[str],
+    expiries: set[str],
     vectors: Path | None,
 ) -> None:
     shown = check_envelope("job-spec", attempt["spec"], keys[spec["proposer"]])
@@ -657,6 +659,13 @@ def check_attempt(
         need(masks == (spec["aggregation"] == "masked"), "a contribution of another kind")
         rows.append(check_plaintexts(key, body))
         members[name] = envelope_digest("contribution", signed)
+    expired = attempt["expired"]
+    need(bool(rows) != bool(expired), "contributions, or what is left of all of them")
+    for left in expired:
+        need(spec["job_id"] in expiries, "no event says that contributions expired")
+        name = left["organization"]
+        need(name in keys and name not in members, "an expired contribution's organization")
+        members[name] = left["envelope"]
     need(len(members) >= spec["minimum_cohort"], "the cohort is below the minimum")
     cohort = digest("cohort", {"context": context, "members": members})
     release = attempt["release"]
@@ -681,7 +690,11 @@ def check_attempt(
         body = check_envelope("decryption-share", signed, trustee["public_key"])
         need((body["context"], body["cohort"]) == (context, cohort), "a share's cohort")
         need(body["index"] == trustee["index"], "a share's trustee")
-        shares[body["index"]] = check_share(key, body, product, cohort)
+        shares[body["index"]] = (
+            [key.element(p) for p in body["partials"]]
+            if expired
+            else check_share(key, body, product, cohort)
+        )
     plain, shown = decrypt(key, shares), {"values": [], "sum": None}
     if spec["aggregation"] == "masked" and vectors:
         s = unpack(key, plain, DEGREE, (2 * 64 * len(spec["participants"])).bit_length())
@@ -693,7 +706,7 @@ def check_attempt(
         state.advance(values, spec)
     expected = {"context": context, "cohort": cohort, "state": state.digest()}
     need(release == expected | shown, "the release is not what the shares give")
-    wanted = {digest("release", release)}
+    wanted = {digest("release", release), *(left["envelope"] for left in expired)}
     kinds = (
         ("contributions", "contribution"),
         ("receipts", "charge-receipt"),
@@ -717,7 +730,11 @@ def verify(raw: bytes, vectors: Path | None = None) -> list[State]:
     named = set().union(*(check_log(log, witnesses) for log in logs.values()))
     for anchor in bundle["anchors"]:
         check_anchor(anchor, logs)
-    return [check_job(record, named, vectors) for record in bundle["sections"].get("jobs", [])]
+    events = [json.loads(item["canonical"]) for log in logs.values() for item in log["events"]]
+    expiries = {e["subject"]["id"] for e in events if e["tag"] == EXPIRED}
+    return [
+        check_job(record, named, expiries, vectors) for record in bundle["sections"].get("jobs", [])
+    ]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.federation.services import keys, machine, release, sums, vectors
+from apps.federation.services import keys, machine, release, retention, sums, vectors
 
 
 @shared_task(name="federation.tick")
@@ -16,6 +16,12 @@ def tick() -> None:
 def keys_retire() -> None:
     """Superseded keys that no job uses are retired."""
     keys.keys_retire_unused()
+
+
+@shared_task(name="federation.contributions_expire")
+def contributions_expire() -> None:
+    """Ciphertexts of jobs past their retention go."""
+    retention.contributions_expire()
 
 
 @shared_task(name="federation.job_advance")

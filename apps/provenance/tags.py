@@ -60,6 +60,7 @@ class Tag(StrEnum):
     ROUND_CHARGED = "federation:round:charged"
     SHARE_ACCEPTED = "federation:share:accepted"
     SHARE_REFUSED = "federation:share:refused"
+    CONTRIBUTIONS_EXPIRED = "federation:contributions:expired"
     ROUND_RELEASED = "federation:round:released"
     ROUND_ABANDONED = "federation:round:abandoned"
     VERDICT_ACCEPTED = "federation:verdict:accepted"

@@ -29,6 +29,13 @@ TICKS = (
     Tick("benchmarks", "benchmarks.tick", 2, "benchmarks", "opens and closes campaigns' runs"),
     Tick("unused keys", "federation.keys_retire", 10, "rounds", "retires keys that no job uses"),
     Tick(
+        "retention",
+        "federation.contributions_expire",
+        600,
+        "rounds",
+        "deletes ciphertexts of jobs past their retention",
+    ),
+    Tick(
         "left of vectors",
         "federation.vectors_sweep",
         3600,

@@ -41,13 +41,18 @@ def named_in_log(
     rows: Mapping[str, tuple[Signed[Message], ...]],
     release: Message | None,
     named: frozenset[str],
+    more: Mapping[str, str] | None = None,
 ) -> str:
-    """Every signed envelope, and the release, must be named by an event. Raises InvalidInput."""
+    """Every signed envelope, the release, and the digests of ``more`` are named by an event.
+
+    Raises InvalidInput.
+    """
     wanted = {
         f"{kind} of {getattr(signed.body, 'organization', '')}": signed.digest()
         for kind, group in rows.items()
         for signed in group
     }
+    wanted |= more or {}
     if release is not None:
         wanted["release"] = release.digest()
     missing = sorted(name for name, digest in wanted.items() if digest not in named)

@@ -40,11 +40,18 @@ def replay_job(
     """Recompute every release of a job, bit for bit: product, shares' proofs, sum, server step.
 
     ``job_id`` chooses among several jobs; a masked job needs its ``vectors``. Signatures and
-    charges are the verifier's to check.
+    charges are the verifier's to check. Where contributions expired by retention no share can be
+    proven against them: the signed shares alone lead to the sum.
     Raises InvalidInput or ProofInvalid for a record that does not lead to what was released.
     """
     record = _chosen(bundle, job_id)
     spec = record.attempts[0].spec.body
+    expired = any(transcript.expired for transcript in record.attempts)
+    if spec.aggregation == "masked" and expired:
+        raise InvalidInput(
+            f"job {spec.job_id}: its masked vectors expired by retention, so that no sum can be "
+            "recomputed; its sites keep the models that they verified"
+        )
     if spec.aggregation == "masked" and vectors is None:
         raise InvalidInput(
             f"job {spec.job_id} sums masked vectors, which a bundle does not hold: give the folder "
@@ -66,7 +73,7 @@ def replay_job(
                 spec=spec,
                 epoch=record.key_epoch,
                 state=state,
-                proofs=True,
+                proofs=not transcript.expired,
                 total=total,
             )
             if isinstance(spec.strategy, Evaluation):

@@ -16,6 +16,7 @@ from federated.client.verify_parts import (
 )
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.cost import check_spec_privacy, job_epsilons
+from federated.protocol.expired import expired_check, expired_shares_check
 from federated.protocol.masked import total_of
 from federated.protocol.release import release_check
 from federated.protocol.share import product_of, share_check
@@ -27,6 +28,8 @@ from federated.wire.base import Message, Signed, decode_bytes
 from federated.wire.job import Evaluation, JobSpec
 from federated.wire.record import JobRecord
 from federated.wire.round import Transcript
+
+EXPIRED_TAG = "federation:contributions:expired"
 
 
 def round_checks(bundle: Bundle, vectors: VectorFolder | None = None) -> Iterable[Check]:
@@ -45,6 +48,7 @@ def round_checks(bundle: Bundle, vectors: VectorFolder | None = None) -> Iterabl
         yield Check("jobs", "skipped", "the bundle holds no job")
         return
     named = digests_in_log(bundle)
+    expiries = frozenset(e.subject.id for _, e in bundle.events() if e.tag == EXPIRED_TAG)
     read: list[JobRecord] = []
     for position, raw in enumerate(records):
         if not isinstance(raw, dict):
@@ -55,12 +59,17 @@ def round_checks(bundle: Bundle, vectors: VectorFolder | None = None) -> Iterabl
         except InvalidInput as error:
             yield Check(f"job {position}", "failed", error.message)
             continue
-        yield from _job(record, named, vectors)
+        yield from _job(record, named, expiries, vectors)
         read.append(record)
     yield from evaluated_checks(read)
 
 
-def _job(record: JobRecord, named: frozenset[str], vectors: VectorFolder | None) -> Iterator[Check]:
+def _job(
+    record: JobRecord,
+    named: frozenset[str],
+    expiries: frozenset[str],
+    vectors: VectorFolder | None,
+) -> Iterator[Check]:
     if not record.attempts:
         yield Check("job", "skipped", "no attempt was closed, there is nothing to recompute")
         return
@@ -80,10 +89,14 @@ def _job(record: JobRecord, named: frozenset[str], vectors: VectorFolder | None)
         return
     yield Check(f"{label} initial state", "ok", f"digest {state.digest()[:16]}")
     claimed = spec.initial_state
+    if any(transcript.expired for transcript in record.attempts):
+        yield checked(f"{label} retention", partial(_retention, spec, expiries))
     for transcript in record.attempts:
         context = transcript.context
         name = f"{label} round {context.round}.{context.attempt}"
         yield checked(f"{name} transcript", partial(_transcript, transcript, spec, record))
+        if transcript.expired:
+            yield Check(f"{name} contributions", "skipped", _gone(transcript))
         if transcript.release is None:
             yield Check(f"{name} release", "skipped", "abandoned after it closed")
             continue
@@ -108,6 +121,8 @@ def _unsummed(
     transcript: Transcript, state: ServerState | None, vectors: VectorFolder | None
 ) -> str:
     """Why an attempt's sum cannot be recomputed here; empty where it can."""
+    if any(left.masked for left in transcript.expired):
+        return "its masked vectors expired by retention"
     if all(signed.body.masked is None for signed in transcript.contributions):
         return ""
     if vectors is None:
@@ -124,6 +139,8 @@ def _release(
     state: ServerState,
     vectors: VectorFolder | None,
 ) -> ServerState:
+    if transcript.expired:
+        return release_check(transcript, spec=spec, epoch=record.key_epoch, state=state)
     source = vectors.source if vectors is not None else _none
     total = total_of(transcript, spec=spec, epoch=record.key_epoch, source=source)
     return release_check(
@@ -137,6 +154,8 @@ def _none(digest: str) -> Iterable[bytes]:
 
 def _recomputed(transcript: Transcript, spec: JobSpec) -> str:
     what = "sum"
+    if transcript.expired:
+        return f"{len(transcript.shares)} signed shares combine to the sum, server step recomputed"
     if spec.aggregation == "masked":
         what = f"sum of {len(transcript.contributions)} masked vectors"
     if isinstance(spec.strategy, Evaluation):
@@ -164,30 +183,46 @@ def _statements(record: JobRecord, spec: JobSpec, label: str) -> Iterator[Check]
 
 
 def _transcript(transcript: Transcript, spec: JobSpec, record: JobRecord) -> str:
-    cohort = transcript_check(transcript, spec=spec, epoch=record.key_epoch)
+    check = expired_check if transcript.expired else transcript_check
+    cohort = check(transcript, spec=spec, epoch=record.key_epoch)
     if transcript.release is not None or transcript.shares:
         receipts_check(transcript.receipts, spec=spec, cohort=cohort)
+    of_proofs = "by digest" if transcript.expired else "with proofs"
     return (
         f"{len(transcript.approvals)} countersignatures, {len(cohort.members)} contributions "
-        f"with proofs, {len(transcript.receipts)} charges"
+        f"{of_proofs}, {len(transcript.receipts)} charges"
     )
+
+
+def _gone(transcript: Transcript) -> str:
+    return (
+        f"expired by retention: {len(transcript.expired)} contributions and their proofs, and the "
+        "proofs of shares, which need them; digests are left"
+    )
+
+
+def _retention(spec: JobSpec, expiries: frozenset[str]) -> str:
+    """Contributions are not left out at will: the log says that they were deleted."""
+    if spec.job_id not in expiries:
+        raise InvalidInput("contributions are missing, and no event says that they expired")
+    return "an event says that the contributions expired"
 
 
 def _shares(transcript: Transcript, spec: JobSpec, record: JobRecord, state: str) -> str:
     """All of a masked release that a bundle can show: its shares, and what it says it follows."""
     cohort = transcript.cohort()
-    product = product_of(transcript, spec=spec, epoch=record.key_epoch)
-    for signed in transcript.shares:
+    product = []
+    if not transcript.expired:
+        product = product_of(transcript, spec=spec, epoch=record.key_epoch)
+    for signed in transcript.shares if product else ():
         share_check(signed, epoch=record.key_epoch, cohort=cohort, product=product)
-    given = {signed.body.index for signed in transcript.shares}
-    if len(given) < record.key_epoch.threshold:
-        raise InvalidInput(f"{len(given)} shares, {record.key_epoch.threshold} are needed")
+    given = expired_shares_check(transcript, epoch=record.key_epoch)
     release = transcript.release
     assert release is not None
     if (release.context, release.cohort) != (cohort.context, cohort.digest()):
         raise InvalidInput("the release is of another attempt or cohort")
     equal(transcript.context.model, state, "state before")
-    return f"{len(given)} share proofs"
+    return given if transcript.expired else f"{given}, each proven"
 
 
 def _privacy(spec: JobSpec) -> str:
@@ -206,4 +241,5 @@ def _logged(transcript: Transcript, named: frozenset[str]) -> str:
         "charge": transcript.receipts,  # type: ignore[dict-item]
         "share": transcript.shares,  # type: ignore[dict-item]
     }
-    return named_in_log(rows, transcript.release, named)
+    left = {f"contribution of {c.organization}": c.envelope for c in transcript.expired}
+    return named_in_log(rows, transcript.release, named, more=left)

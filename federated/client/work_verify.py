@@ -31,7 +31,7 @@ def verdict_send(site: Site, at: Attempt) -> None:
     if kept is None:
         if (folder.verified_round() or 0) < at.round - 1:
             catch_up(site, at.job_id, upto=at.round - 1)
-        verdict = _judge(site, spec, folder, site.api.transcript(at), at)
+        verdict = _judge(site, spec, folder, _transcript(site, at), at)
         kept = folder.signed_keep(name, site.identity.sign(verdict))
     if at.round == spec.strategy.rounds and kept.body.agrees:
         site.home.ledger.return_unused(at.job_id)
@@ -60,8 +60,16 @@ def catch_up(site: Site, job_id: str, *, upto: int) -> None:
         if round not in released:
             raise NotFound(f"job {job_id}: round {round} has no released attempt")
         at = Attempt(job_id, round, released[round])
-        _follow(site, spec, folder, site.api.transcript(at), at)
+        _follow(site, spec, folder, _transcript(site, at), at)
         site.say(f"{at} of {spec.strategy.rounds}: missed release verified")
+
+
+def _transcript(site: Site, at: Attempt) -> Transcript:
+    """Raises NotFound where it came too late to be verified: that is no disagreement."""
+    transcript = site.api.transcript(at)
+    if transcript.expired:
+        raise NotFound(f"{at}: its contributions expired by retention; it cannot be verified now")
+    return transcript
 
 
 def _judge(

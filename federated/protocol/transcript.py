@@ -34,13 +34,22 @@ def transcript_check(transcript: Transcript, *, spec: JobSpec, epoch: KeyEpoch) 
     ``spec`` is the one this site approved, ``epoch`` the one it keeps. Returns the cohort that is
     to be charged and served. Raises Refused with the reason of the first check that fails.
     """
-    _check_spec(transcript, spec=spec, epoch=epoch)
-    context_check(transcript.context, spec=spec, epoch=epoch)
-    _check_approvals(transcript.approvals, spec=spec)
-    _check_members(transcript.contributions, spec=spec)
+    if transcript.expired:
+        raise Refused(
+            Reason.CONTRIBUTION_EXPIRED, "the contributions are gone, their retention is over"
+        )
+    attempt_check(transcript, spec=spec, epoch=epoch)
+    members_check([c.body.organization for c in transcript.contributions], spec=spec)
     for signed in transcript.contributions:
         _check_contribution(signed, spec=spec, epoch=epoch, context=transcript.context)
     return transcript.cohort()
+
+
+def attempt_check(transcript: Transcript, *, spec: JobSpec, epoch: KeyEpoch) -> None:
+    """Check spec, context and approvals, all but the contributions. Raises Refused."""
+    _check_spec(transcript, spec=spec, epoch=epoch)
+    context_check(transcript.context, spec=spec, epoch=epoch)
+    _check_approvals(transcript.approvals, spec=spec)
 
 
 def context_check(context: RoundContext, *, spec: JobSpec, epoch: KeyEpoch) -> None:
@@ -169,8 +178,11 @@ def _check_approvals(approvals: Sequence[Signed[Approval]], *, spec: JobSpec) ->
         raise Refused(Reason.APPROVAL_MISSING, f"not approved by {', '.join(missing)}")
 
 
-def _check_members(contributions: Sequence[Signed[Contribution]], *, spec: JobSpec) -> None:
-    names = [signed.body.organization for signed in contributions]
+def members_check(names: Sequence[str], *, spec: JobSpec) -> None:
+    """Check that a cohort's organizations are participants, none twice, and enough.
+
+    Raises Refused.
+    """
     for name in names:
         if spec.participant(name) is None:
             raise Refused(Reason.MEMBER_UNKNOWN, f"contribution of {name}, not in the spec")

@@ -48,6 +48,20 @@ class Contribution(Message):
     masked: Digest | None = None
 
 
+class ExpiredContribution(Message):
+    """What stays of a contribution after its job's retention: enough to tell which one it was.
+
+    ``envelope`` is its envelope's digest, which the cohort names; ``ciphertexts`` how many it had;
+    ``proof`` the SHA-256 of its proof's bytes; ``masked`` as in the contribution.
+    """
+
+    organization: Slug
+    envelope: Digest
+    ciphertexts: Count
+    proof: Digest
+    masked: Digest | None = None
+
+
 class Cohort(Message):
     """The contributions that a closed attempt sums: envelope digests by organization."""
 
@@ -100,6 +114,7 @@ class Reason(StrEnum):
     CHARGE_MISMATCH = "charge_mismatch"
     BUDGET_EXCEEDED = "budget_exceeded"
     JOB_UNKNOWN = "job_unknown"
+    CONTRIBUTION_EXPIRED = "contribution_expired"
     CAMPAIGN_UNKNOWN = "campaign_unknown"
     OWN_SUBMISSION_CHANGED = "own_submission_changed"
     NOISE_MISSING = "noise_missing"
@@ -162,14 +177,15 @@ class Transcript(Message):
     approvals: tuple[Signed[Approval], ...]
     context: RoundContext
     contributions: tuple[Signed[Contribution], ...]
+    expired: tuple[ExpiredContribution, ...] = ()
     receipts: tuple[Signed[ChargeReceipt], ...] = ()
     shares: tuple[Signed[DecryptionShare], ...] = ()
     release: Release | None = None
 
     @model_validator(mode="after")
     def _present(self) -> Transcript:
-        if not self.contributions:
-            raise ValueError("contributions: none")
+        if bool(self.contributions) == bool(self.expired):
+            raise ValueError("contributions: none, or some of them expired and others not")
         return self
 
     def cohort(self) -> Cohort:
@@ -179,10 +195,10 @@ class Transcript(Message):
         both), so that a repetition never hides behind an honest cohort's digest.
         """
         members: dict[str, str] = {}
-        for signed in self.contributions:
-            name = signed.body.organization
-            digest = signed.digest()
-            if name in members:
-                digest = hashlib.sha256(f"{members[name]}{digest}".encode()).hexdigest()
-            members[name] = digest
+        named = [(signed.body.organization, signed.digest()) for signed in self.contributions]
+        named += [(left.organization, left.envelope) for left in self.expired]
+        for name, digest in named:
+            before = members.get(name)
+            both = f"{before}{digest}".encode()
+            members[name] = digest if before is None else hashlib.sha256(both).hexdigest()
         return Cohort(context=self.context.digest(), members=members)

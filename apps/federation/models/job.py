@@ -90,6 +90,9 @@ class Job(Model):
     queued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    expired_at = models.DateTimeField(
+        null=True, blank=True, help_text="when what its sites sent in ciphertext was deleted"
+    )
     model_digest = models.CharField(max_length=64, help_text="the current server state's")
 
     class Meta:

@@ -54,8 +54,12 @@ class RoundMessage(Model):
 
 
 class Contribution(RoundMessage):
+    """``content`` is empty once the job's retention is over; ``expired`` says what it was."""
+
     RowLevel = OfParticipants
     wire = wire.Contribution
+
+    expired = models.JSONField(null=True)
 
     class Meta(RoundMessage.Meta):
         constraints = [

@@ -113,7 +113,9 @@ def _round_tasks(found: Round, organization: str) -> Iterator[Task]:
 
 def _verdicts(organization: str) -> list[Task]:
     missing = (
-        Round.objects.filter(job__in=jobs_of(organization), state=Round.State.RELEASED)
+        Round.objects.filter(
+            job__in=jobs_of(organization), job__expired_at=None, state=Round.State.RELEASED
+        )
         .exclude(Exists(Verdict.objects.filter(round=OuterRef("pk"), organization=organization)))
         .only("id", "job_id", "number", "attempt")
         .order_by("released_at")

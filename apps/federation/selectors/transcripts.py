@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from apps.aggregation.selectors import key_epoch_get
 from apps.federation.models import Job, Round, RoundMessage
@@ -22,7 +23,8 @@ def transcript_bytes(found: Round) -> bytes:
     parts = {
         "approvals": _array(_approvals(found.job)),
         "context": canonical(found.context),
-        "contributions": _array(_contents(found.contributions)),
+        "contributions": _array(_contents(found.contributions.filter(expired__isnull=True))),
+        "expired": _array([canonical(remains) for remains in _expired(found)]),
         "receipts": _array(_contents(found.receipts)),
         "release": b"null" if found.release is None else canonical(found.release),
         "shares": _array(_contents(found.shares)),
@@ -45,6 +47,11 @@ def epoch_of(job: Job) -> wire.KeyEpoch:
 def epoch_by_digest(digest: str) -> wire.KeyEpoch:
     """A key epoch; parsed once."""
     return key_epoch_get(digest=digest).wire
+
+
+def _expired(found: Round) -> list[Any]:
+    rows = found.contributions.filter(expired__isnull=False)
+    return list(rows.values_list("expired", flat=True))
 
 
 def _approvals(job: Job) -> list[bytes]:
