@@ -224,6 +224,7 @@ class JobPage:
     state: str
     reason: str
     when: str
+    retention: str
     over: bool
     rounds_planned: int
     rounds_done: int

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from federated.client.comparison import compare_and_say, next_to_compare
 from federated.client.home import Attempt, SiteHome
 from federated.client.http import CoordinatorAPI, Interrupted
+from federated.client.retention import contributions_expire
 from federated.client.site import Say, Site, Waiting, short
 from federated.client.work_allot import request_decide
 from federated.client.work_approve import job_decide
@@ -37,6 +38,7 @@ LONGEST_PAUSE = 60.0
 OUTAGE_PAUSE = 5.0
 MIRROR_SECONDS = 2.0
 ENDED_SECONDS = 15.0
+EXPIRE_SECONDS = 3600.0
 LOADED_EARLY = ("pandas", "sklearn.metrics")
 ENDED = frozenset({"finished", "failed", "declined", "cancelled"})
 
@@ -72,6 +74,7 @@ class SiteAgent:
         self._mirrored: int | None = None
         self._mirror_at = 0.0
         self._ended_at = 0.0
+        self._expire_at = 0.0
         self._compared: set[str] = set()
         self._compared_at = 0.0
         self.comparing: threading.Thread | None = None
@@ -123,6 +126,7 @@ class SiteAgent:
             self._work(task)
         self._mirror(force=not inbox.tasks)
         self._end_jobs()
+        self._expire()
         if not inbox.tasks:
             self._compare()
         return 0.0 if ready else inbox.wait_ms / 1000
@@ -198,6 +202,20 @@ class SiteAgent:
             raise
         except DomainError as error:
             self._say(f"ledger report failed ({error.code}): {short(error)}")
+
+    def _expire(self) -> None:
+        """Let go of own contributions whose time is over."""
+        now = self._clock()
+        if now < self._expire_at:
+            return
+        self._expire_at = now + EXPIRE_SECONDS
+        try:
+            count = contributions_expire(self.home, now=time.time())
+        except DomainError as error:
+            self._say(f"retention failed ({error.code}): {short(error)}")
+            return
+        if count:
+            self._say(f"{count} contributions of jobs that are over deleted, their digests kept")
 
     def _end_jobs(self) -> None:
         """Return what ended jobs reserved and did not use."""

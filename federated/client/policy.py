@@ -14,6 +14,7 @@ Example::
     minimum_key_bits: 3072
     key_epochs: ask            # a person compares each (federated key accept); or the list of
                                # fingerprints that were read out at ceremonies; or any
+    keep_contributions_days: 30  # of a job that is over: this site's own signed ciphertexts
     retire_keys: superseded    # a share goes once a newer key is accepted here and no job of
                                # this site needs it; ask: only by federated key retire
     portal_allotments: lower   # a lower allotment asked in the portal holds at once; or confirm
@@ -110,6 +111,7 @@ class Policy(Section):
     minimum_key_bits: Annotated[int, Field(ge=512)] = 3072
     key_epochs: Literal["ask", "any"] | tuple[Digest, ...] = "ask"
     retire_keys: Literal["superseded", "ask"] = "superseded"
+    keep_contributions_days: Annotated[int, Field(ge=0, le=36_500)] = 30
     portal_allotments: Literal["lower", "confirm"] = "lower"
     allotment: Allotment = Allotment()
     campaigns: CampaignRules = CampaignRules()

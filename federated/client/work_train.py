@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from federated.aggregation.base import Sink
 from federated.client.home import Attempt, JobFolder
+from federated.client.retention import expired_here
 from federated.client.site import Site
 from federated.client.work_evaluate import evaluation_counts
 from federated.client.work_verify import catch_up
@@ -28,6 +29,10 @@ def contribution_send(site: Site, at: Attempt) -> None:
     spec = site.spec(at.job_id)
     folder = site.home.job(at.job_id)
     name = at.file("contribution")
+    if expired_here(folder, at):
+        raise Refused(
+            Reason.ATTEMPT_SUPERSEDED, f"{at} is over, its contribution is not kept any more"
+        )
     kept = folder.signed(Contribution, name)
     context = _context(site, spec, folder, at)
     if kept is None:

@@ -15,7 +15,7 @@ from apps.console.charts import StepChart, step_chart
 from apps.console.selectors.budget import cost_row
 from apps.console.selectors.evaluation import evaluation_panel, evaluation_rows
 from apps.console.selectors.events import job_event_rows, log_note
-from apps.console.selectors.words import job_summary, job_title, job_when
+from apps.console.selectors.words import job_retention, job_summary, job_title, job_when
 from apps.federation.models import Job, JobParticipant, Round
 from apps.federation.selectors.jobs import epsilons, job_get_for
 from federated.protocol.cost import privacy_warnings
@@ -51,6 +51,7 @@ def job_page(*, membership: Membership, job_id: Any) -> pages.JobPage:
         state=job.state,
         reason=job.reason,
         when=job_when(job),
+        retention=job_retention(job, attempts),
         over=job.ended,
         rounds_planned=spec.strategy.rounds,
         rounds_done=len(released),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
-from apps.federation.models import Job
+from django.conf import settings
+
+from apps.federation.models import Job, Round
 from federated.wire.job import Conv2dLayer, Evaluation, FedProx, FedSGD, JobSpec, LinearLayer
 
 
@@ -74,6 +77,23 @@ def job_when(job: Job) -> str:
     if job.started_at is not None:
         return f"running since {_clock(job.started_at)}"
     return f"proposed {_clock(job.created_at)}"
+
+
+def job_retention(job: Job, attempts: Sequence[Round]) -> str:
+    """Until when the ciphertexts of an ended job stay, or since when they are gone."""
+    if job.ended_at is None or not any(attempt.contributions.all() for attempt in attempts):
+        return ""
+    if job.expired_at is not None:
+        return (
+            f"The sites' ciphertexts were deleted on {_day(job.expired_at)}, by retention; their "
+            "digests and the released models stay."
+        )
+    until = job.ended_at + timedelta(days=settings.FSC_CONFIG.jobs.retention_days)
+    return f"The sites' ciphertexts are kept until {_day(until)}, then only their digests."
+
+
+def _day(moment: datetime) -> str:
+    return moment.strftime("%b %-d, %Y")
 
 
 def _clock(moment: datetime) -> str:
