@@ -26,6 +26,7 @@ from psycopg import sql
 
 from portal.config import ROLES
 from portal.up.postgres import Postgres
+from tests.one_event import watched
 from tests.services import ensure_services
 
 CAST = ("northwind", "lakeside", "summit")
@@ -147,6 +148,19 @@ def clean_start() -> Iterator[None]:
     connection.set_schema_to_public()
     if services_run():
         cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def one_event_a_transaction(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test in which a service changed rows and told it in no event, or told it twice."""
+    if "db" not in request.fixturenames and not request.node.get_closest_marker("django_db"):
+        yield
+        return
+    request.getfixturevalue("db")
+    with watched() as watch:
+        yield
+    if watch.problems:
+        pytest.fail("\n".join(watch.problems), pytrace=False)
 
 
 def services_run() -> bool:
