@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from federated.client.comparison import compare_and_say, next_to_compare
 from federated.client.home import Attempt, SiteHome
-from federated.client.http import CoordinatorAPI, Interrupted
+from federated.client.http import CoordinatorAPI
 from federated.client.retention import contributions_expire
 from federated.client.site import Say, Site, Waiting, short
+from federated.client.transport import Interrupted
 from federated.client.work_allot import request_decide
 from federated.client.work_approve import job_decide
 from federated.client.work_campaign import campaign_decide, submission_send

@@ -23,7 +23,8 @@ from cryptography.x509.oid import NameOID
 from federated.client.credentials import fingerprint, organization_of, read_private, trusting
 from federated.client.files import write_durably, write_once
 from federated.client.home import About, SiteHome
-from federated.client.http import CoordinatorAPI, TlsFailed
+from federated.client.http import CoordinatorAPI
+from federated.client.transport import TlsFailed
 from federated.errors import InvalidInput, NotAuthenticated
 from federated.wire.base import encode_bytes
 from federated.wire.site import JoinRequest, JoinResponse

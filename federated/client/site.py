@@ -10,7 +10,7 @@ from functools import cached_property
 from federated.client.home import SiteHome
 from federated.client.http import CoordinatorAPI
 from federated.client.local_data import LocalData
-from federated.errors import DomainError
+from federated.errors import DomainError, InvalidInput
 from federated.protocol.campaign_transcript import campaign_transcript_check
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.refused import Refused
@@ -104,3 +104,25 @@ class Site:
 def short(error: DomainError) -> str:
     """An error as one line."""
     return " ".join(error.message.split())
+
+
+def pins_check(site: Site, spec: JobSpec | CampaignSpec, epoch: KeyEpoch) -> None:
+    """Check the keys that a spec pins, and its consortium, against what this site knows.
+
+    Raises InvalidInput naming what is wrong.
+    """
+    kind = "campaign" if isinstance(spec, CampaignSpec) else "job"
+    own = spec.participant(site.organization)
+    if own is None:
+        raise InvalidInput(f"{site.organization} is not among the {kind}'s participants")
+    if own.public_key != site.identity.public_key:
+        raise InvalidInput("the spec pins another signing key for this organization")
+    consortium = site.home.about().consortium
+    if spec.consortium != consortium:
+        raise InvalidInput(f"{kind} of consortium {spec.consortium}, this is {consortium}")
+    for participant in spec.participants:
+        trustee = epoch.trustee(participant.organization)
+        if trustee is not None and trustee.public_key != participant.public_key:
+            raise InvalidInput(
+                f"the spec pins another key of {participant.organization} than the key epoch"
+            )

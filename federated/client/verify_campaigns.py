@@ -10,9 +10,9 @@ from federated.client.verify_parts import (
     digests_in_log,
     equal,
     named_in_log,
+    records_of,
     signatures,
 )
-from federated.errors import InvalidInput
 from federated.protocol.campaign_layout import campaign_check
 from federated.protocol.campaign_release import campaign_release_check
 from federated.protocol.campaign_transcript import (
@@ -20,7 +20,7 @@ from federated.protocol.campaign_transcript import (
     campaign_transcript_check,
     noised_cohort_check,
 )
-from federated.provenance.bundle import Bundle, record_read
+from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check
 from federated.wire.base import Message, Signed
 from federated.wire.campaign import CampaignRecord, CampaignSpec, CampaignTranscript
@@ -30,21 +30,12 @@ from federated.wire.key import KeyEpoch
 
 def campaign_checks(bundle: Bundle) -> Iterable[Check]:
     """Check every campaign record of the bundle; one check a campaign, run and kind."""
-    records = bundle.sections.get("campaigns", [])
-    if not isinstance(records, list):
-        yield Check("campaigns", "failed", "sections.campaigns is not a list")
-        return
     named = digests_in_log(bundle)
-    for position, raw in enumerate(records):
-        if not isinstance(raw, dict):
-            yield Check(f"campaign {position}", "failed", "not a campaign record")
-            continue
-        try:
-            record = record_read(CampaignRecord, raw)
-        except InvalidInput as error:
-            yield Check(f"campaign {position}", "failed", error.message)
-            continue
-        yield from _campaign(record, named)
+    for record in records_of(bundle, "campaigns", CampaignRecord, "campaign"):
+        if isinstance(record, Check):
+            yield record
+        else:
+            yield from _campaign(record, named)
 
 
 def _campaign(record: CampaignRecord, named: frozenset[str]) -> Iterator[Check]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.identity import verify_signed
-from federated.provenance.bundle import Bundle
+from federated.provenance.bundle import Bundle, record_read
 from federated.provenance.verify import Check
-from federated.wire.base import Message, Signed
+from federated.wire.base import M, Message, Signed
 from federated.wire.job import Participant
 
 
@@ -72,3 +72,19 @@ def signatures(
             raise InvalidInput(f"{organization} takes no part")
         verify_signed(signed, participant.public_key)
     return f"{len(rows)} signatures"
+
+
+def records_of(bundle: Bundle, section: str, kind: type[M], what: str) -> Iterator[M | Check]:
+    """A section's records in their order, and a failed check in place of each that is none."""
+    rows = bundle.sections.get(section, [])
+    if not isinstance(rows, list):
+        yield Check(section, "failed", f"sections.{section} is not a list")
+        return
+    for position, raw in enumerate(rows):
+        if not isinstance(raw, dict):
+            yield Check(f"{what} {position}", "failed", f"not a {what} record")
+            continue
+        try:
+            yield record_read(kind, raw)
+        except InvalidInput as error:
+            yield Check(f"{what} {position}", "failed", error.message)

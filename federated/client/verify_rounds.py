@@ -12,6 +12,7 @@ from federated.client.verify_parts import (
     digests_in_log,
     equal,
     named_in_log,
+    records_of,
     signatures,
 )
 from federated.errors import DomainError, InvalidInput
@@ -21,7 +22,7 @@ from federated.protocol.masked import total_of
 from federated.protocol.release import release_check
 from federated.protocol.share import product_of, share_check
 from federated.protocol.transcript import receipts_check, transcript_check
-from federated.provenance.bundle import Bundle, record_read
+from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check
 from federated.training.server import ServerState
 from federated.wire.base import Message, Signed, decode_bytes
@@ -38,26 +39,17 @@ def round_checks(bundle: Bundle, vectors: VectorFolder | None = None) -> Iterabl
     The sums of masked jobs are recomputed where ``vectors`` holds what their sites sent; where it
     does not, the check says so and what can be checked without is.
     """
-    records = bundle.sections.get("jobs", [])
-    if not isinstance(records, list):
-        yield Check("jobs", "failed", "sections.jobs is not a list")
-        return
-    if not records and "campaigns" in bundle.sections:
-        return
-    if not records:
-        yield Check("jobs", "skipped", "the bundle holds no job")
+    rows = bundle.sections.get("jobs", [])
+    if isinstance(rows, list) and not rows:
+        if "campaigns" not in bundle.sections:
+            yield Check("jobs", "skipped", "the bundle holds no job")
         return
     named = digests_in_log(bundle)
     expiries = frozenset(e.subject.id for _, e in bundle.events() if e.tag == EXPIRED_TAG)
     read: list[JobRecord] = []
-    for position, raw in enumerate(records):
-        if not isinstance(raw, dict):
-            yield Check(f"job {position}", "failed", "not a job record")
-            continue
-        try:
-            record = record_read(JobRecord, raw)
-        except InvalidInput as error:
-            yield Check(f"job {position}", "failed", error.message)
+    for record in records_of(bundle, "jobs", JobRecord, "job"):
+        if isinstance(record, Check):
+            yield record
             continue
         yield from _job(record, named, expiries, vectors)
         read.append(record)

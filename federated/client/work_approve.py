@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from federated.client.home import SiteHome
-from federated.client.site import Site, Waiting, short
+from federated.client.site import Site, Waiting, pins_check, short
 from federated.client.work_evaluate import evaluation_accept
 from federated.client.work_key import epoch_of
 from federated.errors import DomainError, InvalidInput, Unavailable
@@ -80,20 +80,7 @@ def spec_check(site: Site, signed: Signed[JobSpec], epoch: KeyEpoch) -> None:
     proposer = spec.participant(spec.proposer)
     assert proposer is not None
     verify_signed(signed, proposer.public_key)
-    own = spec.participant(site.organization)
-    if own is None:
-        raise InvalidInput(f"{site.organization} is not among the job's participants")
-    if own.public_key != site.identity.public_key:
-        raise InvalidInput("the spec pins another signing key for this organization")
-    consortium = site.home.about().consortium
-    if spec.consortium != consortium:
-        raise InvalidInput(f"job of consortium {spec.consortium}, this is {consortium}")
-    for participant in spec.participants:
-        trustee = epoch.trustee(participant.organization)
-        if trustee is not None and trustee.public_key != participant.public_key:
-            raise InvalidInput(
-                f"the spec pins another key of {participant.organization} than the key epoch"
-            )
+    pins_check(site, spec, epoch)
     if spec.privacy.colluding < epoch.max_colluding:
         raise InvalidInput(
             f"privacy.colluding is {spec.privacy.colluding}, the key epoch expects up to "

@@ -6,7 +6,7 @@ from typing import Any
 
 from federated.client.campaign_home import CampaignFolder, RunFolder
 from federated.client.policy import approval_of, check_campaign
-from federated.client.site import Site, Waiting, short
+from federated.client.site import Site, Waiting, pins_check, short
 from federated.client.work_key import epoch_of
 from federated.errors import Conflict, DomainError, InvalidInput, Unavailable
 from federated.protocol.campaign_layout import campaign_check, run_cost
@@ -69,20 +69,7 @@ def campaign_decide(site: Site, campaign_id: str) -> None:
 
 def spec_check(site: Site, spec: CampaignSpec, epoch: KeyEpoch) -> None:
     """Check keys, claimed cost and fit against what this site knows. Raises InvalidInput."""
-    own = spec.participant(site.organization)
-    if own is None:
-        raise InvalidInput(f"{site.organization} is not among the campaign's participants")
-    if own.public_key != site.identity.public_key:
-        raise InvalidInput("the spec pins another signing key for this organization")
-    consortium = site.home.about().consortium
-    if spec.consortium != consortium:
-        raise InvalidInput(f"campaign of consortium {spec.consortium}, this is {consortium}")
-    for participant in spec.participants:
-        trustee = epoch.trustee(participant.organization)
-        if trustee is not None and trustee.public_key != participant.public_key:
-            raise InvalidInput(
-                f"the spec pins another key of {participant.organization} than the key epoch"
-            )
+    pins_check(site, spec, epoch)
     campaign_check(spec, epoch)
 
 

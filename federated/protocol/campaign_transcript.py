@@ -13,9 +13,8 @@ from federated.errors import InvalidInput, ProofInvalid, SignatureInvalid
 from federated.protocol.campaign_layout import run_cost
 from federated.protocol.campaign_noise import noise_check
 from federated.protocol.campaign_submit import submission_form_check, votes_check
-from federated.protocol.identity import verify_signed
 from federated.protocol.refused import Refused
-from federated.protocol.transcript import charges_check
+from federated.protocol.transcript import charges_check, countersignature_check
 from federated.wire.base import Signed
 from federated.wire.campaign import (
     CampaignApproval,
@@ -53,17 +52,8 @@ def campaign_approval_check(
 ) -> None:
     """Check one countersignature against the spec. Raises Refused."""
     approval = signed.body
-    participant = spec.participant(approval.organization)
-    if participant is None:
-        raise Refused(Reason.MEMBER_UNKNOWN, f"approval of {approval.organization}")
-    if approval.spec != spec.digest() or approval.campaign_id != spec.campaign_id:
-        raise Refused(Reason.APPROVAL_MISSING, f"{approval.organization} approved another spec")
-    try:
-        verify_signed(signed, participant.public_key)
-    except SignatureInvalid as error:
-        raise Refused(
-            Reason.SIGNATURE_INVALID, f"approval of {approval.organization}: {error.message}"
-        ) from error
+    same = (approval.spec, approval.campaign_id) == (spec.digest(), spec.campaign_id)
+    countersignature_check(signed, spec.participant(approval.organization), same_spec=same)
     cost = run_cost(spec, epoch)
     if approval.cost != cost or approval.runs != spec.runs:
         raise Refused(

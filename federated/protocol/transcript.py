@@ -8,6 +8,7 @@ cohort was served for which attempt, the site's own contribution) is the site's,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from federated.errors import InvalidInput, ProofInvalid, SignatureInvalid
 from federated.protocol.contribute import contribution_check
@@ -15,7 +16,7 @@ from federated.protocol.cost import round_cost
 from federated.protocol.identity import verify_signed
 from federated.protocol.refused import Refused
 from federated.wire.base import Signed
-from federated.wire.campaign import SubmissionCohort
+from federated.wire.campaign import CampaignApproval, SubmissionCohort
 from federated.wire.job import Approval, Cost, JobSpec, Participant
 from federated.wire.key import KeyEpoch
 from federated.wire.round import (
@@ -26,6 +27,8 @@ from federated.wire.round import (
     RoundContext,
     Transcript,
 )
+
+A = TypeVar("A", Approval, CampaignApproval)
 
 
 def transcript_check(transcript: Transcript, *, spec: JobSpec, epoch: KeyEpoch) -> Cohort:
@@ -148,17 +151,8 @@ def _privacy_difference(shown: JobSpec, approved: JobSpec) -> str:
 def approval_check(signed: Signed[Approval], *, spec: JobSpec) -> None:
     """Check one countersignature against the spec. Raises Refused."""
     approval = signed.body
-    participant = spec.participant(approval.organization)
-    if participant is None:
-        raise Refused(Reason.MEMBER_UNKNOWN, f"approval of {approval.organization}")
-    if approval.spec != spec.digest() or approval.job_id != spec.job_id:
-        raise Refused(Reason.APPROVAL_MISSING, f"{approval.organization} approved another spec")
-    try:
-        verify_signed(signed, participant.public_key)
-    except SignatureInvalid as error:
-        raise Refused(
-            Reason.SIGNATURE_INVALID, f"approval of {approval.organization}: {error.message}"
-        ) from error
+    same = (approval.spec, approval.job_id) == (spec.digest(), spec.job_id)
+    countersignature_check(signed, spec.participant(approval.organization), same_spec=same)
     cost = round_cost(spec)
     expected = cost.model_copy(update={"rho": cost.rho * spec.strategy.rounds})
     if approval.cost != expected or approval.rounds != spec.strategy.rounds:
@@ -167,6 +161,29 @@ def approval_check(signed: Signed[Approval], *, spec: JobSpec) -> None:
             f"{approval.organization} approved rho {approval.cost.rho} for "
             f"{approval.rounds} rounds, the job costs {expected.rho}",
         )
+
+
+def countersignature_check(
+    signed: Signed[A],
+    participant: Participant | None,
+    *,
+    same_spec: bool,
+) -> None:
+    """Check that a participant, if it is one, signed this approval of the very spec.
+
+    Raises Refused.
+    """
+    organization = signed.body.organization
+    if participant is None:
+        raise Refused(Reason.MEMBER_UNKNOWN, f"approval of {organization}")
+    if not same_spec:
+        raise Refused(Reason.APPROVAL_MISSING, f"{organization} approved another spec")
+    try:
+        verify_signed(signed, participant.public_key)
+    except SignatureInvalid as error:
+        raise Refused(
+            Reason.SIGNATURE_INVALID, f"approval of {organization}: {error.message}"
+        ) from error
 
 
 def _check_approvals(approvals: Sequence[Signed[Approval]], *, spec: JobSpec) -> None:

@@ -12,9 +12,9 @@ from apps.common.actor import Actor
 from apps.organizations import ca
 from apps.organizations.models import Organization
 from apps.organizations.services import join_token_issue
-from federated.client.http import TlsFailed
 from federated.client.join import JoinToken, site_join
 from federated.client.policy import Policy
+from federated.client.transport import TlsFailed
 from federated.errors import Conflict, InvalidInput, Unavailable
 from tests.federated.client.authority import PEM, Authority
 from tests.federated.client.portal import URL, PortalTransport
