@@ -8,7 +8,8 @@ from django.db import models
 
 from apps.common.models import Model
 from apps.common.scopes import RowLevel, Scope
-from federated.wire.base import Signed, canonical
+from apps.common.signed import Answer
+from federated.wire.base import canonical
 from federated.wire.campaign import CampaignApproval, CampaignSpec
 
 # The policy of participants asks about its own table, so the look-up steps out of it.
@@ -81,27 +82,15 @@ class Campaign(Model):
         return [participant.organization for participant in self.wire.participants]
 
 
-class CampaignParticipant(Model):
+class CampaignParticipant(Answer):
     """An organization's part in a campaign, and its answer to the present spec."""
 
-    class State(models.TextChoices):
-        PENDING = "pending", "Pending"
-        APPROVED = "approved", "Approved"
-        DECLINED = "declined", "Declined"
-
     RowLevel = InCampaign
-    scope = Scope.SHARED
+    approves = CampaignApproval
 
     campaign = models.ForeignKey(Campaign, models.CASCADE, related_name="participants")
-    organization = models.CharField(max_length=41)
-    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
-    answer = models.JSONField(null=True, help_text="the signed approval or decline")
-    reason = models.CharField(max_length=500, blank=True, default="")
-    answered_at = models.DateTimeField(null=True, blank=True)
-    endorsed_by = models.JSONField(null=True, help_text="the person who approved in the portal")
 
-    class Meta:
-        ordering = ["organization"]
+    class Meta(Answer.Meta):
         verbose_name = "campaign participant"
         constraints = [
             models.UniqueConstraint(
@@ -109,12 +98,3 @@ class CampaignParticipant(Model):
             )
         ]
         indexes = [models.Index(fields=["organization", "state"], name="campaign_answer")]
-
-    def __str__(self) -> str:
-        return f"{self.organization} ({self.state})"
-
-    @property
-    def approval(self) -> Signed[CampaignApproval] | None:
-        if self.state != self.State.APPROVED or self.answer is None:
-            return None
-        return Signed[CampaignApproval].parse(self.answer)

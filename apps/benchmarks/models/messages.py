@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 from django.db import models
 
 from apps.benchmarks.models.campaign import IN_CAMPAIGN
 from apps.benchmarks.models.run import Run
 from apps.common.models import Model
 from apps.common.scopes import RowLevel, Scope
+from apps.common.signed import SignedMessage
 from federated.wire import campaign as wire
 from federated.wire import round as wire_round
-from federated.wire.base import Message, Signed
 
 # Not through the run's own policy: SECURITY DEFINER, as for the campaign.
 RUN_IN_CAMPAIGN = """
@@ -31,27 +29,13 @@ class OfParticipants(RowLevel):
     functions = (IN_CAMPAIGN, RUN_IN_CAMPAIGN)
 
 
-class RunMessage(Model):
-    """A signed message of an organization for a run: canonical bytes, and their digest."""
-
-    wire: ClassVar[type[Message]]
-    scope = Scope.SHARED
+class RunMessage(SignedMessage):
+    """A signed message of an organization for a run."""
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="%(class)ss")
-    organization = models.CharField(max_length=41)
-    content = models.BinaryField(help_text="the signed envelope, RFC 8785")
-    digest = models.CharField(max_length=64)
 
-    class Meta:
+    class Meta(SignedMessage.Meta):
         abstract = True
-        ordering = ["organization", "created_at"]
-
-    def __str__(self) -> str:
-        return f"{self._meta.verbose_name} of {self.organization}"
-
-    @property
-    def signed(self) -> Any:
-        return Signed[self.wire].parse(bytes(self.content))  # type: ignore[name-defined]
 
 
 def _once(name: str) -> list[models.UniqueConstraint]:

@@ -8,6 +8,7 @@ from django.db import models
 
 from apps.common.models import Model
 from apps.common.scopes import RowLevel, Scope
+from apps.common.signed import Answer
 from federated.wire.base import Signed, canonical
 from federated.wire.job import Approval, JobSpec
 from federated.wire.job import DataDictionary as WireDictionary
@@ -119,41 +120,20 @@ class Job(Model):
         return [participant.organization for participant in self.wire.participants]
 
 
-class JobParticipant(Model):
+class JobParticipant(Answer):
     """An organization's part in a job, and its answer."""
 
-    class State(models.TextChoices):
-        PENDING = "pending", "Pending"
-        APPROVED = "approved", "Approved"
-        DECLINED = "declined", "Declined"
-
     RowLevel = Participants
-    scope = Scope.SHARED
+    approves = Approval
 
     job = models.ForeignKey(Job, models.CASCADE, related_name="participants")
-    organization = models.CharField(max_length=41)
-    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
-    answer = models.JSONField(null=True, help_text="the signed approval or decline")
-    reason = models.CharField(max_length=500, blank=True, default="")
-    answered_at = models.DateTimeField(null=True, blank=True)
-    endorsed_by = models.JSONField(null=True, help_text="the person who approved in the portal")
 
-    class Meta:
-        ordering = ["organization"]
+    class Meta(Answer.Meta):
         verbose_name = "participant"
         constraints = [
             models.UniqueConstraint(fields=["job", "organization"], name="participant_once")
         ]
         indexes = [models.Index(fields=["organization", "state"], name="participant_answer")]
-
-    def __str__(self) -> str:
-        return f"{self.organization} ({self.state})"
-
-    @property
-    def approval(self) -> Signed[Approval] | None:
-        if self.state != self.State.APPROVED or self.answer is None:
-            return None
-        return Signed[Approval].parse(self.answer)
 
 
 class ModelState(Model):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 from django.db import models
 
 from apps.common.models import Model
 from apps.common.scopes import RowLevel, Scope
+from apps.common.signed import SignedMessage
 from apps.federation.models.job import TAKES_PART
 from apps.federation.models.round import Round
 from federated.wire import round as wire
-from federated.wire.base import Message, Signed
 
 # Not through the round's own policy: SECURITY DEFINER, as for the job.
 ROUND_TAKES_PART = """
@@ -30,27 +28,13 @@ class OfParticipants(RowLevel):
     functions = (TAKES_PART, ROUND_TAKES_PART)
 
 
-class RoundMessage(Model):
-    """A signed message of an organization for an attempt: canonical bytes, and their digest."""
-
-    wire: ClassVar[type[Message]]
-    scope = Scope.SHARED
+class RoundMessage(SignedMessage):
+    """A signed message of an organization for an attempt."""
 
     round = models.ForeignKey(Round, models.CASCADE, related_name="%(class)ss")
-    organization = models.CharField(max_length=41)
-    content = models.BinaryField(help_text="the signed envelope, RFC 8785")
-    digest = models.CharField(max_length=64)
 
-    class Meta:
+    class Meta(SignedMessage.Meta):
         abstract = True
-        ordering = ["organization", "created_at"]
-
-    def __str__(self) -> str:
-        return f"{type(self).__name__.lower()} of {self.organization}"
-
-    @property
-    def signed(self) -> Any:
-        return Signed[self.wire].parse(bytes(self.content))  # type: ignore[name-defined]
 
 
 class Contribution(RoundMessage):
