@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -199,25 +200,28 @@ class TestAttacks:
         position = agreed.addresses.index(sealer)
         return load_key(agreed.nodes[position].state / SIGNER)
 
-    def forged(self, node: Node, key: Any, **changes: Any) -> Any:
+    def forged(self, network: Network, node: Node, key: Any, **changes: Any) -> Any:
         from portal.chain import consensus
 
+        at = node.chain.get_canonical_head().timestamp + 1
+        # A block of the future would be refused for that.
+        run_until(lambda: time.time() >= at, network.nodes[0])
         header = consensus.next_header(
             node.chain,
             key.public_key.to_canonical_address(),
-            node.chain.get_canonical_head().timestamp + 1,
+            at,
         ).copy(**changes)
         vm = node.chain.get_vm(header)
         final = vm.finalize_block(vm.get_block()).block
         return final.copy(header=consensus.seal(final.header, key))
 
-    def test_signing_twice_in_its_window(self, honest: Node, last: Any) -> None:
+    def test_signing_twice_in_its_window(self, agreed: Network, honest: Node, last: Any) -> None:
         with pytest.raises(ValidationError, match="also signed"):
-            honest.import_blocks([self.forged(honest, last)])
+            honest.import_blocks([self.forged(agreed, honest, last)])
 
-    def test_a_stranger(self, honest: Node) -> None:
+    def test_a_stranger(self, agreed: Network, honest: Node) -> None:
         with pytest.raises(ValidationError, match="not in"):
-            honest.import_blocks([self.forged(honest, honest.signer)])
+            honest.import_blocks([self.forged(agreed, honest, honest.signer)])
 
     def test_another_difficulty_than_its_turns(
         self, agreed: Network, honest: Node, last: Any
@@ -225,12 +229,12 @@ class TestAttacks:
         address = last.public_key.to_canonical_address()
         other = next(n for n in agreed.nodes if signer_address(n.state) != address)
         key = load_key(other.state / SIGNER)
-        right = self.forged(honest, key).header.difficulty
+        right = self.forged(agreed, honest, key).header.difficulty
         wrong = {0, 1, 2, 3} - {right}
         assert len(wrong) == 3
         for difficulty in wrong:
             with pytest.raises(ValidationError, match=r"(?i)difficulty"):
-                honest.import_blocks([self.forged(honest, key, difficulty=difficulty)])
+                honest.import_blocks([self.forged(agreed, honest, key, difficulty=difficulty)])
 
     def test_a_bit_of_a_block(self, agreed: Network, honest: Node, tmp_path: Path) -> None:
         raw = decode_hex(agreed.nodes[0].call("debug_getRawBlock", ["0x1"]))
