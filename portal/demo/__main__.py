@@ -96,6 +96,7 @@ def tell(story: Story, stage: Stage, rounds: int) -> dict[str, Any]:
     story.act("6  The coordinator turns evil")
     report["evil"] = betray(story, stage, spec.job_id)
     story.act("7  What came of it")
+    report["ledgers"] = {name: accounts(stage, name) for name in names}
     report["auc"] = compare(story, cast, spec, models[names[0]].parameters)
     report["seconds"] = round(time.monotonic() - story.began, 1)
     show(story, stage, cast, report)
@@ -114,31 +115,26 @@ def costs(story: Story, stage: Stage, spec: Any, names: list[str]) -> dict[str, 
         counts = outcome.event_counts()
         step.detail = f"{counts['leaves']} leaves, {len(anchors)} anchors on the chain"
     with story.step("Every ledger was charged") as step:
-        ledgers = {}
-        for name in names:
-            account = consortium.ledger(stage, name)["accounts"][0]  # type: ignore[index]
-            ledgers[name] = {
-                "spent": account["spent_epsilon"],
-                "allotted": account["allotted_epsilon"],
-                "delta": account["allotted_delta"],
-                "committed_rho": account["committed_rho"],
-            }
-        if len({entry["committed_rho"] for entry in ledgers.values()}) != 1:
+        charged = {name: accounts(stage, name)[0]["committed_rho"] for name in names}
+        if len(set(charged.values())) != 1:
             raise StepFailed("the sites' ledgers differ")
-        step.detail = (
-            f"rho {ledgers[names[0]]['committed_rho']:.4f} at each site, before decryption"
-        )
+        step.detail = f"rho {charged[names[0]]:.4f} at each site, before decryption"
     return {
         "privacy": {
             **job_epsilons(spec),
             "delta": spec.privacy.delta,
             "colluding": spec.privacy.colluding,
         },
-        "ledgers": ledgers,
         "bytes": outcome.bytes_by_kind(spec.job_id),
         "seconds_by_phase": outcome.seconds_by_phase(spec.job_id),
         "anchors": anchors,
     }
+
+
+def accounts(stage: Stage, name: str) -> list[dict[str, Any]]:
+    """The accounts of a site's own ledger as they now are."""
+    found: list[dict[str, Any]] = consortium.ledger(stage, name)["accounts"]  # type: ignore[assignment]
+    return found
 
 
 def compare(

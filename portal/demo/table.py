@@ -51,13 +51,18 @@ def facts_table(report: Mapping[str, Any]) -> Table:
     table.add_column("value")
     privacy = report["privacy"]
     table.add_row(
-        "epsilon spent",
+        "epsilon of the training",
         f"{privacy['coordinator']:.3f} against the coordinator with {privacy['colluding']} "
         f"colluding, {privacy['insiders']:.3f} against all other insiders "
         f"(delta {privacy['delta']:g})",
     )
-    for name, spent in report["ledgers"].items():
-        table.add_row(f"ledger of {name}", f"epsilon {spent['spent']:.3f} of {spent['allotted']:g}")
+    for name, accounts in report["ledgers"].items():
+        lines = (
+            f"{one['dataset']}, {one['unit']}: epsilon {one['spent_epsilon']:.3f} of "
+            f"{one['allotted_epsilon']:g} (delta {one['allotted_delta']:g})"
+            for one in accounts
+        )
+        table.add_row(f"ledger of {name}", "\n".join(lines))
     sizes = report["bytes"]
     total = sum(sizes.values())
     table.add_row(
