@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -29,6 +30,18 @@ class Running:
 
     def pid(self, service: str) -> int:
         return int(json.loads((self.state / "run" / f"{service}.json").read_text())["pid"])
+
+    def living(self, service: str) -> psutil.Process:
+        """The service's process: another one's end may have taken it along, so wait for it."""
+        found: list[psutil.Process] = []
+
+        def is_found() -> bool:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.append(psutil.Process(self.pid(service)))
+            return bool(found)
+
+        assert wait_until(is_found, 30), f"{service} was not started again"
+        return found[-1]
 
     def is_announced(self) -> bool:
         try:
@@ -81,10 +94,10 @@ def test_port_in_use_names_port_and_setting_and_starts_nothing(tmp_path: Path) -
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_killed_service_is_started_again(running: Running, service: str) -> None:
-    killed = running.pid(service)
-    group = [process.pid for process in psutil.Process(killed).children(recursive=True)]
-    psutil.Process(killed).send_signal(signal.SIGKILL)
-    assert wait_until(lambda: running.pid(service) != killed, 30)
+    killed = running.living(service)
+    group = [process.pid for process in killed.children(recursive=True)]
+    killed.send_signal(signal.SIGKILL)
+    assert wait_until(lambda: running.pid(service) != killed.pid, 30)
     assert wait_until(lambda: answers(running.port), 60)
     # Its children went with it: two workers would do the work twice.
     assert wait_until(lambda: not any(psutil.pid_exists(pid) for pid in group), 10)
