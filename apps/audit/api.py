@@ -9,14 +9,15 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiTypes, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.audit.selectors import log_page, logged_describe
+from apps.audit.search import FIELDS, LOGS, events_search
+from apps.audit.selectors import logged_describe
 from apps.audit.services import bundle_export, campaign_bundle_export
 from apps.benchmarks.selectors.campaigns import campaign_get_for
 from apps.common.api import MemberAPIView
 from apps.federation.selectors.jobs import job_get_for
 from federated.errors import InvalidInput
 
-LOGS = ("own", "consortium")
+ALLOWED = ("log", *FIELDS, "cursor", "limit")
 
 
 class LogView(MemberAPIView):
@@ -24,21 +25,26 @@ class LogView(MemberAPIView):
         summary="Events in order: of the organization's log, or its own in the consortium's",
         parameters=[
             OpenApiParameter("log", str, enum=LOGS, default="own"),
-            OpenApiParameter("after", str, description="next_cursor of the page before"),
-            OpenApiParameter("limit", int),
+            OpenApiParameter("tag", str, description="what the tag begins with"),
+            OpenApiParameter("subject", str, description="what the subject's id begins with"),
+            OpenApiParameter("actor", str, description="in the actor's name or organization"),
+            OpenApiParameter("since", str, description="ISO 8601 date or time, inclusive"),
+            OpenApiParameter("until", str, description="ISO 8601 date or time, exclusive"),
+            OpenApiParameter("text", str, description="anywhere in tag, subject or actor"),
+            OpenApiParameter("cursor", str, description="next_cursor of the page before"),
+            OpenApiParameter("limit", int, description="1 to 200, default 50"),
         ],
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request) -> Response:
         query = request.query_params
+        # A misspelt filter that is ignored would answer another question than was asked.
+        for name in query:
+            if name not in ALLOWED:
+                raise InvalidInput(f"{name[:40]}: allowed are {', '.join(ALLOWED)}", field=name)
         log = query.get("log", "own")
-        if log not in LOGS:
-            raise InvalidInput(f"log: allowed are {', '.join(LOGS)}")
-        page, logged = log_page(
-            organization=self.organization.slug,
-            log=log,
-            after=query.get("after"),
-            limit=query.get("limit"),
+        page, logged = events_search(
+            organization=self.organization.slug, log=log, given=query.dict(), descending=False
         )
         listed = [logged_describe(event) for event in logged]
         return Response({"log": log, "events": listed, "next_cursor": page.next_cursor})

@@ -1,5 +1,5 @@
 """Finding events, and what proves one: an organization sees its own log, and its jobs' and
-campaigns' events of the consortium's."""
+campaigns' events of the consortium's; an operator all of the consortium's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from apps.provenance.selectors import InclusionProof, LoggedEvent, events_logged
 from federated.errors import Conflict, InvalidInput, NotFound
 from federated.provenance.merkle import Step, inclusion_path
 
-FIELDS = ("tag", "actor", "object", "since", "until", "text")
+FIELDS = ("tag", "actor", "subject", "since", "until", "text")
+LOGS = ("own", "consortium")
 TEXT_MOST = 100
 
 
@@ -33,10 +34,11 @@ class Evidence:
 
 
 def event_filter(given: Mapping[str, str]) -> Q:
-    """The filter of a search form. Raises InvalidInput naming the field.
+    """The filter of a search. Raises InvalidInput naming the field.
 
-    ``tag`` and ``object`` match from their beginning, ``actor`` and ``text`` anywhere; text is
-    looked for in tags, objects and actors' names, never in what an event carries.
+    ``tag`` and ``subject`` (its id) match from their beginning, ``actor`` and ``text`` anywhere;
+    text is looked for in tags, subjects and actors' names, never in what an event carries.
+    ``since`` is inclusive, ``until`` is not; a time without an offset is UTC.
     """
     text = {name: (given.get(name) or "").strip() for name in FIELDS}
     for name, value in text.items():
@@ -45,8 +47,8 @@ def event_filter(given: Mapping[str, str]) -> Q:
     found = Q()
     if text["tag"]:
         found &= Q(tag__startswith=text["tag"])
-    if text["object"]:
-        found &= Q(subject_id__startswith=text["object"])
+    if text["subject"]:
+        found &= Q(subject_id__startswith=text["subject"])
     if text["actor"]:
         found &= _actor(text["actor"])
     if text["since"]:
@@ -66,23 +68,40 @@ def _actor(text: str) -> Q:
 def _moment(name: str, text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidInput(f"{name}: {text!r} is no ISO 8601 date or time", field=name) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(
+            f"{name}: {text!r} is no date or time; write 2026-01-31 or 2026-01-31T12:00",
+            field=name,
+        ) from error
 
 
 def events_search(
-    *, organization: str, log: str, given: Mapping[str, str], limit: str | None = None
+    *,
+    organization: str | None,
+    log: str,
+    given: Mapping[str, str],
+    descending: bool = True,
 ) -> tuple[Page[Event], list[LoggedEvent]]:
-    """Newest first. Raises InvalidInput for a field or cursor."""
+    """A page of the events that match, by ``cursor`` and ``limit``, newest or oldest first.
+
+    No organization is an operator. Raises InvalidInput for a field, cursor, limit or log.
+    """
+    if log not in LOGS:
+        raise InvalidInput(f"log: allowed are {', '.join(LOGS)}", field="log")
     chosen = events_visible(organization=organization, log=log) & event_filter(given)
     with log_events_entered(organization=organization, log=log):
         found = Event.objects.select_related("leaf").filter(chosen)
-        page = keyset_page(found, cursor=given.get("after"), limit=limit)
+        page = keyset_page(
+            found,
+            cursor=given.get("cursor"),
+            limit=given.get("limit"),
+            descending=descending,
+        )
         return page, events_logged(page.items)
 
 
-def event_evidence(*, organization: str, log: str, event_id: Any) -> Evidence:
+def event_evidence(*, organization: str | None, log: str, event_id: Any) -> Evidence:
     """Raises NotFound for an event that the organization may not see, too."""
     chosen = events_visible(organization=organization, log=log)
     with log_events_entered(organization=organization, log=log):

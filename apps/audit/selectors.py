@@ -15,7 +15,6 @@ from apps.benchmarks.selectors.campaigns import campaigns_of
 from apps.benchmarks.selectors.campaigns import epoch_of as campaign_epoch
 from apps.benchmarks.selectors.transcripts import run_transcript
 from apps.common.coordinator import as_coordinator
-from apps.common.pagination import Page, keyset_page
 from apps.federation.models import Job, JobParticipant, Refusal, Round, Verdict
 from apps.federation.selectors.jobs import jobs_of
 from apps.federation.selectors.transcripts import epoch_of, transcript_of
@@ -26,7 +25,6 @@ from apps.provenance.selectors import (
     anchors_since,
     bundle_anchors,
     bundle_log,
-    events_logged,
 )
 from apps.provenance.services import checkpoint_make, log_sequence
 from federated.errors import NotFound
@@ -149,20 +147,10 @@ def _sequenced(chosen: Q) -> dict[Any, datetime]:
     return found
 
 
-def log_page(
-    *, organization: str, log: str, after: str | None, limit: str | None
-) -> tuple[Page[Event], list[LoggedEvent]]:
-    """Events in the order they were recorded: of the organization's own log (``own``), or those of
-    its jobs and campaigns in the consortium's (``consortium``)."""
-    chosen = events_visible(organization=organization, log=log)
-    with log_events_entered(organization=organization, log=log):
-        return _page(chosen, after, limit)
-
-
-def events_visible(*, organization: str, log: str) -> Q:
+def events_visible(*, organization: str | None, log: str) -> Q:
     """Which events of a log an organization may see: all of its own, of the consortium's those of
-    its jobs and campaigns."""
-    if log == "own":
+    its jobs and campaigns. No organization is an operator, who sees all of the consortium's."""
+    if log == "own" or organization is None:
         return Q()
     jobs = [str(pk) for pk in jobs_of(organization).values_list("pk", flat=True)]
     campaigns = [str(pk) for pk in campaigns_of(organization).values_list("pk", flat=True)]
@@ -171,16 +159,11 @@ def events_visible(*, organization: str, log: str) -> Q:
 
 
 @contextmanager
-def log_events_entered(*, organization: str, log: str) -> Iterator[None]:
+def log_events_entered(*, organization: str | None, log: str) -> Iterator[None]:
     """Work in the schema of the organization's own log, or of the consortium's."""
-    with schema_context(f"t_{organization}") if log == "own" else as_coordinator():
+    own = log == "own" and organization is not None
+    with schema_context(f"t_{organization}") if own else as_coordinator():
         yield
-
-
-def _page(chosen: Q, after: str | None, limit: str | None) -> tuple[Page[Event], list[LoggedEvent]]:
-    found = Event.objects.select_related("leaf").filter(chosen)
-    page = keyset_page(found, cursor=after, limit=limit, descending=False)
-    return page, events_logged(page.items)
 
 
 def logged_describe(logged: LoggedEvent) -> dict[str, Any]:

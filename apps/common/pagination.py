@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import DateTimeField, Model, Q, QuerySet
 
 from federated.errors import InvalidInput
 
@@ -41,6 +40,9 @@ def keyset_page(
     size = _limit(limit)
     if cursor:
         value, pk = _decode(cursor)
+        ordered = queryset.model._meta.get_field(field)
+        if isinstance(value, datetime) != isinstance(ordered, DateTimeField):
+            raise _foreign()
         side = "lt" if descending else "gt"
         queryset = queryset.filter(
             Q(**{f"{field}__{side}": value}) | Q(**{field: value, f"id__{side}": pk})
@@ -73,12 +75,16 @@ def _decode(cursor: str) -> tuple[Any, str]:
         value, pk = json.loads(base64.urlsafe_b64decode(padded))
         uuid.UUID(pk)
         if isinstance(value, str):
-            value = datetime.fromisoformat(value)
+            # PostgreSQL refuses some of the offsets and years that Python takes.
+            value = datetime.fromisoformat(value).astimezone(UTC)
         elif isinstance(value, bool) or not isinstance(value, int):
             raise ValueError("neither a time nor a number")
-    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
-        raise InvalidInput(
-            "cursor is not one that this page gave out; leave it out to start again.",
-            field="cursor",
-        ) from error
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise _foreign() from error
     return value, pk
+
+
+def _foreign() -> InvalidInput:
+    return InvalidInput(
+        "cursor is not one that this page gave out; leave it out to start again.", field="cursor"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.console import views, views_benchmarks, views_provenance
+from apps.console import views, views_benchmarks, views_provenance, views_verify
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -21,9 +21,9 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/live", views.job_live, name="job_live"),
     path("jobs/<uuid:job_id>/approve", views.job_approve, name="job_approve"),
     path("jobs/<uuid:job_id>/decline", views.job_decline, name="job_decline"),
-    path("jobs/<uuid:job_id>/verify", views_provenance.job_verified, name="job_verify"),
+    path("jobs/<uuid:job_id>/verify", views_verify.job_verified, name="job_verify"),
     path("events/", views_provenance.events, name="events"),
     path("events/<str:log>/<uuid:event_id>/", views_provenance.event, name="event"),
-    path("verify/", views_provenance.verify, name="verify"),
+    path("verify/", views_verify.verify, name="verify"),
     path("jobs/<uuid:job_id>/cancel", views.job_cancel, name="job_cancel"),
 ]

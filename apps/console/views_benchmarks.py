@@ -28,6 +28,7 @@ from apps.console.selectors.benchmarks import (
     operator_benchmarks_page,
 )
 from apps.console.selectors.job import ACTING
+from apps.console.views_provenance import operators_only
 from apps.schedules.services import schedule_change
 from federated.errors import Conflict, Forbidden, InvalidInput, NotFound
 
@@ -62,17 +63,12 @@ def campaign_approve(request: Any, campaign_id: UUID) -> HttpResponse:
     return redirect(organization_url(slug, "campaign", found.pk))
 
 
-def _operators_only(request: Any) -> None:
-    if not request.user.is_operator:
-        raise NotFound("There is nothing at this address.")
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 @never_cache
 def operator(request: Any) -> HttpResponse:
     """Campaigns and schedules; for everybody but operators there is nothing here."""
-    _operators_only(request)
+    operators_only(request)
     draft: dict[str, Any] = {}
     status = 200
     if request.method == "POST":
@@ -125,7 +121,7 @@ def _number(request: HttpRequest, name: str, *, whole: bool = False) -> float | 
 @login_required
 def schedule(request: Any) -> HttpResponse:
     """Change the interval of one of the portal's schedules, or pause it."""
-    _operators_only(request)
+    operators_only(request)
     name = request.POST.get("name", "")
     try:
         seconds = _number(request, "seconds", whole=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import ssl
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
@@ -124,7 +126,7 @@ def test_the_log_in_pages(world: World, job: Job) -> None:
     seen: list[str] = []
     after = ""
     while True:
-        query = f"log?log=consortium&limit=7&after={after}"
+        query = f"log?log=consortium&limit=7&cursor={after}"
         told = world["summit"].get(query).json()
         seen += [row["event"]["tag"] for row in told["events"]]
         after = told["next_cursor"]
@@ -143,10 +145,44 @@ def test_the_own_log_is_the_organizations(world: World, job: Job) -> None:
     assert "audit:bundle:exported" not in others
 
 
-@pytest.mark.parametrize("query", ["log=other", "after=zzz", "limit=0", "limit=x"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "log=other",
+        "cursor=zzz",
+        "limit=0",
+        "limit=x",
+        "since=soon",
+        "until=2026-13-01",
+        "since=9999-12-31T23:59-23:59",
+        "until=0001-01-01T00:00%2B23:59",
+        "actor=" + "x" * 101,
+        "object=1",
+    ],
+)
 def test_a_bad_query_is_said(world: World, query: str) -> None:
     answer = world["summit"].get(f"log?{query}")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    assert answer.json()["detail"].startswith(query.partition("=")[0])
+
+
+def test_the_log_is_searched(world: World, job: Job) -> None:
+    def tags(**given: str) -> set[str]:
+        query = urlencode({"log": "consortium", "limit": 200, **given})
+        told = world["summit"].get(f"log?{query}").json()
+        return {row["event"]["tag"] for row in told["events"]}
+
+    every = tags()
+    assert {"federation:job:proposed", "federation:round:released"} < every
+    assert tags(tag="federation:round:released") == {"federation:round:released"}
+    assert tags(subject=str(job.pk)[:8]) == every
+    assert tags(subject="ffffffff-") == set()
+    assert "federation:contribution:accepted" in tags(actor="Lakeside") < every
+    assert tags(text="RELEASED") == {"federation:round:released"}
+    proposed = Event.objects.get(tag="federation:job:proposed").created_at
+    assert tags(since=proposed.isoformat()) == every
+    assert tags(until=proposed.isoformat()) == set()
+    assert tags(until=proposed.astimezone(timezone(timedelta(hours=-9))).isoformat()) == set()
 
 
 def test_the_overview_for_the_job_page(world: World, job: Job) -> None:

@@ -63,6 +63,7 @@ def encoded(value) -> str:
         *("x", "%%%", "é", encoded(3), encoded([]), encoded(["now", "no key"])),
         *(encoded([None, None]), encoded([[1], "0" * 32]), encoded([True, "0" * 32])),
         encoded({"a": 1, "b": 2}),
+        *(encoded([7, "0" * 32]), encoded(["9999-12-31T23:59-23:59", "0" * 32])),
     ],
 )
 def test_bad_cursors(people, cursor):

@@ -7,6 +7,7 @@ from typing import Any
 from django.test import Client
 from django_tenants.utils import schema_context
 
+from apps.accounts.models import User
 from apps.audit.search import event_evidence
 from apps.provenance.models import Event
 from apps.provenance.services import checkpoint_make, log_sequence
@@ -28,7 +29,7 @@ def test_events_are_found_by_each_field(world: World, northwind_auditor: Client)
     assert "Job proposed" in every
     for fields, seen in (
         ({"tag": "federation:round:released"}, True),
-        ({"object": str(job.pk)[:8], "text": "round:released"}, True),
+        ({"subject": str(job.pk)[:8], "text": "round:released"}, True),
         ({"actor": "nobody"}, False),
         ({"since": "2099-01-01"}, False),
         ({"until": "2001-01-01"}, False),
@@ -36,7 +37,7 @@ def test_events_are_found_by_each_field(world: World, northwind_auditor: Client)
         text = text_of(search(northwind_auditor, **fields))
         assert ("Round 1 released" in text) == seen, fields
         assert "Job proposed" not in text
-    for wrong in ({"since": "soon"}, {"text": "x" * 101}, {"after": "x"}, {"log": "theirs"}):
+    for wrong in ({"since": "soon"}, {"text": "x" * 101}, {"cursor": "x"}, {"log": "theirs"}):
         assert search(northwind_auditor, **wrong).status_code == 422
 
 
@@ -69,3 +70,35 @@ def test_others_events_are_not_there(world: World, harbor_admin: Client) -> None
     if own is not None:
         url = f"/o/harbor/events/own/{own.pk}/"
         assert harbor_admin.get(url, secure=True).status_code == 404
+
+
+def test_an_operator_reads_the_whole_of_the_consortiums_log(
+    world: World, client: Client, northwind_admin: Client
+) -> None:
+    world.start()
+    first = Event.objects.earliest("created_at")
+    address = f"/operator/events/{first.pk}/"
+    assert northwind_admin.get("/operator/events/", secure=True).status_code == 404
+    assert northwind_admin.get(address, secure=True).status_code == 404
+    User.objects.create(email="op@consortium.example", is_operator=True)
+    client.force_login(User.objects.get(email="op@consortium.example"))
+    for fields, seen in (
+        ({"tag": "organizations:site:joined"}, True),
+        ({"tag": "federation:"}, False),
+        ({"actor": "nobody"}, False),
+    ):
+        text = text_of(client.get("/operator/events/", fields, secure=True))
+        assert ("Site joined" in text) == seen, fields
+    log_sequence()
+    checkpoint_make()
+    page = client.get(address, secure=True)
+    assert "Path to the root" in text_of(page)
+    assert first.tag in text_of(page)
+    with schema_context("t_northwind"):
+        own = Event.objects.earliest("created_at")
+    assert client.get(f"/operator/events/{own.pk}/", secure=True).status_code == 404
+    pages, query = 0, "limit=7"
+    while query:
+        told = client.get(f"/operator/events/?{query}", secure=True)
+        query, pages = told.context.get("older"), pages + 1
+    assert pages == -(-Event.objects.count() // 7)

@@ -126,6 +126,8 @@ ROOT_PAGES = {
     "operator/": Expect(404, 405, 302, 405),
     "operator/benchmarks/": Expect(404, 404, 302, 302),
     "operator/schedules/": Expect(405, 404, 405, 302),
+    "operator/events/": Expect(404, 405, 302, 405),
+    "operator/events/<uuid:event_id>/": Expect(404, 405, 302, 405),
     "api/operator/campaigns": Expect(404, 404, 401, 401),
     "api/operator/campaigns/<uuid:campaign_id>": Expect(404, 404, 401, 401),
     "accounts/login/": Expect(302, 302, 200, 200),
