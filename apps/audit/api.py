@@ -13,11 +13,25 @@ from apps.audit.search import FIELDS, LOGS, events_search
 from apps.audit.selectors import logged_describe
 from apps.audit.services import bundle_export, campaign_bundle_export
 from apps.benchmarks.selectors.campaigns import campaign_get_for
-from apps.common.api import MemberAPIView
+from apps.common.api import MemberAPIView, PublicAPIView
+from apps.common.coordinator import as_coordinator
 from apps.federation.selectors.jobs import job_get_for
+from apps.provenance.selectors import anchoring_state
 from federated.errors import InvalidInput
 
 ALLOWED = ("log", *FIELDS, "cursor", "limit")
+
+
+class HealthView(PublicAPIView):
+    @extend_schema(
+        summary="Whether the portal answers, and whether anchors reach the chain; for monitors",
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request) -> Response:
+        with as_coordinator():
+            anchoring = anchoring_state()
+        status = "degraded" if anchoring == "failing" else "ok"
+        return Response({"status": status, "anchoring": anchoring})
 
 
 class LogView(MemberAPIView):

@@ -168,7 +168,7 @@ def log_events_entered(*, organization: str | None, log: str) -> Iterator[None]:
 
 def logged_describe(logged: LoggedEvent) -> dict[str, Any]:
     """An event for the API, with how far its proof has come."""
-    anchor = logged.anchor
+    anchor = logged.anchor or logged.pending
     return {
         "event": logged.body.model_dump(mode="json"),
         "index": logged.log_index,
@@ -176,5 +176,11 @@ def logged_describe(logged: LoggedEvent) -> dict[str, Any]:
         "final": logged.final,
         "anchor": None
         if anchor is None
-        else {"size": anchor.size, "tx_hash": anchor.tx_hash, "block": anchor.block_number},
+        else {
+            "state": anchor.state,
+            "size": anchor.size,
+            "tx_hash": anchor.tx_hash,
+            "block": anchor.block_number,
+            "confirmations": anchor.confirmations,
+        },
     }

@@ -3,6 +3,7 @@ from django.urls import path
 from apps.audit import api, api_logs
 
 urlpatterns = [
+    path("health", api.HealthView.as_view(), name="api-health"),
     path("log", api.LogView.as_view(), name="api-log"),
     path("witnesses", api_logs.WitnessesView.as_view(), name="api-witnesses"),
     path("logs/<str:log>/checkpoint", api_logs.CheckpointView.as_view(), name="api-checkpoint"),

@@ -93,6 +93,43 @@ class JobRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorRow:
+    """An anchor in the chain or on its way there, with as many confirmations as were seen."""
+
+    state: str
+    size: int
+    logs: int
+    confirmations: int
+    needed: int
+    chain_id: int | None
+    contract: str
+    block: int | None
+    transaction: str
+    at: datetime
+    attempts: int
+    failing_since: datetime | None
+
+    @property
+    def confirmed(self) -> bool:
+        return self.state == "confirmed"
+
+    @property
+    def pill(self) -> str:
+        return "failing" if self.failing_since else self.state
+
+    @property
+    def progress(self) -> str:
+        """For a table's cell."""
+        if self.confirmed:
+            return f"block {self.block}"
+        if self.failing_since:
+            return "chain does not take it"
+        if self.block is None:
+            return "sent" if self.state == "sent" else "waits"
+        return f"{self.confirmations} of {self.needed} confirmations"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
     label: str
     tag: str
@@ -100,8 +137,7 @@ class EventRow:
     at: datetime
     leaf: int | None
     checkpoint: int | None
-    block: int | None
-    transaction: str
+    anchor: AnchorRow | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -399,8 +435,20 @@ class OperatorPage:
     jobs: list[tuple[str, int]]
     log_size: int
     checkpoint_size: int | None
-    anchor_block: int | None
-    anchor_note: str
+    anchoring: str
+    """``off``, ``failing``, ``waiting`` or ``current``."""
+    anchors: list[AnchorRow]
+    """The newest first."""
+    anchor_error: str
+
+    @property
+    def anchored(self) -> AnchorRow | None:
+        """The newest that the chain holds."""
+        return next((row for row in self.anchors if row.confirmed), None)
+
+    @property
+    def waiting(self) -> AnchorRow | None:
+        return next((row for row in self.anchors if not row.confirmed), None)
 
     @property
     def epoch(self) -> KeyRow | None:

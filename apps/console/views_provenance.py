@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 from apps.audit.search import FIELDS, LOGS, event_evidence, events_search
 from apps.common.urls import organization_url, root_url
 from apps.console.selectors.events import logged_lines
+from apps.provenance.selectors import anchoring_state
 from federated.errors import InvalidInput, NotFound
 
 
@@ -95,6 +96,7 @@ def _event(
         for step in found.path
     ]
     shown = {**context, "row": row, "found": found, "steps": steps[::-1]}
+    shown["anchoring"] = anchoring_state()
     if found.proof is not None:
         shown["leaf"] = found.proof.leaf_hash.hex()
     return render(request, "console/event.html", shown)

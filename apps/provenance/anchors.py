@@ -8,17 +8,19 @@ anchor. A chain that does not answer only delays it.
 import logging
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django_tenants.utils import get_public_schema_name, get_tenant_model, schema_context
 
 from apps.provenance import keys
 from apps.provenance.errors import ChainRefused, ChainUnavailable
-from apps.provenance.ethereum import Gateway
+from apps.provenance.ethereum import CONFIRMATIONS, Gateway, Placed
 from apps.provenance.models import Anchor, Checkpoint, Registry
 from federated.errors import DomainError
 from federated.provenance import events, merkle
@@ -83,9 +85,11 @@ def anchor_submit_pending() -> Anchor | None:
         except DomainError as exc:
             pause = BACKOFF_SECONDS[min(anchor.attempts, len(BACKOFF_SECONDS)) - 1]
             logger.warning("anchor %d waits: %s", anchor.size, exc.message)
+            now = timezone.now()
             Anchor.objects.filter(pk=anchor.pk).exclude(state=Anchor.State.CONFIRMED).update(
                 last_error=exc.message[:1000],
-                not_before=timezone.now() + timedelta(seconds=pause),
+                failing_since=Coalesce("failing_since", Value(now)),
+                not_before=now + timedelta(seconds=pause),
             )
         anchor.refresh_from_db()
         return anchor
@@ -119,12 +123,26 @@ def _submit(gateway: Gateway, anchor: Anchor) -> None:
         _reroot(anchor, latest)
         held = None
     if held is not None:
-        return _confirm(gateway, anchor, address, **asdict(gateway.find(address, key, anchor.size)))
-    if not (anchor.tx_hash and gateway.is_waiting(anchor.tx_hash)):
+        anchor.tx_hash = gateway.find(address, key, anchor.size).tx_hash
+    elif not (anchor.tx_hash and gateway.is_waiting(anchor.tx_hash)):
         anchor.tx_hash, raw = gateway.anchor_sign(address, key, anchor.size, bytes(anchor.root))
-        Anchor.objects.filter(pk=anchor.pk).update(state=Anchor.State.SENT, tx_hash=anchor.tx_hash)
+        Anchor.objects.filter(pk=anchor.pk).update(
+            state=Anchor.State.SENT,
+            tx_hash=anchor.tx_hash,
+            block_number=None,
+            block_hash="",
+            confirmations=0,
+        )
         gateway.send(raw)
-    _confirm(gateway, anchor, address, **asdict(gateway.wait(anchor.tx_hash)))
+    placed = gateway.wait(anchor.tx_hash, seen=partial(_seen, anchor, gateway.chain_id))
+    _confirm(gateway, anchor, address, **asdict(placed))
+
+
+def _seen(anchor: Anchor, chain_id: int, placed: Placed, confirmations: int) -> None:
+    """What pages show of an anchor that waits for its confirmations."""
+    Anchor.objects.filter(pk=anchor.pk).exclude(state=Anchor.State.CONFIRMED).update(
+        chain_id=chain_id, confirmations=confirmations, **asdict(placed)
+    )
 
 
 def _confirm(gateway: Gateway, anchor: Anchor, address: str, **placed: str | int) -> None:
@@ -133,7 +151,9 @@ def _confirm(gateway: Gateway, anchor: Anchor, address: str, **placed: str | int
         chain_id=gateway.chain_id,
         contract=address,
         confirmed_at=timezone.now(),
+        confirmations=CONFIRMATIONS,
         last_error="",
+        failing_since=None,
         not_before=None,
         **placed,
     )
@@ -152,8 +172,10 @@ def _reroot(anchor: Anchor, latest: int) -> None:
             "was the database restored from an older copy?"
         )
     anchor.size, anchor.root, anchor.notes, anchor.tx_hash = size, _root(notes), notes, ""
-    anchor.state = Anchor.State.PENDING
-    anchor.save(update_fields=["size", "root", "notes", "tx_hash", "state"])
+    anchor.state, anchor.confirmations = Anchor.State.PENDING, 0
+    anchor.block_number, anchor.block_hash = None, ""
+    fields = ["size", "root", "notes", "tx_hash", "state", "confirmations"]
+    anchor.save(update_fields=[*fields, "block_number", "block_hash"])
 
 
 def _registry(gateway: Gateway) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -195,19 +195,22 @@ class Gateway:
         with _chain_errors():
             self.web3.eth.send_raw_transaction(raw)
 
-    def wait(self, tx_hash: str) -> Placed:
+    def wait(
+        self, tx_hash: str, seen: Callable[[Placed, int], object] = lambda placed, n: None
+    ) -> Placed:
         """Wait until the transaction's block and the one after it are on the chain.
 
-        Raises `ChainRefused` if it failed there.
+        ``seen`` is told where it is and with how many confirmations, each time that changes. Raises
+        `ChainRefused` if it failed there.
         """
         with _chain_errors():
             receipt = self._receipt(tx_hash)
             if receipt["status"] != 1:
                 raise ChainRefused(f"the contract refused transaction {tx_hash}")
-            self._confirmed(receipt["blockNumber"])
+            placed = _placed(receipt)
+            self._confirmed(placed.block_number, lambda n: seen(placed, n))
             # A fork may have moved it meanwhile.
-            receipt = self.web3.eth.get_transaction_receipt(tx_hash)
-        return Placed(tx_hash, receipt["blockNumber"], receipt["blockHash"].to_0x_hex())
+            return _placed(self.web3.eth.get_transaction_receipt(tx_hash))
 
     def is_canonical(self, block_number: int, block_hash: str) -> bool:
         """Whether that block is still in the chain."""
@@ -220,10 +223,14 @@ class Gateway:
                 return False
         return str(found) == block_hash
 
-    def _confirmed(self, block_number: int) -> None:
-        wanted = block_number + CONFIRMATIONS - 1
-        deadline = time.monotonic() + RECEIPT_SECONDS
-        while self.web3.eth.block_number < wanted:
+    def _confirmed(self, block_number: int, seen: Callable[[int], object]) -> None:
+        known, deadline = 0, time.monotonic() + RECEIPT_SECONDS
+        while known < CONFIRMATIONS:
+            found = self.web3.eth.block_number - block_number + 1
+            if found > known:
+                known = found
+                seen(min(known, CONFIRMATIONS))
+                continue
             if time.monotonic() > deadline:
                 raise ChainUnavailable(
                     f"block {block_number} has fewer than {CONFIRMATIONS} confirmations"
@@ -248,6 +255,14 @@ class Gateway:
         return self.web3.eth.wait_for_transaction_receipt(
             tx_hash, timeout=RECEIPT_SECONDS, poll_latency=0.1
         )
+
+
+def _placed(receipt: Any) -> Placed:
+    return Placed(
+        receipt["transactionHash"].to_0x_hex(),
+        receipt["blockNumber"],
+        receipt["blockHash"].to_0x_hex(),
+    )
 
 
 def _artifact() -> dict[str, Any]:

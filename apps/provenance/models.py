@@ -192,7 +192,11 @@ class Anchor(Model):
     """The checkpoint notes under the root, ordered by origin."""
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveIntegerField(default=0)
+    confirmations = models.PositiveSmallIntegerField(default=0)
+    """Blocks that were seen on top of the transaction's, its own counted; as of the last look."""
     last_error = models.TextField(blank=True, default="")
+    failing_since = models.DateTimeField(null=True, blank=True)
+    """When the first of the attempts that have failed in a row did."""
     not_before = models.DateTimeField(null=True, blank=True)
     """No worker tries again before this moment: backoff, and the claim of the one that tries."""
     chain_id = models.BigIntegerField(null=True, blank=True)

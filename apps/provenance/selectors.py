@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
+from django.conf import settings
 from django.db.models import OuterRef, QuerySet, Subquery
 from django_tenants.utils import get_public_schema_name, schema_context
 
@@ -31,8 +32,11 @@ class LoggedEvent:
     log_index: int | None
     checkpoint_size: int | None
     anchor: Anchor | None
+    """The first confirmed one that covers it."""
     final: bool = False
     """Whether enough witnesses have cosigned a checkpoint that covers it."""
+    pending: Anchor | None = None
+    """The one on its way to the chain, if no confirmed one covers the event and this does."""
     intact: bool = True
     """False for an event whose stored bytes are not those that the log took."""
 
@@ -65,12 +69,15 @@ def events_logged(found: Sequence[Event]) -> list[LoggedEvent]:
     )
     sizes = dict(leaves.values_list("log_index", "under"))
     anchored = _anchors_covering(placed)
+    waiting = anchor_waiting() if placed else None
+    under = waiting.size_of(current_origin()) if waiting is not None else None
     final = final_size_noted() if placed else 0
     logged = []
     for event in found:
         index = event.leaf.log_index if _has_leaf(event) else None
         size = None if index is None else sizes[index]
         anchor = None if index is None else next((a for s, a in anchored if s > index), None)
+        is_pending = index is not None and anchor is None and index < (under or 0)
         body, intact = _read(event)
         logged.append(
             LoggedEvent(
@@ -80,6 +87,7 @@ def events_logged(found: Sequence[Event]) -> list[LoggedEvent]:
                 checkpoint_size=size,
                 anchor=anchor,
                 final=index is not None and index < final,
+                pending=waiting if is_pending else None,
                 intact=intact,
             )
         )
@@ -122,6 +130,30 @@ def anchors_since(moment: datetime, *, limit: int = 200) -> list[Anchor]:
 def _confirmed(*, since: datetime) -> QuerySet[Anchor]:
     found = Anchor.objects.filter(state=Anchor.State.CONFIRMED, confirmed_at__gte=since)
     return found.order_by("size")
+
+
+def anchor_waiting() -> Anchor | None:
+    """The anchor that is on its way to the chain, if any: at most one is."""
+    with schema_context(get_public_schema_name()):
+        return Anchor.objects.exclude(state=Anchor.State.CONFIRMED).first()
+
+
+def anchors_newest(limit: int) -> list[Anchor]:
+    with schema_context(get_public_schema_name()):
+        return list(Anchor.objects.order_by("-size")[:limit])
+
+
+AnchoringState = Literal["off", "failing", "waiting", "current"]
+
+
+def anchoring_state() -> AnchoringState:
+    """Whether anchors reach the chain: ``failing`` from a failed attempt to the next that holds."""
+    if settings.FSC_CONFIG.chain_rpc_url is None:
+        return "off"
+    waiting = anchor_waiting()
+    if waiting is None:
+        return "current"
+    return "waiting" if waiting.failing_since is None else "failing"
 
 
 def checkpoint_latest() -> Checkpoint | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from django.test import Client
+from django.utils import timezone
 from django_tenants.utils import schema_context
 
 from apps.accounts.models import User
 from apps.audit.search import event_evidence
-from apps.provenance.models import Event
+from apps.provenance.models import Anchor, Event
 from apps.provenance.services import checkpoint_make, log_sequence
 from federated.provenance.checkpoint import parse_checkpoint
 from tests.console.test_job_page import text_of
@@ -102,3 +104,50 @@ def test_an_operator_reads_the_whole_of_the_consortiums_log(
         told = client.get(f"/operator/events/?{query}", secure=True)
         query, pages = told.context.get("older"), pages + 1
     assert pages == -(-Event.objects.count() // 7)
+
+
+@pytest.mark.parametrize(
+    ("fields", "event_says", "operator_says"),
+    [
+        ({}, "Waits to be sent", "0 of 2"),
+        ({"state": "sent", "tx_hash": "0x12"}, "Sent, in no block yet", "Sent"),
+        (
+            {"state": "sent", "tx_hash": "0x12", "block_number": 7, "confirmations": 1},
+            "waits for the one after it. Confirmations 1 of 2",
+            "1 of 2",
+        ),
+        (
+            {"last_error": "no route to 10.0.0.7", "failing_since": timezone.now(), "attempts": 4},
+            "Anchors do not reach the chain since",
+            "no route to 10.0.0.7",
+        ),
+        (
+            {"state": "confirmed", "block_number": 7, "confirmations": 2, "chain_id": 5},
+            "Confirmations 2 of 2 Block 7 of chain 5",
+            "2 of 2",
+        ),
+    ],
+)
+def test_how_far_the_anchor_is(
+    northwind_auditor: Client, settings: Any, fields: Any, event_says: str, operator_says: str
+) -> None:
+    chain = settings.FSC_CONFIG.blockchain.model_copy(update={"enabled": True})
+    settings.FSC_CONFIG = settings.FSC_CONFIG.model_copy(update={"blockchain": chain})
+    with schema_context("t_northwind"):
+        log_sequence()
+        head = checkpoint_make()
+        event = Event.objects.earliest("created_at")
+    assert head is not None
+    at = {"confirmed_at": timezone.now()} if "chain_id" in fields else {}
+    Anchor.objects.create(
+        origin="consortium", size=9, root=bytes(32), notes=[head.note], **fields, **at
+    )
+    page = northwind_auditor.get(f"/o/northwind/events/own/{event.pk}/", secure=True)
+    assert event_says in text_of(page)
+    assert "10.0.0.7" not in text_of(page)
+    health = northwind_auditor.get("/o/northwind/api/health", secure=True).json()
+    assert (health["status"] == "degraded") == ("failing_since" in fields)
+    told = northwind_auditor.get("/o/northwind/api/log?limit=1", secure=True).json()["events"][0]
+    assert told["anchor"]["confirmations"] == fields.get("confirmations", 0)
+    User.objects.filter(email="auditor@northwind.example").update(is_operator=True)
+    assert operator_says in text_of(northwind_auditor.get("/operator/", secure=True))

@@ -79,6 +79,7 @@ API = {
     "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>/refusal": FOREIGN_SENT,
     "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>/verdict": FOREIGN_SENT,
     "api/log": OWN_BOTH,
+    "api/health": Expect(200, 405, 200, 405),
     "api/campaigns": Expect(200, 422, 200, 422),
     "api/campaigns/<uuid:campaign_id>": Expect(404, 405, 404, 405),
     "api/campaigns/<uuid:campaign_id>/approval": FOREIGN_SENT,
@@ -99,7 +100,7 @@ API = {
     "api/logs/<str:log>/checkpoint": FOREIGN,
     "api/logs/<str:log>/tile/<str:level>/<path:index>": FOREIGN,
 }
-WITHOUT_CREDENTIAL = {"api/schema", "api/ca", "api/join"}
+WITHOUT_CREDENTIAL = {"api/schema", "api/ca", "api/join", "api/health"}
 
 # Pages know no certificate: who comes with one is asked to sign in (302).
 PAGES = {

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from apps.provenance import keys, selectors
-from apps.provenance.anchors import anchor_open, anchor_submit_pending
+from apps.provenance.anchors import _seen, anchor_open, anchor_submit_pending
 from apps.provenance.ethereum import Gateway
 from apps.provenance.models import Anchor, Registry
 from federated.provenance import merkle
@@ -98,12 +98,37 @@ def test_an_outage_only_delays(chain, grow):
     assert waiting.last_error
     assert waiting.not_before > timezone.now()
     assert anchor_submit_pending() is None
+    since = waiting.failing_since
     waiting = retry_now()
     assert (waiting.state, waiting.attempts) == (Anchor.State.PENDING, 2)
+    assert waiting.failing_since == since
+    assert selectors.anchoring_state() == "failing"
     chain.start()
     chain.ready()
     done = retry_now()
     assert (done.pk, done.state, done.last_error) == (waiting.pk, Anchor.State.CONFIRMED, "")
+    assert (done.failing_since, selectors.anchoring_state()) == (None, "current")
+
+
+def test_confirmations_are_kept_as_they_come(chain, gateway, grow, monkeypatch):
+    seen = []
+
+    def oldest():
+        with inside("northwind"):
+            return selectors.events_logged([selectors.events().last()])[0]
+
+    def keep(anchor, *rest):
+        _seen(anchor, *rest)
+        now = Anchor.objects.get(pk=anchor.pk)
+        assert (oldest().anchor, oldest().pending) == (None, now)
+        seen.append((now.state, now.confirmations, now.block_number, now.chain_id))
+
+    monkeypatch.setattr("apps.provenance.anchors._seen", keep)
+    done = anchor_submit_pending()
+    assert seen[-1] == (Anchor.State.SENT, 2, done.block_number, gateway.chain_id)
+    assert [confirmations for _, confirmations, _, _ in seen] in ([1, 2], [2])
+    assert done.confirmations == 2
+    assert (oldest().anchor, oldest().pending) == (done, None)
 
 
 def test_a_worker_killed_after_sending_does_not_anchor_twice(chain, grow):

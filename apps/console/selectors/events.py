@@ -10,7 +10,8 @@ from apps.common.coordinator import as_coordinator
 from apps.console import pages
 from apps.federation.models import Job
 from apps.provenance import selectors as provenance
-from apps.provenance.models import Event
+from apps.provenance.ethereum import CONFIRMATIONS
+from apps.provenance.models import Anchor, Event
 from apps.provenance.selectors import LoggedEvent
 from federated.provenance.events import EventActor
 
@@ -42,7 +43,7 @@ def log_note(slug: str = "") -> str:
 
 
 def _row(event: LoggedEvent) -> pages.EventRow:
-    body, anchor = event.body, event.anchor
+    body, anchor = event.body, event.anchor or event.pending
     return pages.EventRow(
         label=_label(
             body.tag, body.data.get("round") or body.data.get("run"), body.data.get("attempt")
@@ -52,8 +53,24 @@ def _row(event: LoggedEvent) -> pages.EventRow:
         at=body.time,
         leaf=event.log_index,
         checkpoint=event.checkpoint_size,
-        block=None if anchor is None else anchor.block_number,
-        transaction="" if anchor is None else anchor.tx_hash,
+        anchor=None if anchor is None else anchor_row(anchor),
+    )
+
+
+def anchor_row(anchor: Anchor) -> pages.AnchorRow:
+    return pages.AnchorRow(
+        state=anchor.state,
+        size=anchor.size,
+        logs=len(anchor.notes),
+        confirmations=anchor.confirmations,
+        needed=CONFIRMATIONS,
+        chain_id=anchor.chain_id,
+        contract=anchor.contract,
+        block=anchor.block_number,
+        transaction=anchor.tx_hash,
+        at=anchor.confirmed_at or anchor.created_at,
+        attempts=anchor.attempts,
+        failing_since=anchor.failing_since,
     )
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Count
 
 from apps.aggregation.models import KeyEpoch
 from apps.console import pages
+from apps.console.selectors.events import anchor_row
 from apps.console.selectors.sites import site_row
 from apps.federation.models import Job
 from apps.federation.services.keys import key_uses
 from apps.organizations.models import Organization
-from apps.provenance.models import Anchor
-from apps.provenance.selectors import checkpoint_latest
+from apps.provenance.selectors import anchoring_state, anchors_newest, checkpoint_latest
 from apps.provenance.services import log_size
 from federated.protocol.keys import public_key_of
 
 KEYS_MOST = 20
+ANCHORS_SHOWN = 8
 
 
 def operator_page() -> pages.OperatorPage:
@@ -85,18 +85,10 @@ def _key(epoch: KeyEpoch) -> pages.KeyRow:
 
 
 def _anchors() -> dict[str, Any]:
-    """The newest anchor in the chain, and what is on its way or in its way."""
-    if not settings.FSC_CONFIG.blockchain.enabled:
-        return {"anchor_block": None, "anchor_note": "anchoring is off: nothing is anchored"}
-    confirmed = Anchor.objects.filter(state=Anchor.State.CONFIRMED).order_by("-size").first()
-    under_way = Anchor.objects.exclude(state=Anchor.State.CONFIRMED).order_by("-size").first()
-    if under_way is not None and under_way.last_error:
-        note = f"the next one failed {under_way.attempts} times: {under_way.last_error[:200]}"
-    elif confirmed is not None:
-        note = f"{confirmed.size} events of {len(confirmed.notes)} logs"
-    else:
-        note = "the first is on its way" if under_way is not None else "nothing to anchor yet"
+    """The newest anchors, and what is in the way of the next."""
+    found = anchors_newest(ANCHORS_SHOWN)
     return {
-        "anchor_block": None if confirmed is None else confirmed.block_number,
-        "anchor_note": note,
+        "anchoring": anchoring_state(),
+        "anchors": [anchor_row(anchor) for anchor in found],
+        "anchor_error": next((row.last_error[:300] for row in found if row.failing_since), ""),
     }

@@ -19,10 +19,13 @@ register = template.Library()
 
 #: The look of every state that a page shows; an unknown one is drawn plainly.
 TONES = {
-    "good": {"finished", "released", "approved", "active", "agrees", "anchored", "online"},
-    "live": {"running", "collecting", "open", "charging", "noising", "decrypting"},
+    "good": {"finished", "released", "approved", "active", "agrees", "confirmed", "online"},
+    "live": {"running", "collecting", "open", "charging", "noising", "decrypting", "sent"},
     "warn": {"proposed", "queued", "pending", "abandoned", "away"},
-    "bad": {"failed", "declined", "refused", "disagrees", "revoked", "suspended", "never seen"},
+    "bad": {
+        *("failed", "declined", "refused", "disagrees"),
+        *("revoked", "suspended", "never seen", "failing"),
+    },
     "idle": {"cancelled", "superseded", "ended", "retired", "destroyed", "offline", "waiting"},
 }
 TONE_OF = {state: tone for tone, states in TONES.items() for state in states}
