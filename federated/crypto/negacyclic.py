@@ -33,6 +33,9 @@ _GUARD = 0.25
 # Bits of the large factor's limbs: two do for fresh keys, three for sums of a thousand.
 _FEW = (32, 32)
 _MORE = (22, 21, 21)
+# A float64 below 2^51 plus this is rounded to an integer, which its bits less _ROUNDER_BITS are.
+_ROUNDER = 1.5 * 2.0**52
+_ROUNDER_BITS = int(np.float64(_ROUNDER).view(np.uint64))
 
 
 class SmallFactor:
@@ -47,14 +50,22 @@ class SmallFactor:
         if np.any(coefficients >= LARGEST) or np.any(coefficients <= -LARGEST):
             raise InvalidInput("a small ring element has coefficients below 2^31")
         self.coefficients = coefficients
-        values = coefficients.astype(np.float64)
-        self._norm = float(np.sqrt(np.dot(values, values)))
-        self._spectrum = _forward(values[np.newaxis]) / _HALF
+        spectrum = np.empty((1, 1, _HALF), dtype=np.complex128)
+        _fold(coefficients[np.newaxis], spectrum[0])
+        self._norm = float(np.sqrt(_squares(spectrum)).item())
+        _forward(spectrum)
+        self._spectrum = spectrum / _HALF
         typical = 2.0 ** (_FEW[0] - 1) * (DEGREE / 3) ** 0.5
         self._limbs = _FEW if typical * self._norm * _ERROR < _PROVABLE * 0.9 else _MORE
+        # Memory that is written again costs half of memory that is new: the blocks' limbs, twice.
+        self._values = np.empty((len(self._limbs), 0, _HALF), dtype=np.complex128)
+        self._rounded = np.empty((len(self._limbs), 0, DEGREE))
 
     def times(self, large: Words) -> Words:
-        """The products with each row of ``large`` (shape (blocks, 4096)), modulo 2^64."""
+        """The products with each row of ``large`` (shape (blocks, 4096)), modulo 2^64.
+
+        Not for two threads at once: calls share their working memory.
+        """
         product, exact = self._times_float(large)
         for block in np.flatnonzero(~exact):
             product[block] = self.times_integer(large[block])
@@ -73,38 +84,74 @@ class SmallFactor:
 
     def _times_float(self, large: Words) -> tuple[Words, NDArray[np.bool_]]:
         """The products, and for which blocks they are exact."""
-        product = np.zeros_like(large)
-        exact = np.ones(len(large), dtype=bool)
-        shift = 0
-        for limb in _split(large, self._limbs):
-            norms = np.sqrt(np.einsum("bj,bj->b", limb, limb))
-            exact &= norms * (self._norm * _ERROR) < _PROVABLE
-            values = _forward(limb)
-            values *= self._spectrum
-            _backward(values, out=limb)
-            rounded = np.rint(limb)
-            np.subtract(limb, rounded, out=limb)
-            exact &= np.maximum(limb.max(axis=1), -limb.min(axis=1)) < _GUARD
-            # Out of int64's range only where the bound has failed already: those are redone.
-            with np.errstate(invalid="ignore"):
-                integers = rounded.astype(np.int64).view(np.uint64)
-            product += integers << np.uint64(shift) if shift else integers
-            shift += self._limbs[0] if shift == 0 else self._limbs[1]
-        return product, exact
+        values, rounded = self._working_memory(len(large))
+        _split(large, self._limbs, out=values)
+        exact = np.sqrt(_squares(values)) * (self._norm * _ERROR) < _PROVABLE
+        _forward(values)
+        values *= self._spectrum
+        _backward(values)
+        # Below 2^46 where the bound holds; what is rounded wrong where it fails is redone.
+        products = values.view(np.float64)
+        np.add(products, _ROUNDER, out=rounded)
+        total = _recombine(rounded.view(np.uint64), self._limbs)
+        rounded -= _ROUNDER
+        products -= rounded
+        exact &= np.maximum(products.max(axis=-1), -products.min(axis=-1)) < _GUARD
+        return _unfold(total), np.asarray(exact.all(axis=0))
+
+    def _working_memory(self, blocks: int) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+        limbs, held, _ = self._values.shape
+        if held < blocks:
+            self._values = np.empty((limbs, blocks, _HALF), dtype=np.complex128)
+            self._rounded = np.empty((limbs, blocks, DEGREE))
+        return self._values[:, :blocks], self._rounded[:, :blocks]
 
 
-def _split(large: Words, widths: tuple[int, ...]) -> list[NDArray[np.float64]]:
-    """Signed limbs, low to high, that add up to ``large`` modulo 2^64."""
-    limbs: list[NDArray[np.float64]] = []
+def _fold(rows: NDArray[np.int64], out: NDArray[np.complex128]) -> None:
+    """p_j + i p_(j + n/2), shape (rows, n/2), of rows of n integers."""
+    out.real = rows[:, :_HALF]
+    out.imag = rows[:, _HALF:]
+
+
+def _unfold(folded: Words) -> Words:
+    """The coefficients in order, of shape (blocks, n), from their folded pairs."""
+    pairs = folded.reshape(len(folded), _HALF, 2)
+    out = np.empty_like(folded)
+    out[:, :_HALF] = pairs[..., 0]
+    out[:, _HALF:] = pairs[..., 1]
+    return out
+
+
+def _split(large: Words, widths: tuple[int, ...], *, out: NDArray[np.complex128]) -> None:
+    """Signed limbs, low to high and folded, that add up to ``large`` modulo 2^64."""
     rest = large.view(np.int64)
-    for width in widths[:-1]:
+    for width, limb in zip(widths[:-1], out, strict=False):
         up = np.int64(64 - width)
-        low = (rest << up) >> up
-        limbs.append(low.astype(np.float64))
-        # Arithmetic modulo 2^64: a borrow at the top is dropped, as it may be.
-        rest = (rest - low) >> np.int64(width)
-    limbs.append(rest.astype(np.float64))
-    return limbs
+        low = rest << up
+        low >>= up
+        _fold(low, limb)
+        # Half a limb more takes the borrow of a negative one; modulo 2^64 it drops at the top.
+        rest = rest + np.int64(1 << (width - 1))
+        rest >>= np.int64(width)
+    _fold(rest, out[-1])
+
+
+def _recombine(limbs: Words, widths: tuple[int, ...]) -> Words:
+    """The sum, modulo 2^64, of limbs to which _ROUNDER was added."""
+    shift, bits = 0, _ROUNDER_BITS
+    total = limbs[0].copy()
+    for width, limb in zip(widths, limbs[1:], strict=False):
+        shift += width
+        bits += _ROUNDER_BITS << shift
+        total += limb << np.uint64(shift)
+    total -= np.uint64(bits % 2**64)
+    return np.asarray(total, dtype=np.uint64)
+
+
+def _squares(values: NDArray[np.complex128]) -> NDArray[np.float64]:
+    """Sums of the squares of folded coefficients."""
+    parts = values.view(np.float64)
+    return np.asarray(np.vecdot(parts, parts), dtype=np.float64)
 
 
 @cache
@@ -118,21 +165,16 @@ def _untwist() -> NDArray[np.complex128]:
     return np.conj(_twist())
 
 
-def _forward(rows: NDArray[np.float64]) -> NDArray[np.complex128]:
-    """Evaluations at exp(i pi (4k + 1) / n), shape (rows, n/2)."""
-    folded = np.empty((len(rows), _HALF), dtype=np.complex128)
-    folded.real = rows[:, :_HALF]
-    folded.imag = rows[:, _HALF:]
+def _forward(folded: NDArray[np.complex128]) -> None:
+    """Evaluations at exp(i pi (4k + 1) / n), in place, of shape (..., n/2)."""
     folded *= _twist()
-    return np.fft.ifft(folded, axis=-1, norm="forward", out=folded)
+    np.fft.ifft(folded, axis=-1, norm="forward", out=folded)
 
 
-def _backward(values: NDArray[np.complex128], *, out: NDArray[np.float64]) -> None:
-    """The inverse of _forward, times n/2; ``values`` is overwritten."""
+def _backward(values: NDArray[np.complex128]) -> None:
+    """The inverse of _forward, times n/2, in place."""
     np.fft.fft(values, axis=-1, out=values)
     values *= _untwist()
-    out[:, :_HALF] = values.real
-    out[:, _HALF:] = values.imag
 
 
 def _kronecker(words: Words) -> gmpy2.mpz:

@@ -85,9 +85,9 @@ class SlotLayout:
         ]
 
     def _pack_one(self, values: Sequence[int]) -> int:
-        plaintext = 0
+        plaintext, bits = 0, self.slot_bits
         for value in reversed(values):
-            plaintext = (plaintext << self.slot_bits) + value
+            plaintext = (plaintext << bits) + value
         return plaintext
 
     def unpack(
