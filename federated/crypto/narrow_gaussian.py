@@ -10,13 +10,14 @@ is never counted as such; that is federated.privacy.
 from __future__ import annotations
 
 import bisect
-import os
 from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from federated.keystream import random_bytes
 
 SIGMA = Decimal("6.4")
 CUT = 64
@@ -28,20 +29,35 @@ _UNDECIDED = 127
 _REST_BYTES = 14
 
 
-def sample(size: int, *, source: Source = os.urandom) -> NDArray[np.int8]:
+def sample(size: int, *, source: Source = random_bytes) -> NDArray[np.int8]:
     """``size`` independent draws, int8 in [-64, 64], each within 2^-100 of the law.
 
     A lookup's address depends on the draw: like the rest of the package, this is no match for a
     program that measures the same processor. ``source`` is for tests.
     """
     words = np.frombuffer(source(2 * size), dtype="<u2")
-    draws: NDArray[np.int8] = _lookup()[words]
+    draws: NDArray[np.int8] = _lookup().take(words)
     undecided = np.flatnonzero(draws == _UNDECIDED)
     rest = source(_REST_BYTES * len(undecided))
-    for order, at in enumerate(undecided):
-        low = int.from_bytes(rest[_REST_BYTES * order : _REST_BYTES * (order + 1)], "little")
-        draws[at] = _invert((int(words[at]) << 112) + low)
+    if len(undecided):
+        draws[undecided] = _decided(words[undecided], rest)
     return draws
+
+
+def _decided(words: NDArray[np.uint16], rest: bytes) -> NDArray[np.int64]:
+    """The values of 16-bit prefixes with 112 further bits each, little-endian in ``rest``."""
+    # The 48 bits that follow a prefix are the last of its 14 bytes, and decide but for 2^-56.
+    further = np.frombuffer(rest, dtype=np.uint8).reshape(-1, _REST_BYTES)
+    next_48 = np.zeros((len(words), 8), dtype=np.uint8)
+    next_48[:, :6] = further[:, -6:]
+    first_64 = (words.astype(np.uint64) << np.uint64(48)) | next_48.view("<u8")[:, 0]
+    found = np.searchsorted(_high_words(), first_64, side="left")
+    values = found - CUT
+    for at in np.flatnonzero(_high_words()[np.minimum(found, 2 * CUT - 1)] == first_64):
+        values[at] = _invert(
+            (int(words[at]) << 112) + int.from_bytes(further[at].tobytes(), "little")
+        )
+    return np.asarray(values, dtype=np.int64)
 
 
 def _invert(uniform: int) -> int:
@@ -59,6 +75,12 @@ def _cumulative() -> tuple[int, ...]:
             running += weight
             entries.append(int((running / total * 2**128).to_integral_value()))
     return tuple(entries)
+
+
+@cache
+def _high_words() -> NDArray[np.uint64]:
+    """The high 64 bits of the cumulative table."""
+    return np.array([entry >> 64 for entry in _cumulative()], dtype=np.uint64)
 
 
 @cache

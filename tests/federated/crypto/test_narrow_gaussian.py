@@ -85,6 +85,16 @@ def test_undecided_words_read_the_rest_of_their_bits():
     assert sample(1, source=source(b"\xff" * 14)) == [high]
 
 
+def test_the_rest_of_the_bits_decides_as_the_long_table_does():
+    edges = narrow_gaussian._cumulative()
+    uniforms = [edge + step for edge in edges for step in (-(2**64), -1, 0, 1, 2**64)]
+    uniforms = [uniform for uniform in uniforms if 0 <= uniform < 2**128]
+    words = np.array([uniform >> 112 for uniform in uniforms], dtype=np.uint16)
+    rest = b"".join((uniform % 2**112).to_bytes(14, "little") for uniform in uniforms)
+    found = narrow_gaussian._decided(words, rest)
+    assert found.tolist() == [narrow_gaussian._invert(uniform) for uniform in uniforms]
+
+
 def test_extreme_bytes_stay_in_range():
     assert set(sample(10, source=lambda size: b"\0" * size)) == {-CUT}
     assert set(sample(10, source=lambda size: b"\xff" * size)) == {CUT}

@@ -25,7 +25,7 @@ def test_the_bound_stays_under_the_claim(seed: int) -> None:
     assert found.lower_bound > 0.3
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [2, 3])
 def test_half_the_noise_is_found(seed: int) -> None:
     assert not audit(runs=200_000, scale=0.5, share=seeded(seed)).holds
 

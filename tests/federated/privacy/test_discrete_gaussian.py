@@ -77,20 +77,52 @@ def test_a_seeded_source_repeats_and_the_system_does_not():
 
 
 def test_exact_comparisons_agree_with_the_float_ones():
-    numerator = np.arange(20_000, dtype=np.int64) * 37
-    fast = discrete_gaussian._bernoulli_exp(numerator, 400.0, seeded(6))
-    exact = discrete_gaussian._bernoulli_exp(numerator, 400.0, seeded(6), unsure=2.0)
+    steps = np.arange(20_000, dtype=np.float64)
+    r = np.full(20_000, 37, dtype=np.int32)
+    fast = discrete_gaussian._bernoulli_exp(r, steps, 400.0, seeded(6))
+    exact = discrete_gaussian._bernoulli_exp(r, steps, 400.0, seeded(6), unsure=2.0)
     assert (fast == exact).all()
     assert 0 < fast.sum() < len(fast)
 
 
+@pytest.mark.parametrize(("rest", "accepted"), [(b"\x00", True), (b"\xff", False)])
+def test_a_uniform_that_ties_with_a_probability_reads_further_bits(rest, accepted):
+    # exp(-1 / 2) begins with these 32 bits.
+    first = math.floor(math.exp(-0.5) * 2**32).to_bytes(4, "little")
+    parts = iter([first, rest * 12])
+    one, steps = np.ones(1, dtype=np.int32), np.ones(1)
+    found = discrete_gaussian._bernoulli_exp(one, steps, 1.0, lambda size: next(parts))
+    assert found.tolist() == [accepted]
+
+
+def test_a_certain_acceptance_is_certain():
+    zero, steps = np.zeros(1, dtype=np.int32), np.ones(1)
+    found = discrete_gaussian._bernoulli_exp(zero, steps, 9.0, lambda size: b"\xff" * size)
+    assert found.tolist() == [True]
+
+
 def test_a_tie_with_the_table_is_broken_by_further_bits():
-    high, low = discrete_gaussian._table(3.0, 0)
-    words = high[[2, 2]]
-    above = discrete_gaussian._table_draw(high, low, words, lambda size: b"\xff" * size)
-    below = discrete_gaussian._table_draw(high, low, words, lambda size: b"\x00" * size)
+    table = discrete_gaussian._table(3.0, 0)
+    words = table.high[[2, 2]]
+    above = discrete_gaussian._search(table, words, lambda size: b"\xff" * size)
+    below = discrete_gaussian._search(table, words, lambda size: b"\x00" * size)
     assert above.tolist() == [3, 3]
     assert below.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("sigma", [1.0, 3.0, 12.3])
+def test_prefixes_and_the_table_say_the_same(sigma):
+    table = discrete_gaussian._table(sigma, 0)
+    prefixes = np.arange(1 << 16, dtype=np.uint16)
+    first, last = (
+        discrete_gaussian._table_draw(table, prefixes, lambda size: fill * size)
+        for fill in (b"\x00", b"\xff")
+    )
+    words = prefixes.astype(np.uint64) << np.uint64(48)
+    for found, low in ((first, 0), (last, 2**48 - 1)):
+        expected = np.searchsorted(table.high, words + np.uint64(low), side="right")
+        np.testing.assert_array_equal(found, expected)
+    assert 0 < (first != last).sum() <= len(table.high)
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.5, 2.0**31, math.nan, math.inf])
