@@ -241,7 +241,7 @@ def _check_run(run, spec_digest, cost, key, layouts, keys, trustees, named) -> d
         name = signed["body"]["organization"]
         body = check_envelope("decryption-share", signed, trustees[name]["public_key"])
         need((body["context"], body["cohort"]) == (context, noised), "a share's cohort")
-        need(name in noise and body["index"] == trustees[name]["index"], "a share's trustee")
+        need(body["index"] == trustees[name]["index"], "a share's trustee")
         shares[body["index"]] = check_share(key, body, product, noised)
     sums = [
         layout.unpack(plain, key.n)

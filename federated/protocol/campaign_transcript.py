@@ -130,9 +130,10 @@ def noised_cohort_check(
 ) -> NoisedCohort:
     """Check the noise shares of a transcript whose cohort was checked.
 
-    At least t trustees' shares, each once, each signed and proven for this cohort. ``own`` is the
-    share that this trustee keeps on its disk: a trustee decrypts only what holds exactly that. A
-    verifier, which has none, leaves it out. Raises Refused.
+    At least t trustees' shares, each once, each signed and proven for this cohort: with fewer than
+    t colluding, one of them is an honest trustee's, whoever decrypts. ``own`` is the share that
+    this trustee keeps on its disk, if it gave one: what stands for it must be exactly that. It may
+    be left out where t others are in. Raises Refused.
     """
     cohort = transcript.cohort()
     names = [signed.body.organization for signed in transcript.noise]
@@ -147,16 +148,22 @@ def noised_cohort_check(
     for signed in transcript.noise:
         _check_noise(signed, spec=spec, epoch=epoch, cohort=cohort)
     if own is not None:
-        _check_own_noise(transcript, own)
+        _check_own_noise(transcript, own, cohort)
     return transcript.noised()
 
 
-def _check_own_noise(transcript: CampaignTranscript, own: Signed[TrusteeNoise]) -> None:
+def _check_own_noise(
+    transcript: CampaignTranscript, own: Signed[TrusteeNoise], cohort: SubmissionCohort
+) -> None:
     name = own.body.organization
+    if own.body.cohort != cohort.digest():
+        raise Refused(
+            Reason.COHORT_ALREADY_SERVED,
+            f"noise of {name} is bound to cohort {own.body.cohort[:16]}, asked for "
+            f"{cohort.digest()[:16]}",
+        )
     shown = next((s for s in transcript.noise if s.body.organization == name), None)
-    if shown is None:
-        raise Refused(Reason.NOISE_MISSING, f"the noise of {name} is left out")
-    if shown.digest() != own.digest():
+    if shown is not None and shown.digest() != own.digest():
         raise Refused(Reason.NOISE_CHANGED, f"the noise of {name} is not the share it keeps")
 
 

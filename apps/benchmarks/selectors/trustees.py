@@ -23,18 +23,18 @@ def refusing(found: Run) -> set[str]:
 
 
 def trustees_asked(found: Run) -> list[str]:
-    """Whom a run asks for noise: as many as are needed, all after a grace.
+    """Whom a run asks for noise, and then for shares: as many as are needed, all after a grace.
 
-    More noise than t shares of it would only blur the result. For shares, those whose noise is in
-    what is decrypted.
+    More noise than t shares of it would only blur the result. Any t trustees decrypt: first those
+    whose noise is in, which have the transcript, then whoever is there.
     """
-    if found.noised is not None:
-        return sorted(found.noised["noise"])
     everybody = trustees_of(found)
-    if found.charged_at is None or timezone.now() >= found.charged_at + GRACE:
+    since = found.charged_at if found.noised is None else found.noised_at
+    if since is None or timezone.now() >= since + GRACE:
         return everybody
     turn = found.number % max(1, len(everybody))
     ordered = everybody[turn:] + everybody[:turn]
-    ordered.sort(key=lambda name: name not in found.members)
+    first = found.members if found.noised is None else found.noised["noise"]
+    ordered.sort(key=lambda name: name not in first)
     willing = [name for name in ordered if name not in refusing(found)]
     return willing[: epoch_of(found.wire).threshold]

@@ -90,7 +90,7 @@ def noise_arrival(signed: Signed[wire.TrusteeNoise], found: Run) -> None:
 
 
 def share_arrival(signed: Signed[wire_round.DecryptionShare], found: Run) -> None:
-    """A trustee whose noise is in proved its partial decryptions of the noised product."""
+    """A trustee proved its partial decryptions of the noised product."""
     _context(signed.body.context, found)
     _cohort(signed.body.cohort, found.noised_digest, found)
     signature(signed, found)

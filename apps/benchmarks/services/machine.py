@@ -173,7 +173,7 @@ def _why_no_charge(found: Run, *, late: bool) -> str:
 def _why_few(found: Run, what: str, *, late: bool) -> str:
     """Empty while enough trustees may still answer."""
     needed = epoch_of(found.wire).threshold
-    able = set(found.noised["noise"] if found.noised else trustees_of(found)) - refusing(found)
+    able = set(trustees_of(found)) - refusing(found)
     if len(able) < needed:
         return f"{what} of fewer than {needed} trustees: {_refusals(found)}"
     return f"{what} of fewer than {needed} trustees by the deadline" if late else ""

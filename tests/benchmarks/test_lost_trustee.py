@@ -1,0 +1,51 @@
+"""A trustee that is lost between its noise and its share does not end a run that was charged."""
+
+from __future__ import annotations
+
+from apps.benchmarks.models import Run
+from apps.benchmarks.selectors.trustees import GRACE
+from apps.common.coordinator import as_coordinator
+from tests.benchmarks.world import EVERYBODY, Consortium, pass_deadline, run_of
+
+
+def decrypting(consortium: Consortium) -> tuple[Run, str, str]:
+    """A run whose noise is in; one trustee who gave some, and the one who gave none."""
+    campaign = consortium.create(participants=list(EVERYBODY))
+    consortium.step(*EVERYBODY)
+    consortium.measure(campaign, *EVERYBODY)
+    found = consortium.until(campaign, "noising", *EVERYBODY)
+    for slug in EVERYBODY:
+        if run_of(campaign).state == "noising":
+            consortium.step(slug)
+    found = run_of(campaign)
+    assert found.state == "decrypting"
+    assert found.noised is not None
+    noisy = sorted(found.noised["noise"])
+    (idle,) = set(EVERYBODY) - set(noisy)
+    return found, noisy[0], idle
+
+
+def test_the_trustee_that_gave_no_noise_finishes(consortium: Consortium) -> None:
+    found, lost, idle = decrypting(consortium)
+    alive = [slug for slug in EVERYBODY if slug != lost]
+    consortium.step(*alive)
+    # Those with noise in the sum are asked first; the fourth after a grace.
+    assert found.runshares.count() == 2
+    with as_coordinator():
+        Run.objects.filter(pk=found.pk).update(noised_at=found.noised_at - GRACE)
+    released = consortium.until(found.campaign, "released", *alive)
+    assert set(released.runshares.values_list("organization", flat=True)) == set(alive)
+    assert consortium[idle].said("decryption share")
+    consortium.step(*alive)
+    assert list(released.runverdicts.values_list("agrees", flat=True)) == [True] * 3
+
+
+def test_with_fewer_than_t_trustees_left_the_run_ends_and_says_so(consortium: Consortium) -> None:
+    found, lost, idle = decrypting(consortium)
+    consortium.step(*(slug for slug in EVERYBODY if slug not in (lost, idle)))
+    pass_deadline(found)
+    ended = run_of(found.campaign)
+    assert (ended.state, ended.reason) == (
+        "abandoned",
+        "shares of fewer than 3 trustees by the deadline",
+    )
