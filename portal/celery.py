@@ -19,7 +19,7 @@ HEADER = "tenant_schema"
 PUBLIC = "public"
 RETRIES = 20
 LONGEST_PAUSE = 30
-QUEUES = ("rounds", "aggregation", "benchmarks", "provenance")
+QUEUES = ("rounds", "aggregation", "benchmarks", "provenance", "audit")
 
 
 class TenantMismatch(RuntimeError):
@@ -83,6 +83,7 @@ app.conf.update(
         "benchmarks.*": {"queue": "benchmarks"},
         "provenance.*": {"queue": "provenance"},
         "organizations.*": {"queue": "provenance"},
+        "audit.*": {"queue": "audit"},
     },
     # A task is done when it is done: a killed worker's tasks go to another.
     task_acks_late=True,

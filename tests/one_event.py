@@ -48,6 +48,10 @@ FUNCTIONS: dict[str, str] = {
     "_wait": "what a queued job waits for, which follows from logged events",
     "campaign_wait": "the same of a campaign",
     "organization_create": "its row stands before its schema; the event comes with the tables",
+    "_verification_claim": "who verifies now; asking and the result are told",
+    "_verification_beat": "the same",
+    "_verification_release": "the same",
+    "_verification_note": "a verification's checks so far",
     "round_sum": "a product that anyone recomputes from the logged contributions",
 }
 #: Steps in their caller's transaction, which tests also take by themselves.

@@ -21,9 +21,20 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/live", views.job_live, name="job_live"),
     path("jobs/<uuid:job_id>/approve", views.job_approve, name="job_approve"),
     path("jobs/<uuid:job_id>/decline", views.job_decline, name="job_decline"),
-    path("jobs/<uuid:job_id>/verify", views_verify.job_verified, name="job_verify"),
+    path("jobs/<uuid:job_id>/verify", views_verify.job_verify, name="job_verify"),
+    path(
+        "benchmarks/<uuid:campaign_id>/verify",
+        views_verify.campaign_verify,
+        name="campaign_verify",
+    ),
     path("events/", views_provenance.events, name="events"),
     path("events/<str:log>/<uuid:event_id>/", views_provenance.event, name="event"),
     path("verify/", views_verify.verify, name="verify"),
+    path("verify/<uuid:verification_id>/", views_verify.verification, name="verification"),
+    path(
+        "verify/<uuid:verification_id>/live",
+        views_verify.verification_live,
+        name="verification_live",
+    ),
     path("jobs/<uuid:job_id>/cancel", views.job_cancel, name="job_cancel"),
 ]

@@ -93,3 +93,5 @@ class Tag(StrEnum):
     WITNESS_REGISTERED = "provenance:witness:registered"
 
     BUNDLE_EXPORTED = "audit:bundle:exported"
+    VERIFICATION_ASKED = "audit:verification:asked"
+    VERIFICATION_ENDED = "audit:verification:ended"

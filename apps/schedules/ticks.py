@@ -27,6 +27,9 @@ TICKS = (
     Tick("anchor", "provenance.anchor", 3, "provenance", "anchors checkpoints in the chain"),
     Tick("federation", "federation.tick", 1, "rounds", "advances jobs and rounds"),
     Tick("benchmarks", "benchmarks.tick", 2, "benchmarks", "opens and closes campaigns' runs"),
+    Tick(
+        "verifications", "audit.verifications_tick", 5, "audit", "takes up what waits or was left"
+    ),
     Tick("unused keys", "federation.keys_retire", 10, "rounds", "retires keys that no job uses"),
     Tick(
         "retention",

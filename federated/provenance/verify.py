@@ -66,18 +66,22 @@ def verify_bundle(
     (``name+id+key``) obtained elsewhere; a log without one is checked against the key in the
     bundle, and the report says so. Raises `BundleInvalid` if the source is no bundle.
     """
-    bundle = load_bundle(source)
+    return Report(tuple(bundle_checked(load_bundle(source), checks=checks, log_keys=log_keys)))
+
+
+def bundle_checked(
+    bundle: Bundle, *, checks: Sequence[BundleCheck] = (), log_keys: Sequence[str] = ()
+) -> Iterator[Check]:
+    """The results of `verify_bundle`, each as soon as it is known."""
     pinned = {key.name: key for key in map(VerifierKey.parse, log_keys)}
-    results: list[Check] = []
     if len({log.origin for log in bundle.logs}) != len(bundle.logs):
-        results.append(Check("logs", "failed", "a log is given twice"))
+        yield Check("logs", "failed", "a log is given twice")
     for log in bundle.logs:
-        results += _log_checks(log, pinned)
-    results += _anchor_checks(bundle)
+        yield from _log_checks(log, pinned)
+    yield from _anchor_checks(bundle)
     for check in checks:
-        results += _guarded(check, bundle)
-    results += _digest_check(bundle)
-    return Report(tuple(results))
+        yield from _guarded(check, bundle)
+    yield from _digest_check(bundle)
 
 
 def _digest_check(bundle: Bundle) -> Iterator[Check]:
@@ -89,11 +93,10 @@ def _digest_check(bundle: Bundle) -> Iterator[Check]:
         yield Check("digest", "ok", bundle.digest)
 
 
-def _guarded(check: BundleCheck, bundle: Bundle) -> list[Check]:
+def _guarded(check: BundleCheck, bundle: Bundle) -> Iterator[Check]:
     """A check's results; malformed content that it stumbles over is a failure, not a traceback."""
-    results: list[Check] = []
     try:
-        results.extend(check(bundle))
+        yield from check(bundle)
     except (
         ArithmeticError,
         AttributeError,
@@ -104,8 +107,7 @@ def _guarded(check: BundleCheck, bundle: Bundle) -> list[Check]:
     ) as exc:
         name = getattr(check, "__name__", "check").strip("_").replace("_", " ")
         what = exc.message if isinstance(exc, DomainError) else f"{type(exc).__name__}: {exc}"
-        results.append(Check(name, "failed", f"stopped at malformed content: {what}"))
-    return results
+        yield Check(name, "failed", f"stopped at malformed content: {what}")
 
 
 def _log_checks(log: BundleLog, pinned: dict[str, VerifierKey]) -> Iterator[Check]:

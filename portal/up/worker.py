@@ -6,7 +6,7 @@ import sys
 
 from portal.up.service import Service
 
-QUEUES = ("rounds", "aggregation", "benchmarks", "provenance", "celery")
+QUEUES = ("rounds", "aggregation", "benchmarks", "provenance", "audit", "celery")
 CONCURRENCY = 2
 
 

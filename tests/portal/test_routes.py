@@ -14,6 +14,8 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from apps.audit.models import Verification
+from apps.audit.verification import verification_ask
 from apps.benchmarks.services.campaigns import OPERATOR, campaign_create
 from apps.benchmarks.services.runs import run_open
 from apps.common.actor import Actor
@@ -118,7 +120,10 @@ PAGES = {
     "jobs/<uuid:job_id>/verify": Expect(405, 404, 302, 302),
     "events/": Expect(200, 405, 302, 302),
     "events/<str:log>/<uuid:event_id>/": Expect(404, 405, 302, 302),
+    "benchmarks/<uuid:campaign_id>/verify": Expect(405, 404, 302, 302),
     "verify/": Expect(200, 422, 302, 302),
+    "verify/<uuid:verification_id>/": Expect(404, 405, 302, 302),
+    "verify/<uuid:verification_id>/live": Expect(404, 405, 302, 302),
 }
 
 # At the root a person is no organization's member, so the API answers 401.
@@ -179,6 +184,12 @@ def fill(world: World) -> Any:
     play(world, job)
     campaign = campaign_create(draft=draft(), creator=OPERATOR, actor=Actor.system("tests"))
     run_open(campaign, number=1)
+    asked = verification_ask(
+        kind=Verification.Kind.JOB,
+        subject_id=job.pk,
+        organization="northwind",
+        actor=Actor.system("tests"),
+    )
     values = {
         "<uuid:job_id>": str(job.pk),
         "<uuid:campaign_id>": str(campaign.pk),
@@ -191,6 +202,7 @@ def fill(world: World) -> Any:
         "<str:name>": "another",
         "<str:log>": "own",
         "<uuid:event_id>": str(job.pk),
+        "<uuid:verification_id>": str(asked.pk),
         "<str:level>/<path:index>": "0/000.p/255",
         r"^confirm-email/(?P<key>[-:\w]+)/$": "confirm-email/abc/",
         r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$": "password/reset/key/1-a/",

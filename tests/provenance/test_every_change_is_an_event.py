@@ -31,6 +31,8 @@ ALLOWED = {
     "_parts_make": "the same",
     "_part_claim": "the same",
     "sum_parts_sweep": "the same",
+    "_verification_note": "a verification's checks so far; asking and the result are told",
+    "_verification_beat": "who verifies now",
     "campaign_wait": "says what a campaign waits for, which follows from logged answers",
     "round_sum": "keeps a product that anyone recomputes from the logged contributions",
 }
@@ -97,6 +99,7 @@ def sources() -> dict[str, str]:
         *APPS.glob("*/services.py"),
         *APPS.glob("*/services/*.py"),
         APPS / "provenance" / "witnesses.py",
+        APPS / "audit" / "verification.py",
     ]
     return {str(path.relative_to(APPS)): path.read_text() for path in paths}
 
