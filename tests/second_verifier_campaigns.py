@@ -1,6 +1,6 @@
 """A second verifier of campaigns, written from docs/bundle.md beside ``tests/second_verifier.py``.
 
-It shares no code with the project, and recomputes all but the statistics, whose rule is code.
+It shares no code with the project. Statistics: ``tests/second_verifier_statistics.py``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tests.second_verifier import (
     need,
     unb64,
 )
+from tests.second_verifier_statistics import statistics
 
 U = 1 << 20
 
@@ -48,7 +49,7 @@ class Layout:
     def __init__(self, spec: dict, epoch: dict, metric: dict) -> None:
         gaussian = spec["noise"]["kind"] == "gaussian"
         self.honest = epoch["threshold"] - epoch["max_colluding"]
-        weight = 64 if gaussian else 1
+        self.weight = weight = 64 if gaussian else 1
         k, people = len(epoch["trustees"]), len(spec["participants"])
         self.slots: list[tuple[str, int, float]] = []
         self.widths: list[int] = []
@@ -252,11 +253,22 @@ def _check_run(run, spec_digest, cost, key, layouts, keys, trustees, named) -> d
     need([m["slots"] for m in release["metrics"]] == sums, "the released sums")
     small = len(members) < 50
     need(all(m["illustrative"] == small for m in release["metrics"]), "illustrative or not")
+    for metric, layout, shown in zip(spec["metrics"], layouts, release["metrics"], strict=True):
+        xs, of = points(metric), (len(members), len(noise), layout.weight)
+        _same_statistics(statistics(metric, xs, layout.slots, shown["slots"], *of), shown)
     wanted = [*members.values(), *noise.values(), digest("campaign-release", release)]
     for tag, group in (("charge-receipt", "receipts"), ("decryption-share", "shares")):
         wanted += [envelope_digest(tag, signed) for signed in run[group]]
     need(set(wanted) <= named, "a digest that no event names")
     return release
+
+
+def _same_statistics(found: dict, shown: dict) -> None:
+    need(set(found) == set(shown["statistics"]), f"the statistics of {shown['key']}")
+    for name, three in shown["statistics"].items():
+        for end, value in three.items():
+            same = math.isclose(value, found[name][end], rel_tol=1e-9, abs_tol=1e-12)
+            need(same, f"{shown['key']}: {name} {end} is {value}, not {found[name][end]}")
 
 
 def verify(raw: bytes) -> list[dict]:

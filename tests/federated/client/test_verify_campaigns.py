@@ -182,7 +182,7 @@ def another_key(raw):
     raw["key_epoch"]["number"] = 2
 
 
-SECOND = (edit_slot, double_noise, drop_submission, swap_partials)
+SECOND = (edit_slot, edit_mean, double_noise, drop_submission, swap_partials)
 """What the second verifier is shown too; it takes a second each."""
 
 
