@@ -38,6 +38,7 @@ from federated.errors import Conflict, Forbidden, PrivacyWarning
 from federated.privacy.config import PrivacyConfig
 from federated.protocol.cost import check_spec_privacy, privacy_warnings
 from federated.protocol.layout import aggregator_of
+from federated.protocol.propose import learning_rate_chosen
 from federated.protocol.strategy import strategy_make
 from federated.wire.job import Cancel, DataDictionary, JobSpec, ModelSpec, ServerOptimizer
 
@@ -131,7 +132,8 @@ class FederatedClient:
         ``epochs`` are passes over each site's rows: rounds for ``strategy`` "fedsgd" (the default);
         "fedavg" and "fedprox" make ``local_epochs`` of them a round, and need
         ``privacy=PrivacyConfig(unit="organization", ...)``. The other options are strategy_make's;
-        what is not given here may stand in the ``.pt`` file's ``spec``.
+        what is not given here may stand in the ``.pt`` file's ``spec``. FedSGD's learning rate is
+        as large as the job's noise allows (learning_rate_chosen) where it is not given.
 
         ``target`` is a column's name (positive above 0) or the fields of a BinaryTarget,
         MulticlassTarget (``classes``) or RegressionTarget (``lower``, ``upper``).
@@ -186,6 +188,8 @@ class FederatedClient:
                 **{k: options[k] for k in JOB_OPTIONS if options[k] is not None},
             },
         )
+        if "learning_rate" not in chosen and isinstance(chosen.get("server_optimizer", ""), str):
+            spec = learning_rate_chosen(spec)
         check_spec_privacy(spec)
         for warning in privacy_warnings(spec):
             warnings.warn(warning, PrivacyWarning, stacklevel=2)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from federated.errors import InvalidInput
 from federated.privacy.config import PrivacyConfig
+from federated.protocol.cost import noise_and_signal
 from federated.protocol.layout import aggregator_of
 from federated.protocol.strategy import strategy_make
 from federated.wire.job import (
@@ -18,6 +19,10 @@ from federated.wire.job import (
     Strategy,
 )
 from federated.wire.key import KeyEpoch
+from federated.wire.strategy import FedSGD, ServerAdam, ServerMomentum
+
+LARGEST_WALK = 0.3
+"""How far noise alone may carry a parameter: the standard deviation after the last round."""
 
 
 def default_minimum_cohort(participants: int, colluding: int) -> int:
@@ -112,3 +117,29 @@ def aggregation_chosen(spec: JobSpec, epoch: KeyEpoch) -> JobSpec:
     if not counts:
         raise refusal
     return spec.model_copy(update={"aggregation": min(counts, key=lambda kind: counts[kind])})
+
+
+def learning_rate_chosen(spec: JobSpec) -> JobSpec:
+    """The spec with the largest server learning rate, at most 1, that its noise allows.
+
+    For FedSGD with SGD or momentum; others are returned as they are. A round adds noise of v a
+    coordinate to the mean update (``noise_and_signal``); with learning rate r and momentum m, noise
+    alone then carries a parameter r v sqrt(sum_{k=1}^{rounds} ((1 - m^k) / (1 - m))^2) away by
+    the last round, and that is kept to ``LARGEST_WALK``. Everything in it is public: nothing is
+    tuned on data, so nothing is charged. Two significant digits.
+    """
+    strategy = spec.strategy
+    if not isinstance(strategy, FedSGD) or isinstance(strategy.server_optimizer, ServerAdam):
+        return spec
+    optimizer = strategy.server_optimizer
+    momentum = optimizer.momentum if isinstance(optimizer, ServerMomentum) else 0.0
+    carried = (
+        math.fsum((1 - momentum**k) ** 2 for k in range(1, strategy.rounds + 1)) ** 0.5
+        * noise_and_signal(spec)[0]
+        / (1 - momentum)
+    )
+    rate = 1.0 if carried <= LARGEST_WALK else float(f"{LARGEST_WALK / carried:.2g}")
+    stepped = optimizer.model_copy(update={"learning_rate": rate})
+    return spec.model_copy(
+        update={"strategy": strategy.model_copy(update={"server_optimizer": stepped})}
+    )

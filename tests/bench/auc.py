@@ -16,9 +16,17 @@ from federated.crypto.signatures import generate_private_key
 from federated.privacy.config import PrivacyConfig
 from federated.privacy.discrete_gaussian import sample
 from federated.protocol.propose import spec_make
+from federated.protocol.strategy import strategy_make
 from federated.training.server import ServerState
 from federated.wire.base import encode_bytes
-from federated.wire.job import DataDictionary, JobSpec, LinearLayer, ModelSpec, Participant
+from federated.wire.job import (
+    DataDictionary,
+    JobSpec,
+    LinearLayer,
+    ModelSpec,
+    Participant,
+    Strategy,
+)
 from portal.demo.experiment import ALL, federated
 from portal.demo.hospitals import NAMES, dictionary, hospitals
 from tests.bench.frame import OURS, Row, spread
@@ -52,9 +60,12 @@ def job() -> JobSpec:
 
 
 def job_over(
-    data: DataDictionary, sites: int, privacy: PrivacyConfig, *, rounds: int = ROUNDS
+    data: DataDictionary, sites: int, privacy: PrivacyConfig, *, strategy: Strategy | None = None
 ) -> JobSpec:
-    """A logistic model over a dictionary's features, trained by so many sites."""
+    """A logistic model over a dictionary's features, trained by so many sites.
+
+    ``strategy`` is the demonstration's unless given: ten rounds of FedSGD.
+    """
     participants = [
         Participant(organization=f"site_{number}", public_key=_fresh_public_key())
         for number in range(sites)
@@ -67,7 +78,7 @@ def job_over(
         data=data,
         model=ModelSpec(layers=(LinearLayer(in_features=data.width, out_features=1),)),
         initial_state="0" * 64,
-        rounds=rounds,
+        strategy=strategy or strategy_make(epochs=ROUNDS),
         participants=participants,
         privacy=privacy,
         key_epoch="0" * 64,

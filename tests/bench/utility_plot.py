@@ -7,11 +7,11 @@ import statistics
 from typing import Any
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 380, 300, 50, 40, 240
-OURS, POOLED, PLAIN = "#114466", "#aa5500", "#777777"
+OURS, DEFAULT, POOLED, PLAIN = "#114466", "#5599bb", "#aa5500", "#777777"
 
 
 def plot(results: dict[str, Any]) -> str:
-    """An SVG of the better schedule of each side; a bar is one standard deviation over the seeds.
+    """An SVG of each side's chosen recipe; a bar is one standard deviation over the splits.
 
     Dashed: pooled without privacy.
     """
@@ -25,13 +25,18 @@ def plot(results: dict[str, Any]) -> str:
         f'{HEIGHT}" font-family="sans-serif" font-size="11">'
         f'<rect width="100%" height="100%" fill="#fff"/>{"".join(panels)}'
         f'<text x="{LEFT}" y="{HEIGHT - 8}">test AUC over epsilon at delta 1e-5: '
-        f'<tspan fill="{OURS}">federated</tspan>, <tspan fill="{POOLED}">pooled DP-SGD (Opacus)'
+        f'<tspan fill="{OURS}">federated</tspan>, <tspan fill="{DEFAULT}">as the SDK chooses'
+        f'</tspan>, <tspan fill="{POOLED}">pooled DP-SGD (Opacus)'
         f'</tspan>, <tspan fill="{PLAIN}">dashed: pooled without privacy</tspan></text></svg>\n'
     )
 
 
 def _panel(name: str, result: dict[str, Any]) -> str:
-    sides = {OURS: result["ours"], POOLED: result["pooled"].get("areas")}
+    sides = {
+        OURS: result["ours"],
+        DEFAULT: result["as the SDK chooses"],
+        POOLED: result.get("pooled"),
+    }
     series = {colour: _curve(of) for colour, of in sides.items() if of}
     plain = statistics.fmean(result["pooled, without privacy"])
     ends = [m + sign * s for of in series.values() for _, m, s in of for sign in (-1, 1)]
@@ -68,13 +73,13 @@ def _panel(name: str, result: dict[str, Any]) -> str:
     return "".join(parts)
 
 
-def _curve(by_schedule: dict[str, dict[str, list[float]]]) -> list[tuple[float, float, float]]:
-    """``(epsilon, mean, standard deviation)`` of the schedule with the largest mean."""
-    found = []
-    for epsilon in next(iter(by_schedule.values())):
-        values = max((of[epsilon] for of in by_schedule.values()), key=statistics.fmean)
-        found.append((float(epsilon), statistics.fmean(values), statistics.pstdev(values)))
-    return found
+def _curve(side: dict[str, Any]) -> list[tuple[float, float, float]]:
+    """``(epsilon, mean, standard deviation)`` of every epsilon; without noise is no point."""
+    return [
+        (float(epsilon), statistics.fmean(told["areas"]), statistics.pstdev(told["areas"]))
+        for epsilon, told in side.items()
+        if epsilon != "None"
+    ]
 
 
 def _ticks(lowest: float, highest: float) -> list[float]:

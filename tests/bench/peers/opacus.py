@@ -37,14 +37,16 @@ def table(package: str, item: str) -> Path:
 
 
 def train(arrays: dict[str, NDArray[Any]], settings: dict[str, Any]) -> dict[str, Any]:
-    """Train on pooled rows for every seed and epsilon; see opacus_app/train.py.
+    """Train on pooled rows, every run on every seed; see opacus_app/train.py.
 
     ``arrays``: features, target and test features of each seed. Raises NotMeasured.
     """
     ENVIRONMENT.install()
     given, found = ENVIRONMENT.root / "given.npz", ENVIRONMENT.root / "scores.npz"
+    asked = ENVIRONMENT.root / "settings.json"
+    asked.write_text(json.dumps(settings))
     np.savez(given, **arrays)
-    told = _run("train.py", str(given), json.dumps(settings), str(found))
+    told = _run("train.py", str(given), str(asked), str(found))
     with np.load(found) as scores:
         return json.loads(told.splitlines()[-1]) | {"scores": dict(scores)}
 

@@ -215,6 +215,17 @@ def test_defaults_of_privacy_are_the_coordinators(client: FederatedClient) -> No
     assert own.privacy.epsilon == 0.5
 
 
+def test_the_learning_rate_is_the_noises_unless_it_is_given(client: FederatedClient) -> None:
+    def rate(**changes: object) -> float:
+        spec = Job.objects.get(pk=submit(client, epochs=20, **changes)).wire
+        assert spec.strategy.kind != "evaluation"
+        return spec.strategy.server_optimizer.learning_rate
+
+    assert rate() < 0.5
+    assert rate(learning_rate=1.0) == 1.0
+    assert rate(server_optimizer={"kind": "momentum", "learning_rate": 0.9}) == 0.9
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
