@@ -17,12 +17,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
 
 PREFIX = "federated-simulation-cloud/v1"
 EXPIRED = "federation:contributions:expired"
@@ -237,6 +242,29 @@ def check_witnesses(sections: dict) -> dict[str, str]:
         need(name not in found, "a witness twice")
         found[name] = body["key"]
     return found
+
+
+def check_certificates(sections: dict) -> None:
+    """Each names the organization whose key it holds; who issued it is not looked at here."""
+    pinned = {}
+    for record in [*sections.get("jobs", []), *sections.get("campaigns", [])]:
+        first = (
+            record["attempts"][0]["spec"]["body"]
+            if "attempts" in record
+            else record["runs"][0]["spec"]
+        )
+        for one in [*first["participants"], *record["key_epoch"]["trustees"]]:
+            pinned[unb64(one["public_key"])] = one["organization"]
+    listed = sections.get("certificates", [])
+    need(len(set(listed)) == len(listed), "a certificate twice")
+    for item in listed:
+        certificate = x509.load_der_x509_certificate(unb64(item))
+        spki = certificate.public_key().public_bytes(
+            Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+        )
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        urn = f"urn:federated:organization:{pinned[spki]}"
+        need([name.value for name in names] == [urn], "a certificate of another organization")
 
 
 def final_size(log: dict, witnesses: dict[str, str], seats: int) -> int:
@@ -726,6 +754,7 @@ def verify(raw: bytes, vectors: Path | None = None) -> list[State]:
     need(bundle["format"] == "federated-simulation-cloud/bundle/1", "the format")
     logs = {log["origin"]: log for log in bundle["logs"]}
     need(len(logs) == len(bundle["logs"]), "a log is given twice")
+    check_certificates(bundle["sections"])
     witnesses = check_witnesses(bundle["sections"])
     named = set().union(*(check_log(log, witnesses) for log in logs.values()))
     for anchor in bundle["anchors"]:

@@ -14,6 +14,7 @@ from tests.second_verifier import (
     Challenges,
     Key,
     canonical,
+    check_certificates,
     check_envelope,
     check_log,
     check_plaintexts,
@@ -276,6 +277,7 @@ def verify(raw: bytes) -> list[dict]:
     bundle = json.loads(raw)
     need(canonical(bundle) + b"\n" == raw, "the file is not canonical")
     named: set[str] = set()
+    check_certificates(bundle["sections"])
     witnesses = check_witnesses(bundle["sections"])
     for log in bundle["logs"]:
         named |= check_log(log, witnesses)

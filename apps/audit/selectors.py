@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ssl
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ from apps.federation.models import Job, JobParticipant, Refusal, Round, Verdict
 from apps.federation.selectors.jobs import jobs_of
 from apps.federation.selectors.transcripts import epoch_of, transcript_of
 from apps.federation.storage import state_bytes
+from apps.organizations.selectors import certificates_of
 from apps.provenance.models import Event, Witness
 from apps.provenance.selectors import (
     LoggedEvent,
@@ -28,12 +30,14 @@ from apps.provenance.selectors import (
 )
 from apps.provenance.services import checkpoint_make, log_sequence
 from federated.errors import NotFound
+from federated.protocol.identity import key_id
 from federated.provenance.bundle import Bundle, BundleLog
 from federated.provenance.checkpoint import split_note
 from federated.provenance.cosignature import CosignerKey
 from federated.wire.base import Signed, encode_bytes
-from federated.wire.campaign import CampaignRecord
-from federated.wire.job import Decline
+from federated.wire.campaign import CampaignRecord, CampaignSpec
+from federated.wire.job import Decline, JobSpec
+from federated.wire.key import KeyEpoch
 from federated.wire.record import JobRecord
 
 
@@ -84,7 +88,12 @@ def campaign_bundle_assemble(*, campaign: Campaign, organization: str) -> Bundle
     return _assemble(
         record_of | Q(subject_kind="key_epoch", subject_id__in=keys),
         organization=organization,
-        sections={"campaigns": [record.dump() for record in records]},
+        sections={
+            "campaigns": [record.dump() for record in records],
+            "certificates": _certificates(
+                campaign, [(r.runs[0].spec, r.key_epoch) for r in records]
+            ),
+        },
     )
 
 
@@ -96,8 +105,25 @@ def bundle_assemble(*, job: Job, organization: str) -> Bundle:
     return _assemble(
         record_of | Q(subject_kind="key_epoch", subject_id=job.wire.key_epoch),
         organization=organization,
-        sections={"jobs": [record.dump()]},
+        sections={
+            "jobs": [record.dump()],
+            "certificates": _certificates(job, [(job.wire, record.key_epoch)]),
+        },
     )
+
+
+def _certificates(
+    subject: Job | Campaign, pinning: Iterable[tuple[JobSpec | CampaignSpec, KeyEpoch]]
+) -> list[str]:
+    """The certificates of all pinned keys that were valid then or later (DER, base64url)."""
+    keys = {
+        key_id(each.public_key)
+        for spec, epoch in pinning
+        for each in (*spec.participants, *epoch.trustees)
+    }
+    with as_coordinator():
+        found = certificates_of(keys=keys, since=subject.created_at)
+        return [encode_bytes(ssl.PEM_cert_to_DER_cert(row.pem)) for row in found]
 
 
 def _assemble(wanted: Q, *, organization: str, sections: dict[str, Any]) -> Bundle:

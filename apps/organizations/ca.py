@@ -22,6 +22,7 @@ from django.conf import settings
 from apps.common.files import write_file
 from federated.crypto.signatures import fingerprint, generate_private_key, key_fingerprint
 from federated.errors import InvalidInput, Unavailable
+from federated.protocol.identity import organization_urn
 
 CA_LIFE = timedelta(days=3650)
 SITE_LIFE = timedelta(days=30)
@@ -101,7 +102,7 @@ def site_issue(csr: x509.CertificateSigningRequest, slug: str) -> Issued:
     key = csr.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
     # Verifiers that follow RFC 9525 look at alternative names and never at the common name.
-    name = x509.UniformResourceIdentifier(f"urn:federated:organization:{slug}")
+    name = x509.UniformResourceIdentifier(organization_urn(slug))
     issued = _issue(
         key,
         x509.Name([_common_name(slug)]),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -55,6 +56,12 @@ def certificate_accept(*, der: bytes) -> SiteCertificate:
     if certificate.site.organization.state != Organization.State.ACTIVE:
         raise NotAuthenticated("This site's organization is not active.")
     return certificate
+
+
+def certificates_of(*, keys: Collection[str], since: datetime) -> QuerySet[SiteCertificate]:
+    """Every certificate of the keys (hex SHA-256 of their SPKI) that ended after ``since``."""
+    found = SiteCertificate.objects.filter(key_id__in=keys, not_after__gte=since)
+    return found.order_by("key_id", "created_at", "pk")
 
 
 def sites_of(*, organization: Organization) -> QuerySet[Site]:

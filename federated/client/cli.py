@@ -293,6 +293,11 @@ def replay(bundle: Path, path: Path, job_id: str | None, vectors: Path | None) -
 )
 @click.option("--rpc", help="A chain's JSON-RPC address to look the anchors up at.")
 @click.option("--contract", help="The anchors' contract, known before; with --rpc.")
+@click.option(
+    "--trust",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The consortium's authority in PEM: check that the pinned keys are the organizations'.",
+)
 @VECTORS
 @answered
 def verify(
@@ -302,6 +307,7 @@ def verify(
     log_keys: tuple[str, ...],
     rpc: str | None,
     contract: str | None,
+    trust: Path | None,
     vectors: Path | None,
     witness_keys: tuple[str, ...],
     home: Path | None,
@@ -312,6 +318,7 @@ def verify(
     from federated.client.verify_campaigns import campaign_checks
     from federated.client.verify_chain import chain_checks
     from federated.client.verify_rounds import round_checks
+    from federated.client.verify_trust import authorities_read, trust_checks
     from federated.client.verify_witnesses import site_checks, witness_checks
     from federated.provenance.verify import verify_bundle
 
@@ -320,7 +327,8 @@ def verify(
     def jobs(given: Bundle) -> Iterable[Check]:
         return round_checks(given, beside)
 
-    checks = [jobs, campaign_checks, witness_checks(witness_keys)]
+    authorities = authorities_read(trust) if trust else ()
+    checks = [jobs, campaign_checks, witness_checks(witness_keys), trust_checks(authorities)]
     checks += [site_checks(SiteHome(home))] if home else []
     checks += [chain_checks(rpc, contract)] if rpc else []
     report = verify_bundle(bundle, checks=checks, log_keys=log_keys)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.identity import verify_signed
 from federated.provenance.bundle import Bundle, record_read
 from federated.provenance.verify import Check
 from federated.wire.base import M, Message, Signed
-from federated.wire.job import Participant
+from federated.wire.campaign import CampaignRecord, CampaignSpec
+from federated.wire.job import JobSpec, Participant
+from federated.wire.key import KeyEpoch
+from federated.wire.record import JobRecord
 
 
 def checked(name: str, check: Callable[[], str]) -> Check:
@@ -88,3 +92,23 @@ def records_of(bundle: Bundle, section: str, kind: type[M], what: str) -> Iterat
             yield record_read(kind, raw)
         except InvalidInput as error:
             yield Check(f"{what} {position}", "failed", error.message)
+
+
+def specs_of(bundle: Bundle) -> Iterator[tuple[JobSpec | CampaignSpec, KeyEpoch]]:
+    """One spec a record, and its key; one without an attempt pins nobody.
+
+    Raises InvalidInput for no record.
+    """
+    for raw in _records(bundle, "jobs"):
+        job = record_read(JobRecord, raw)
+        for attempt in job.attempts[:1]:
+            yield attempt.spec.body, job.key_epoch
+    for raw in _records(bundle, "campaigns"):
+        campaign = record_read(CampaignRecord, raw)
+        for run in campaign.runs[:1]:
+            yield run.spec, campaign.key_epoch
+
+
+def _records(bundle: Bundle, section: str) -> list[dict[str, Any]]:
+    listed = bundle.sections.get(section, [])
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []

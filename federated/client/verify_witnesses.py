@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from federated.client.home import SiteHome
+from federated.client.verify_parts import specs_of
 from federated.client.witness import LOGS, Head, LogDeceives, Witness
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.identity import verify_signed
-from federated.provenance.bundle import Bundle, BundleLog, record_read
+from federated.provenance.bundle import Bundle, BundleLog
 from federated.provenance.checkpoint import (
     VerifierKey,
     parse_checkpoint,
@@ -20,9 +20,6 @@ from federated.provenance.checkpoint import (
 from federated.provenance.cosignature import CosignerKey, cosignatures, witness_name
 from federated.provenance.verify import BundleCheck, Check
 from federated.wire.base import Signed
-from federated.wire.campaign import CampaignRecord, CampaignSpec
-from federated.wire.job import JobSpec
-from federated.wire.record import JobRecord
 from federated.wire.witness import WitnessKey
 
 
@@ -100,25 +97,10 @@ def _bind(panel: _Panel, signed: Signed[WitnessKey], site_keys: set[str]) -> Non
 def _site_keys(bundle: Bundle) -> dict[str, set[str]]:
     """The site keys that specs pin, by organization."""
     found: dict[str, set[str]] = {}
-    for spec in _specs(bundle):
+    for spec, _ in specs_of(bundle):
         for participant in spec.participants:
             found.setdefault(participant.organization, set()).add(participant.public_key)
     return found
-
-
-def _specs(bundle: Bundle) -> Iterator[JobSpec | CampaignSpec]:
-    """One spec a record; one without an attempt pins nobody. Raises InvalidInput for no record."""
-    for raw in _records(bundle, "jobs"):
-        for attempt in record_read(JobRecord, raw).attempts[:1]:
-            yield attempt.spec.body
-    for raw in _records(bundle, "campaigns"):
-        for run in record_read(CampaignRecord, raw).runs[:1]:
-            yield run.spec
-
-
-def _records(bundle: Bundle, section: str) -> list[dict[str, Any]]:
-    listed = bundle.sections.get(section, [])
-    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
 
 
 def _log_check(log: BundleLog, panel: _Panel) -> Check:

@@ -57,6 +57,11 @@ def key_id(public_key: str) -> str:
     return hashlib.sha256(decode_bytes(public_key)).hexdigest()
 
 
+def organization_urn(organization: str) -> str:
+    """How a site's certificate names its organization, as alternative name (RFC 5280, 4.2.1.6)."""
+    return f"urn:federated:organization:{organization}"
+
+
 @lru_cache(maxsize=4096)
 def load_public_key(public_key: str) -> ec.EllipticCurvePublicKey:
     """The P-256 key of base64url SPKI DER. Raises InvalidInput for any other kind of key."""

@@ -14,10 +14,12 @@ from django.db import connection
 from django_tenants.utils import schema_context
 
 from apps.federation.models import Job
+from apps.organizations import ca
 from apps.provenance.models import Event
 from federated.client.http import CoordinatorAPI
 from federated.client.verify_replay import replay_job
 from federated.client.verify_rounds import round_checks
+from federated.client.verify_trust import trust_checks
 from federated.errors import NotFound
 from federated.provenance.bundle import load_bundle
 from federated.provenance.verify import verify_bundle
@@ -64,6 +66,12 @@ def test_a_bundle_verifies(world: World, job: Job) -> None:
     assert (len(record["verdicts"]), len(record["refusals"])) == (6, 1)
     names = [c.name for c in verify_bundle(bundle, checks=[round_checks]).checks]
     assert sum("release" in name for name in names) == 3
+
+
+def test_the_authority_certified_every_pinned_key(world: World, job: Job) -> None:
+    bundle = exported(world, job)
+    told = [(c.name, c.status) for c in trust_checks([ca.certificate()])(load_bundle(bundle))]
+    assert told == [("certificates", "ok"), (f"job {str(job.pk)[:8]} trust", "ok")]
 
 
 def test_a_second_verifier_agrees(world: World, job: Job, tmp_path: Path) -> None:

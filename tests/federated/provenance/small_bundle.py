@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
 from uuid import UUID
 
 import numpy as np
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from federated.crypto.signatures import generate_private_key
 from federated.privacy.config import PrivacyConfig
 from federated.protocol.evaluation import evaluation_make
+from federated.protocol.identity import load_public_key, organization_urn
 from federated.protocol.release import release_make
 from federated.protocol.strategy import strategy_make
 from federated.provenance import merkle
@@ -179,6 +186,51 @@ def witness_key(consortium: Consortium, name: str) -> Signed[WitnessKey]:
     return consortium.identities[name].sign(body)
 
 
+@cache
+def authority_key() -> ec.EllipticCurvePrivateKey:
+    return generate_private_key()
+
+
+@cache
+def authority() -> x509.Certificate:
+    return make_certificate("authority", authority_key().public_key(), ca=True)
+
+
+def certificate_of(consortium: Consortium, name: str) -> x509.Certificate:
+    """A site's certificate, as the portal's authority issues it."""
+    return make_certificate(name, load_public_key(consortium.identities[name].public_key))
+
+
+def make_certificate(
+    name: str,
+    key: ec.EllipticCurvePublicKey,
+    *,
+    ca: bool = False,
+    signer: ec.EllipticCurvePrivateKey | None = None,
+    usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
+    start: datetime = datetime(2025, 12, 20, tzinfo=UTC),
+) -> x509.Certificate:
+    """A certificate of 30 days; an authority's is signed by itself."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(organization_urn(name))]),
+            critical=False,
+        )
+        .sign(signer or authority_key(), hashes.SHA256())
+    )
+
+
 def cosigned(note: str, name: str) -> str:
     """A note with one more cosignature."""
     name_, key = witness_name(ORIGIN, name), WITNESSES[name]
@@ -204,6 +256,10 @@ def _bundle(
     )
     sections: dict = {"jobs": [one.dump() for one in (record, *also)]}
     if consortium is not None:
+        sections["certificates"] = [
+            encode_bytes(certificate_of(consortium, name).public_bytes(Encoding.DER))
+            for name in CAST
+        ]
         sections["witnesses"] = [witness_key(consortium, name).dump() for name in CAST]
         for name in CAST:
             log.checkpoints[1 if name == CAST[3] else 2] = cosigned(

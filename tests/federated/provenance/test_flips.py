@@ -6,13 +6,15 @@ import random
 from pathlib import Path
 
 from federated.client.verify_rounds import round_checks
+from federated.client.verify_trust import trust_checks
 from federated.client.verify_witnesses import witness_checks
 from federated.errors import InvalidInput
 from federated.provenance.bundle import load_bundle
 from federated.provenance.verify import verify_bundle
-from tests.federated.provenance.small_bundle import small_bundle, small_bundle_bytes
+from tests.federated.provenance.small_bundle import authority, small_bundle, small_bundle_bytes
 
 FLIPS = 2_000
+CHECKS = [round_checks, witness_checks(), trust_checks([authority()])]
 UNSIGNED = {"created_at", "chain_id", "contract", "tx_hash", "block_number", "block_hash"}
 """What no signature covers: a time that proves nothing, and places that only `--rpc` confirms."""
 
@@ -21,7 +23,7 @@ def test_every_flipped_bit_of_the_file_is_caught(tmp_path: Path) -> None:
     whole = small_bundle_bytes()
     path = tmp_path / "bundle.json"
     path.write_bytes(whole)
-    assert verify_bundle(path, checks=[round_checks, witness_checks()]).ok
+    assert verify_bundle(path, checks=CHECKS).ok
     random_ = random.Random(9162)
     missed = []
     for _ in range(FLIPS):
@@ -81,7 +83,7 @@ def test_a_forger_who_makes_the_digest_anew_is_caught_by_the_checks() -> None:
             holder = holder[part]
         holder[path[-1]] = changed(holder[path[-1]], random_)
         try:
-            report = verify_bundle(raw, checks=[round_checks, witness_checks()])
+            report = verify_bundle(raw, checks=CHECKS)
         except InvalidInput:
             continue
         if report.ok:

@@ -13,6 +13,7 @@ import pytest
 
 from federated.client.vectors import VectorFolder
 from federated.client.verify_rounds import round_checks
+from federated.client.verify_trust import trust_checks
 from federated.client.verify_witnesses import witness_checks
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import verify_bundle
@@ -62,7 +63,7 @@ def test_it_imports_nothing_of_the_project() -> None:
 def test_both_accept_an_honest_bundle_and_recompute_one_state(tmp_path: Path) -> None:
     path = tmp_path / "bundle.json"
     path.write_bytes(small_bundle_bytes())
-    assert verify_bundle(path, checks=[round_checks, witness_checks()]).ok
+    assert verify_bundle(path, checks=[round_checks, witness_checks(), trust_checks()]).ok
     (state,) = second_verifier.verify(small_bundle_bytes())
     assert state.digest() == small_record().attempts[-1].release.state
     command = [sys.executable, second_verifier.__file__, str(path)]
@@ -175,6 +176,7 @@ EDITS = {
         | {"key": b["sections"]["witnesses"][1]["body"]["key"]}
     ),
     "witness left out": lambda b: b["sections"]["witnesses"].pop(0),
+    "certificate": lambda b: b["sections"]["certificates"].append(b["sections"]["certificates"][0]),
     "anchor root": lambda b: b["anchors"][0].update(root="0" * 64),
     "anchor size": lambda b: b["anchors"][0].update(size=5),
     "values": lambda b: first(b)["release"]["values"].reverse(),
@@ -202,7 +204,7 @@ def first(bundle: dict) -> dict:
 def test_both_refuse_an_edited_bundle(edit: str) -> None:
     raw = small_bundle()
     EDITS[edit](raw)
-    assert not verify_bundle(raw, checks=[round_checks, witness_checks()]).ok
+    assert not verify_bundle(raw, checks=[round_checks, witness_checks(), trust_checks()]).ok
     with pytest.raises(ACCEPTED_OF_MALFORMED):
         second_verifier.verify(resealed(raw))
 
