@@ -135,9 +135,7 @@ def _release(
         return release_check(transcript, spec=spec, epoch=record.key_epoch, state=state)
     source = vectors.source if vectors is not None else _none
     total = total_of(transcript, spec=spec, epoch=record.key_epoch, source=source)
-    return release_check(
-        transcript, spec=spec, epoch=record.key_epoch, state=state, proofs=True, total=total
-    )
+    return release_check(transcript, spec=spec, epoch=record.key_epoch, state=state, total=total)
 
 
 def _none(digest: str) -> Iterable[bytes]:

@@ -17,6 +17,7 @@ from typing import Any
 import gmpy2
 
 from federated.crypto.fixed_base import FixedBase
+from federated.crypto.multi_power import multi_power
 from federated.crypto.paillier import NONCE_SLACK
 from federated.crypto.threshold import KeyShare, VerificationKeys
 from federated.crypto.transcript import Transcript
@@ -144,10 +145,7 @@ def _coefficients(transcript: Transcript, count: int) -> list[int]:
 
 
 def _fold(values: Sequence[int], coefficients: Sequence[int], power: int, modulus: Any) -> Any:
-    product = gmpy2.mpz(1)
-    for value, coefficient in zip(values, coefficients, strict=True):
-        product = product * gmpy2.powmod(value, power * coefficient, modulus) % modulus
-    return product
+    return gmpy2.powmod(multi_power(values, coefficients, modulus), power, modulus)
 
 
 def _challenge(transcript: Transcript, a: int, b: int) -> int:

@@ -11,7 +11,7 @@ from federated.protocol.campaign_layout import vote_layout
 from federated.protocol.campaign_noise import noise_ciphertexts
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import public_key_of, verification_of
-from federated.protocol.share import share_check, share_of, share_signature_check
+from federated.protocol.share import share_check, share_of
 from federated.wire.base import Signed, decode_bytes
 from federated.wire.campaign import (
     CampaignRelease,
@@ -109,23 +109,19 @@ def campaign_release_make(
 
 
 def campaign_release_check(
-    transcript: CampaignTranscript, *, spec: CampaignSpec, epoch: KeyEpoch, proofs: bool = False
+    transcript: CampaignTranscript, *, spec: CampaignSpec, epoch: KeyEpoch
 ) -> CampaignRelease:
-    """Recompute a release from the signed shares and compare; the release.
+    """Recompute a release from the signed, proven shares and compare; the release.
 
-    With ``proofs`` each share's equality proof is checked too. Raises InvalidInput or ProofInvalid
-    that says what differs.
+    Raises InvalidInput that says what differs, or ProofInvalid that names the trustee.
     """
     release = transcript.release
     if release is None:
         raise InvalidInput("the transcript has no release")
     noised = transcript.noised()
-    product = campaign_product(transcript, epoch=epoch) if proofs else []
+    product = campaign_product(transcript, epoch=epoch)
     for signed in transcript.shares:
-        if proofs:
-            share_check(signed, epoch=epoch, cohort=noised, product=product)
-        else:
-            share_signature_check(signed, epoch=epoch, cohort=noised)
+        share_check(signed, epoch=epoch, cohort=noised, product=product)
     expected = campaign_release_make(transcript, spec=spec, epoch=epoch)
     for name in ("context", "cohort", "count"):
         if getattr(release, name) != getattr(expected, name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from federated.crypto.share_proofs import prove_shares, verify_shares
 from federated.crypto.threshold import KeyShare, partial_decrypt
-from federated.errors import InvalidInput
+from federated.errors import InvalidInput, ProofInvalid
 from federated.protocol.identity import SiteIdentity, verify_signed
 from federated.protocol.keys import public_key_of, verification_of
 from federated.protocol.layout import aggregator_of
@@ -101,12 +101,15 @@ def share_check(
     ProofInvalid.
     """
     share_signature_check(signed, epoch=epoch, cohort=cohort)
-    key = public_key_of(epoch)
-    verify_shares(
-        verification_of(epoch),
-        signed.body.index,
-        product,
-        [key.decode_ciphertext(decode_bytes(value)) for value in signed.body.partials],
-        decode_bytes(signed.body.proof),
-        context=bytes.fromhex(cohort.digest()),
-    )
+    key, name = public_key_of(epoch), signed.body.organization
+    try:
+        verify_shares(
+            verification_of(epoch),
+            signed.body.index,
+            product,
+            [key.decode_ciphertext(decode_bytes(value)) for value in signed.body.partials],
+            decode_bytes(signed.body.proof),
+            context=bytes.fromhex(cohort.digest()),
+        )
+    except ProofInvalid as error:
+        raise ProofInvalid(f"share of {name}: {error}", organization=name) from error

@@ -136,7 +136,7 @@ class CampaignRun:
         transcript = self._decrypted(transcript)
         release = campaign_release_make(transcript, spec=self._spec, epoch=self._world.epoch)
         transcript = transcript.model_copy(update={"release": release})
-        campaign_release_check(transcript, spec=self._spec, epoch=self._world.epoch, proofs=True)
+        campaign_release_check(transcript, spec=self._spec, epoch=self._world.epoch)
         self._compare(transcript, release, measured)
         values = {
             metric.key: [

@@ -277,7 +277,6 @@ class Site:
             spec=spec,
             epoch=dealt()[0],
             state=before,
-            proofs=True,
             total=self.total(task, transcript),
         )
         self.states[spec.job_id] = after

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from apps.aggregation.bell import bell_ring
 from apps.federation.models import Job, JobParticipant, Receipt, Round
-from federated.wire.base import Signed
-from federated.wire.round import ChargeReceipt
+from apps.federation.services import checks
+from federated.client import work_decrypt
+from federated.protocol.keys import public_key_of
+from federated.protocol.share import share_make, share_signature_check
+from federated.wire.base import Signed, decode_bytes, encode_bytes
+from federated.wire.key import KeyEpoch
+from federated.wire.round import ChargeReceipt, Cohort, Transcript, Verdict
 from tests.federated.client.portal import SiteAtWork, home_make
 from tests.federated.client.test_agent import Sites, present, refusals, states_of
 from tests.federation.world import CAST, World, current, workers
@@ -125,3 +131,32 @@ def test_an_approval_that_is_asked_for_again_reserves_nothing_more(sites: Sites)
     site.step()
     assert site.sent("approval") == [sent]
     assert states_of(site) == ["reserved", "reserved"]
+
+
+def test_a_wrong_share_that_the_portal_lets_through_is_named_by_every_site(
+    sites: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times 1 + n, a share combines as a right one does, to another sum: only its proof tells."""
+
+    def shifted(transcript: Transcript, *, epoch: KeyEpoch, **options: Any) -> Signed[Any]:
+        honest, identity = share_make(transcript, epoch=epoch, **options), options["identity"]
+        if identity.organization != "lakeside":
+            return honest
+        key = public_key_of(epoch)
+        values = (int.from_bytes(decode_bytes(p), "big") for p in honest.body.partials)
+        moved = (value * (1 + key.n) % key.n_squared for value in values)
+        partials = tuple(encode_bytes(key.encode_ciphertext(value)) for value in moved)
+        return identity.sign(honest.body.model_copy(update={"partials": partials}))
+
+    def lax(signed: Signed[Any], *, epoch: KeyEpoch, cohort: Cohort, product: list[int]) -> None:
+        share_signature_check(signed, epoch=epoch, cohort=cohort)
+
+    monkeypatch.setattr(work_decrypt, "share_make", shifted)
+    monkeypatch.setattr(checks, "share_check", lax)
+    job = sites.start()
+    sites.play(job, most=8)
+    for site in sites.values():
+        assert site.said("DISAGREES: share of lakeside: partial decryption of trustee 2 is not")
+        (sent,) = site.sent("verdict")
+        assert not Signed[Verdict].parse(sent).body.agrees
+        assert site.home.job(str(job.pk)).state(1) is None

@@ -159,7 +159,7 @@ def whole_check(consortium, transcript: Transcript) -> None:
     spec, epoch = consortium.spec, consortium.epoch
     cohort = transcript_check(transcript, spec=spec, epoch=epoch)
     receipts_check(transcript.receipts, spec=spec, cohort=cohort)
-    release_check(transcript, spec=spec, epoch=epoch, state=consortium.state, proofs=True)
+    release_check(transcript, spec=spec, epoch=epoch, state=consortium.state)
 
 
 def test_an_unchanged_transcript_holds(consortium, released):

@@ -74,7 +74,7 @@ def test_a_run_from_votes_to_a_release_that_everybody_recomputes(campaign, relea
     noised_cohort_check(transcript, spec=spec, epoch=epoch)
     for signed in transcript.shares:
         campaign_share_check(signed, transcript=transcript, epoch=epoch)
-    release = campaign_release_check(transcript, spec=spec, epoch=epoch, proofs=True)
+    release = campaign_release_check(transcript, spec=spec, epoch=epoch)
     assert release.count == 4
     latency, throughput = release.metrics
     assert latency.illustrative and throughput.illustrative
@@ -226,7 +226,7 @@ def test_a_gaussian_spec_that_claims_too_little_is_refused(consortium):
 def test_a_gaussian_run_releases(consortium):
     campaign = make_campaign(consortium, noise="gaussian", delta=1e-6, epsilon=1.0)
     transcript = campaign.released()
-    campaign_release_check(transcript, spec=campaign.spec, epoch=consortium.epoch, proofs=True)
+    campaign_release_check(transcript, spec=campaign.spec, epoch=consortium.epoch)
 
 
 def test_noise_is_in_the_release_once_and_for_each_trustee(campaign, released):

@@ -15,7 +15,11 @@ from federated.crypto import proofs, vote_proofs
 from federated.crypto.vote_proofs import Statement, VoteProof
 from federated.errors import DomainError, InvalidInput, ProofInvalid
 from federated.protocol.campaign_layout import vote_layout
-from federated.protocol.campaign_release import campaign_release_check, campaign_share_check
+from federated.protocol.campaign_release import (
+    campaign_release_check,
+    campaign_release_make,
+    campaign_share_check,
+)
 from federated.protocol.campaign_submit import submission_check
 from federated.protocol.campaign_transcript import (
     campaign_charges_check,
@@ -378,7 +382,7 @@ def test_any_quorum_decrypts_the_same_sums(campaign, released):
     other = campaign.share("westbrook", released)
     campaign_share_check(other, transcript=released, epoch=campaign.consortium.epoch)
     finished = with_(released, shares=(*released.shares[1:], other))
-    campaign_release_check(finished, **options(campaign), proofs=True)
+    campaign_release_check(finished, **options(campaign))
 
 
 def test_a_split_quorum_never_decrypts_two_sets_of_noise(campaign, closed, tmp_path):
@@ -431,11 +435,26 @@ def test_released_numbers_that_do_not_follow(campaign, released):
             campaign_release_check(with_(released, release=release), **options(campaign))
 
 
+def test_a_share_that_moves_a_sum_by_one_is_named(campaign, released):
+    """Times 1 + n it combines as a right one does; signed again, only its proof tells."""
+    consortium, (first, *rest) = campaign.consortium, released.shares
+    key = public_key_of(consortium.epoch)
+    values = [int.from_bytes(decode_bytes(p), "big") * (1 + key.n) for p in first.body.partials]
+    moved = tuple(encode_bytes(key.encode_ciphertext(v % key.n_squared)) for v in values)
+    name = first.body.organization
+    signed = consortium.identities[name].sign(with_(first.body, partials=moved))
+    forged = with_(released, shares=(signed, *rest))
+    release = campaign_release_make(forged, **options(campaign))
+    assert release.metrics[0].slots != released.release.metrics[0].slots
+    with pytest.raises(ProofInvalid, match=f"share of {name}: partial decryption"):
+        campaign_release_check(with_(forged, release=release), **options(campaign))
+
+
 def whole_check(campaign, transcript):
     cohort = campaign_transcript_check(transcript, **options(campaign))
     campaign_charges_check(transcript.receipts, cohort=cohort, **options(campaign))
     noised_cohort_check(transcript, **options(campaign))
-    campaign_release_check(transcript, proofs=True, **options(campaign))
+    campaign_release_check(transcript, **options(campaign))
 
 
 def test_a_flipped_bit_of_a_transcript_is_noticed(campaign, released):

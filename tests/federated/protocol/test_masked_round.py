@@ -115,7 +115,6 @@ def test_sites_recompute_the_release_from_the_stored_vectors(consortium, closed)
         with_(transcript, release=release),
         **rules(consortium),
         state=consortium.state,
-        proofs=True,
         total=totalled(consortium, store, transcript),
     )
     assert again.to_bytes() == after.to_bytes()

@@ -57,7 +57,7 @@ def test_sites_recompute_the_server_step_bit_for_bit(consortium):
     )
     shown = with_(transcript, release=release)
     again = release_check(
-        shown, spec=consortium.spec, epoch=consortium.epoch, state=consortium.state, proofs=True
+        shown, spec=consortium.spec, epoch=consortium.epoch, state=consortium.state
     )
     assert again.to_bytes() == after.to_bytes()
 
