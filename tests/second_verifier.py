@@ -637,7 +637,13 @@ class State:
         return (v["first_moment"][j] * rate) / (math.sqrt(v["second_moment"][j]) + optimizer["tau"])
 
 
-def check_job(record: dict, named: set[str], expiries: set[str], vectors: Path | None) -> State:
+def check_job(
+    record: dict,
+    named: set[str],
+    recorded: dict[str, str],
+    expiries: set[str],
+    vectors: Path | None,
+) -> State:
     epoch, key = record["key_epoch"], Key(record["key_epoch"])
     state = State(unb64(record["initial_state"]))
     spec = record["attempts"][0]["spec"]["body"]
@@ -646,13 +652,66 @@ def check_job(record: dict, named: set[str], expiries: set[str], vectors: Path |
     need(digest("key-epoch", epoch) == spec["key_epoch"], "the spec pins another key epoch")
     need(state.digest() == spec["initial_state"], "the spec pins another initial state")
     keys = {p["organization"]: p["public_key"] for p in spec["participants"]}
+    made = list(record.get("reproducibility", []))
     for attempt in record["attempts"]:
+        before = state.digest()
         check_attempt(attempt, spec, key, keys, state, named, expiries, vectors)
+        if attempt["release"] is not None:
+            check_reproducibility(made, attempt, spec, before, recorded)
+    need(not made, "a reproducibility record of no release")
     for group, tag in (("verdicts", "verdict"), ("refusals", "refusal"), ("declines", "decline")):
         for signed in record[group]:
             body = check_envelope(tag, signed, keys[signed["body"]["organization"]])
             need(body.get("agrees", True), f"{body['organization']} disagrees")
     return state
+
+
+def check_reproducibility(
+    made: list[dict], attempt: dict, spec: dict, before: str, recorded: dict[str, str]
+) -> None:
+    release = digest("release", attempt["release"])
+    logged = recorded.get(release)
+    if not made or made[0]["release"] != release:
+        need(logged is None, "a reproducibility record that was logged is not given")
+        return
+    record = made.pop(0)
+    need(digest("reproducibility-record", record) == logged, "another record was logged")
+    context, shown = digest("round-context", attempt["context"]), attempt["contributions"]
+    members = {s["body"]["organization"]: envelope_digest("contribution", s) for s in shown}
+    members |= {left["organization"]: left["envelope"] for left in attempt["expired"]}
+    challenges = Challenges(b"rlwe-mask")
+    challenges.add("context", bytes.fromhex(context))
+    local = spec["strategy"]["kind"] in ("fedavg", "fedprox")
+    expected = {
+        "version": 1,
+        "job_id": spec["job_id"],
+        "round": attempt["context"]["round"],
+        "attempt": attempt["context"]["attempt"],
+        "software": record["software"],
+        "inputs": {
+            "spec": digest("job-spec", spec),
+            "dictionary": digest("data-dictionary", spec["data"]),
+            "model": digest("model-spec", spec["model"]),
+            "key_epoch": spec["key_epoch"],
+            "initial_state": spec["initial_state"],
+            "state": before,
+            "context": context,
+            "cohort": digest("cohort", {"context": context, "members": members}),
+            "contributions": members,
+        },
+        "seeds": {
+            "mask": challenges.draw_bytes("a", 32).hex()
+            if spec["aggregation"] == "masked"
+            else None,
+            "minibatches": {
+                name: sha(f"minibatches/{context}/{name}".encode()).hex()
+                for name in (members if local else ())
+            },
+        },
+        "release": release,
+        "state": attempt["release"]["state"],
+    }
+    need(record == expected, "a reproducibility record is not the transcript's")
 
 
 def check_attempt(
@@ -761,8 +820,14 @@ def verify(raw: bytes, vectors: Path | None = None) -> list[State]:
         check_anchor(anchor, logs)
     events = [json.loads(item["canonical"]) for log in logs.values() for item in log["events"]]
     expiries = {e["subject"]["id"] for e in events if e["tag"] == EXPIRED}
+    recorded = {
+        e["digests"]["release"]: e["digests"]["reproducibility"]
+        for e in events
+        if {"release", "reproducibility"} <= e["digests"].keys()
+    }
     return [
-        check_job(record, named, expiries, vectors) for record in bundle["sections"].get("jobs", [])
+        check_job(record, named, recorded, expiries, vectors)
+        for record in bundle["sections"].get("jobs", [])
     ]
 
 

@@ -39,6 +39,7 @@ from federated.wire.campaign import CampaignRecord, CampaignSpec
 from federated.wire.job import Decline, JobSpec
 from federated.wire.key import KeyEpoch
 from federated.wire.record import JobRecord
+from federated.wire.reproducibility import ReproducibilityRecord
 
 
 def job_record(job: Job) -> JobRecord:
@@ -54,6 +55,11 @@ def job_record(job: Job) -> JobRecord:
         key_epoch=epoch_of(job),
         initial_state=encode_bytes(state_bytes(initial)),
         attempts=tuple(attempts),
+        reproducibility=tuple(
+            ReproducibilityRecord.parse(found.reproducibility)
+            for found in closed
+            if found.reproducibility is not None
+        ),
         verdicts=tuple(row.signed for row in Verdict.objects.filter(round__job=job)),
         refusals=tuple(row.signed for row in Refusal.objects.filter(round__job=job)),
         declines=tuple(Signed[Decline].parse(part.answer) for part in declined),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from federated.client.vectors import VectorFolder
@@ -15,6 +15,7 @@ from federated.client.verify_parts import (
     records_of,
     signatures,
 )
+from federated.client.verify_reproducibility import ReproducibilityCheck, records_in_log
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.cost import check_spec_privacy, job_epsilons
 from federated.protocol.expired import expired_check, expired_shares_check
@@ -45,13 +46,14 @@ def round_checks(bundle: Bundle, vectors: VectorFolder | None = None) -> Iterabl
             yield Check("jobs", "skipped", "the bundle holds no job")
         return
     named = digests_in_log(bundle)
+    recorded = records_in_log(bundle)
     expiries = frozenset(e.subject.id for _, e in bundle.events() if e.tag == EXPIRED_TAG)
     read: list[JobRecord] = []
     for record in records_of(bundle, "jobs", JobRecord, "job"):
         if isinstance(record, Check):
             yield record
             continue
-        yield from _job(record, named, expiries, vectors)
+        yield from _job(record, named, recorded, expiries, vectors)
         read.append(record)
     yield from evaluated_checks(read)
 
@@ -59,6 +61,7 @@ def round_checks(bundle: Bundle, vectors: VectorFolder | None = None) -> Iterabl
 def _job(
     record: JobRecord,
     named: frozenset[str],
+    recorded: Mapping[str, str],
     expiries: frozenset[str],
     vectors: VectorFolder | None,
 ) -> Iterator[Check]:
@@ -83,6 +86,7 @@ def _job(
     claimed = spec.initial_state
     if any(transcript.expired for transcript in record.attempts):
         yield checked(f"{label} retention", partial(_retention, spec, expiries))
+    reproducibility = ReproducibilityCheck(record, spec, recorded)
     for transcript in record.attempts:
         context = transcript.context
         name = f"{label} round {context.round}.{context.attempt}"
@@ -106,6 +110,8 @@ def _job(
             yield Check(f"{name} release", "ok", _recomputed(transcript, spec))
         claimed = transcript.release.state
         yield checked(f"{name} in the log", partial(_logged, transcript, named))
+        yield reproducibility.of(transcript, f"{name} reproducibility")
+    yield from reproducibility.rest(f"{label} reproducibility")
     yield from _statements(record, spec, label)
 
 

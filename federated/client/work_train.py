@@ -13,6 +13,7 @@ from federated.client.work_evaluate import evaluation_counts
 from federated.client.work_verify import catch_up
 from federated.protocol.contribute import contribution_make
 from federated.protocol.refused import Refused
+from federated.protocol.reproducibility import minibatch_order
 from federated.protocol.transcript import context_check
 from federated.training.server import ServerState
 from federated.wire.base import Signed
@@ -119,11 +120,6 @@ def _update(
         site.data.rows(spec).training,
         order=minibatch_order(context, site.organization),
     )
-
-
-def minibatch_order(context: RoundContext, organization: str) -> str:
-    """What seeds a site's order of minibatches: another one each attempt, the same after a kill."""
-    return f"{context.digest()}/{organization}"
 
 
 def _state(site: Site, spec: JobSpec, folder: JobFolder, context: RoundContext) -> ServerState:

@@ -138,6 +138,13 @@ def check_key_sum(key: NDArray[np.int64], contributors: int) -> None:
         )
 
 
+def mask_seed(context: bytes) -> bytes:
+    """The public AES-256 key, 32 bytes, whose key stream is the vector a of a context."""
+    transcript = Transcript(_DOMAIN)
+    transcript.append("context", context)
+    return transcript.challenge_bytes("a", 32)
+
+
 class PublicPart:
     """The polynomials a_0, a_1, ... of one context (bytes, the round context's digest).
 
@@ -146,9 +153,7 @@ class PublicPart:
     """
 
     def __init__(self, context: bytes) -> None:
-        transcript = Transcript(_DOMAIN)
-        transcript.append("context", context)
-        self._key = transcript.challenge_bytes("a", 32)
+        self._key = mask_seed(context)
 
     def chunks(self, words: int) -> Iterator[Words]:
         """All blocks that ``words`` coefficients need, in order, CHUNK_BLOCKS rows at a time."""

@@ -34,6 +34,7 @@ PART_OF = (
     ("anchors", None),
     ("logs", 0, "events", None),
     ("sections", "jobs", 0, "attempts", None),
+    ("sections", "jobs", 0, "reproducibility", None),
     ("sections", "jobs", 0, "verdicts", None),
     ("sections", "jobs", 0, "refusals", None),
     ("sections", "jobs", 0, "declines", None),

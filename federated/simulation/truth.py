@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from federated.client.home import Attempt
 from federated.client.local_data import read
-from federated.client.work_train import minibatch_order
 from federated.crypto.threshold import KeyShare, combine, partial_decrypt
 from federated.protocol.cost import round_cost
 from federated.protocol.keys import public_key_of, verification_of
 from federated.protocol.layout import aggregator_of
+from federated.protocol.reproducibility import minibatch_order
 from federated.simulation.coordinator import OPEN, Coordinator, Try
 from federated.training.local import bounded_update
 from federated.wire.base import Signed, decode_bytes

@@ -124,8 +124,8 @@ def local_train(
     start = np.array(parameters, dtype=np.float64)
     now = start.copy()
     mu = strategy.mu if isinstance(strategy, FedProx) else 0.0
-    seed = hashlib.sha256(f"minibatches/{order}".encode()).digest()
-    generator = np.random.Generator(np.random.PCG64(int.from_bytes(seed, "big")))
+    seed = int.from_bytes(minibatch_seed(order), "big")
+    generator = np.random.Generator(np.random.PCG64(seed))
     for _ in range(strategy.local_epochs):
         rows = generator.permutation(len(dataset))
         for at in range(0, len(rows), strategy.batch_size):
@@ -143,6 +143,11 @@ def local_train(
                     gradient += mu * (now - start)
                 now -= strategy.local_learning_rate * gradient
     return now
+
+
+def minibatch_seed(order: str) -> bytes:
+    """The 32 bytes, big-endian, that seed PCG64 for an order of minibatches."""
+    return hashlib.sha256(f"minibatches/{order}".encode()).digest()
 
 
 def bound_records(gradients: Floats, privacy: PrivacySpec) -> NDArray[np.int64]:

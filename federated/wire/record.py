@@ -7,6 +7,7 @@ from typing import ClassVar
 from federated.wire.base import Bytes, Message, Signed
 from federated.wire.job import Decline
 from federated.wire.key import KeyEpoch
+from federated.wire.reproducibility import ReproducibilityRecord
 from federated.wire.round import Refusal, Transcript, Verdict
 
 
@@ -14,7 +15,7 @@ class JobRecord(Message):
     """One job: its key epoch, the server state it started from, and every attempt in order.
 
     An attempt that was abandoned after it closed has no release; one that never closed has no
-    transcript and is in the log only.
+    transcript and is in the log only. ``reproducibility`` has a record a release, in their order.
     """
 
     TAG: ClassVar[str] = "job-record"
@@ -22,6 +23,7 @@ class JobRecord(Message):
     key_epoch: KeyEpoch
     initial_state: Bytes
     attempts: tuple[Transcript, ...]
+    reproducibility: tuple[ReproducibilityRecord, ...] = ()
     verdicts: tuple[Signed[Verdict], ...] = ()
     refusals: tuple[Signed[Refusal], ...] = ()
     declines: tuple[Signed[Decline], ...] = ()

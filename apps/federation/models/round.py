@@ -40,6 +40,7 @@ class Round(Model):
     cohort_digest = models.CharField(max_length=64, blank=True, default="")
     product = models.JSONField(null=True, help_text="the cohort's summed ciphertexts, base64url")
     release = models.JSONField(null=True)
+    reproducibility = models.JSONField(null=True, help_text="by what the release was computed")
     opened_at = models.DateTimeField()
     deadline = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)

@@ -26,9 +26,12 @@ from apps.federation.storage import state_bytes, state_put
 from apps.provenance.tags import Tag
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.release import release_make
+from federated.protocol.reproducibility import reproducibility_make
 from federated.protocol.share import product_of
+from federated.provenance.software import software_here
 from federated.training.server import ServerState
 from federated.wire.base import decode_bytes, encode_bytes
+from federated.wire.reproducibility import ReproducibilityRecord
 from federated.wire.round import Release
 
 LEASE_SECONDS = 10
@@ -80,10 +83,10 @@ def round_release(round_id: Any) -> bool:
         if found.shares.count() < epoch_of(found.job).threshold:
             return False
         try:
-            release, after = _compute(found)
+            release, after, record = _compute(found)
         except DomainError as error:
             return _give_up(found, error)
-        return _store(found, release, after)
+        return _store(found, release, after, record)
 
 
 def _lease(round_id: Any) -> bool:
@@ -96,15 +99,20 @@ def _lease(round_id: Any) -> bool:
     )
 
 
-def _compute(found: Round) -> tuple[Release, ServerState]:
+def _compute(found: Round) -> tuple[Release, ServerState, ReproducibilityRecord]:
     before = ModelState.objects.get(job=found.job, digest=found.context["model"])
-    return release_make(
-        transcript_of(found),
-        spec=found.job.wire,
+    spec, transcript = found.job.wire, transcript_of(found)
+    release, after = release_make(
+        transcript,
+        spec=spec,
         epoch=epoch_of(found.job),
         state=ServerState.from_bytes(state_bytes(before)),
         total=round_total(found),
     )
+    record = reproducibility_make(
+        transcript.model_copy(update={"release": release}), spec=spec, software=software_here()
+    )
+    return release, after, record
 
 
 def _give_up(found: Round, error: DomainError) -> bool:
@@ -118,7 +126,9 @@ def _give_up(found: Round, error: DomainError) -> bool:
     return False
 
 
-def _store(found: Round, release: Release, after: ServerState) -> bool:
+def _store(
+    found: Round, release: Release, after: ServerState, record: ReproducibilityRecord
+) -> bool:
     digest = release.state
     state = None
     if digest != found.context["model"]:  # counts of a joint evaluation leave the model as it is
@@ -130,7 +140,10 @@ def _store(found: Round, release: Release, after: ServerState) -> bool:
         if job.state != Job.State.RUNNING:
             return False
         won = Round.objects.filter(pk=found.pk, state=Round.State.DECRYPTING).update(
-            state=Round.State.RELEASED, release=release.dump(), released_at=timezone.now()
+            state=Round.State.RELEASED,
+            release=release.dump(),
+            reproducibility=record.dump(),
+            released_at=timezone.now(),
         )
         if not won:
             return False
@@ -143,7 +156,11 @@ def _store(found: Round, release: Release, after: ServerState) -> bool:
             Tag.ROUND_RELEASED,
             found,
             actor=COORDINATOR,
-            digests={"release": release.digest(), "model": digest},
+            digests={
+                "release": release.digest(),
+                "model": digest,
+                "reproducibility": record.digest(),
+            },
         )
         bell_ring(job.slugs())
         job_continue(job)

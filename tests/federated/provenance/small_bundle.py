@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from uuid import UUID
 
 import numpy as np
@@ -22,6 +22,7 @@ from federated.privacy.config import PrivacyConfig
 from federated.protocol.evaluation import evaluation_make
 from federated.protocol.identity import load_public_key, organization_urn
 from federated.protocol.release import release_make
+from federated.protocol.reproducibility import reproducibility_make
 from federated.protocol.strategy import strategy_make
 from federated.provenance import merkle
 from federated.provenance.bundle import Anchor, Bundle, BundleEvent, BundleLog, Row
@@ -33,6 +34,7 @@ from federated.provenance.checkpoint import (
 )
 from federated.provenance.cosignature import CosignerKey, cosign, witness_name
 from federated.provenance.events import Event
+from federated.provenance.software import software_here
 from federated.wire.base import Signed, encode_bytes
 from federated.wire.job import ModelSpec, MulticlassTarget
 from federated.wire.record import JobRecord
@@ -89,7 +91,7 @@ def organizations_record(optimizer: str) -> JobRecord:
 
 @cache
 def organizations_bundle_bytes(optimizer: str) -> bytes:
-    return _bundle(organizations_record(optimizer))
+    return bundle_bytes(organizations_record(optimizer))
 
 
 @cache
@@ -124,12 +126,12 @@ def evaluation_record() -> JobRecord:
 
 @cache
 def evaluation_bundle_bytes(*, with_training: bool) -> bytes:
-    return _bundle(evaluation_record(), also=(small_record(),) if with_training else ())
+    return bundle_bytes(evaluation_record(), also=(small_record(),) if with_training else ())
 
 
 def _record(consortium: Consortium) -> JobRecord:
     initial = consortium.state
-    attempts, verdicts = [], []
+    attempts, made, verdicts = [], [], []
     for number in range(1, consortium.spec.strategy.rounds + 1):
         transcript = consortium.transcript(consortium.context(round=number))
         transcript = with_(
@@ -146,6 +148,9 @@ def _record(consortium: Consortium) -> JobRecord:
             total=consortium.total(transcript),
         )
         attempts.append(with_(transcript, release=release))
+        made.append(
+            reproducibility_make(attempts[-1], spec=consortium.spec, software=software_here())
+        )
         verdicts += [
             consortium.identities[name].sign(
                 Verdict(
@@ -162,6 +167,7 @@ def _record(consortium: Consortium) -> JobRecord:
         key_epoch=consortium.epoch,
         initial_state=encode_bytes(initial.to_bytes()),
         attempts=tuple(attempts),
+        reproducibility=tuple(made),
         verdicts=tuple(verdicts),
     )
 
@@ -172,12 +178,12 @@ def small_bundle_bytes() -> bytes:
 
     Three of the four witnesses cosigned the newest checkpoint, the last of them the one before.
     """
-    return _bundle(small_record(), small_consortium())
+    return bundle_bytes(small_record(), small_consortium())
 
 
 @cache
 def masked_bundle_bytes() -> bytes:
-    return _bundle(masked_record()[0])
+    return bundle_bytes(masked_record()[0])
 
 
 def witness_key(consortium: Consortium, name: str) -> Signed[WitnessKey]:
@@ -237,7 +243,7 @@ def cosigned(note: str, name: str) -> str:
     return note + cosign(split_note(note)[0], key, name=name_, time=TIME)
 
 
-def _bundle(
+def bundle_bytes(
     record: JobRecord, consortium: Consortium | None = None, also: tuple[JobRecord, ...] = ()
 ) -> bytes:
     named = [entry for one in (record, *also) for entry in _named(one)]
@@ -272,7 +278,7 @@ def _bundle(
 
 def logged_bundle(digests: list[str], *, sections: dict) -> Bundle:
     """A bundle of any sections, with a log whose events name these digests."""
-    log = _log([("message", digest) for digest in digests], ("campaign", str(UUID(int=7))))
+    log = _log([{"message": digest} for digest in digests], ("campaign", str(UUID(int=7))))
     return Bundle(created_at="2026-01-01T00:00:00Z", logs=[log], sections=sections)
 
 
@@ -283,16 +289,17 @@ def small_bundle() -> dict:
     return raw
 
 
-def _named(record: JobRecord) -> list[tuple[str, str]]:
+def _named(record: JobRecord) -> list[dict[str, str]]:
     named = []
-    for attempt in record.attempts:
+    for attempt, made in zip_longest(record.attempts, record.reproducibility):
         for kind in ("contributions", "receipts", "shares"):
-            named += [(kind, signed.digest()) for signed in getattr(attempt, kind)]
-        named.append(("release", attempt.release.digest()))
+            named += [{kind: signed.digest()} for signed in getattr(attempt, kind)]
+        released = {"release": attempt.release.digest()}
+        named.append(released | ({"reproducibility": made.digest()} if made else {}))
     return named
 
 
-def _events(named: list[tuple[str, str]], subject: tuple[str, str]) -> list[Event]:
+def _events(named: list[dict[str, str]], subject: tuple[str, str]) -> list[Event]:
     return [
         Event.build(
             id=UUID(int=number),
@@ -301,13 +308,13 @@ def _events(named: list[tuple[str, str]], subject: tuple[str, str]) -> list[Even
             origin=ORIGIN,
             actor={"kind": "system", "id": "rounds", "name": "rounds"},
             subject={"kind": subject[0], "id": subject[1]},
-            digests={kind: digest},
+            digests=digests,
         )
-        for number, (kind, digest) in enumerate(named)
+        for number, digests in enumerate(named)
     ]
 
 
-def _log(named: list[tuple[str, str]], subject: tuple[str, str]) -> BundleLog:
+def _log(named: list[dict[str, str]], subject: tuple[str, str]) -> BundleLog:
     events = _events(named, subject)
     nodes: dict = {}
     for index, event in enumerate(events):

@@ -192,12 +192,20 @@ EDITS = {
     ),
     "signer": lambda b: first(b)["contributions"][0].update(signer="0" * 64),
     "verdict": lambda b: b["sections"]["jobs"][0]["verdicts"][0]["body"].update(agrees=False),
+    "software": lambda b: job(b)["reproducibility"][1]["software"]["libraries"].update(numpy="0.1"),
+    "missing record": lambda b: job(b)["reproducibility"].pop(),
+    "repeated record": lambda b: job(b)["reproducibility"].append(job(b)["reproducibility"][1]),
+    "order of records": lambda b: job(b)["reproducibility"].reverse(),
     "order of attempts": lambda b: b["sections"]["jobs"][0]["attempts"].reverse(),
 }
 
 
+def job(bundle: dict) -> dict:
+    return bundle["sections"]["jobs"][0]
+
+
 def first(bundle: dict) -> dict:
-    return bundle["sections"]["jobs"][0]["attempts"][0]
+    return job(bundle)["attempts"][0]
 
 
 @pytest.mark.parametrize("edit", EDITS)
