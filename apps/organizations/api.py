@@ -15,9 +15,9 @@ from apps.common.api import MemberAPIView, PublicAPIView, SiteAPIView
 from apps.common.bodies import SMALL, message_read
 from apps.organizations import ca
 from apps.organizations.selectors import site_is_present, sites_of
-from apps.organizations.services import site_join
+from apps.organizations.services import certificate_renew, site_join
 from federated.wire.base import decode_bytes, encode_bytes
-from federated.wire.site import JoinRequest, JoinResponse
+from federated.wire.site import JoinRequest, JoinResponse, Renewal, RenewalRequest
 
 
 class AuthorityView(PublicAPIView):
@@ -88,6 +88,18 @@ class SiteView(SiteAPIView):
                 },
             }
         )
+
+
+class RenewalView(SiteAPIView):
+    """The site's next certificate, for the key of the one it presents."""
+
+    @extend_schema(request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT)
+    def post(self, request: Request) -> Response:
+        message = message_read(request._request, RenewalRequest, limit=SMALL)
+        renewed = certificate_renew(
+            certificate=request._request.certificate, csr_pem=message.csr, actor=self.actor
+        )
+        return Response(Renewal(certificate=renewed.pem).dump())
 
 
 class SitesView(MemberAPIView):

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django_tenants.utils import quote_schema_name, schema_exists, tenant_context
 
 from apps.common.actor import Actor
+from apps.common.coordinator import as_coordinator
 from apps.organizations import ca
 from apps.organizations.models import (
     SLUG_PATTERN,
@@ -195,6 +196,39 @@ def _certificate_issue(site: Site, csr: Any) -> SiteCertificate:
         pem=issued.pem,
         not_after=issued.not_after,
     )
+
+
+def certificate_renew(
+    *, certificate: SiteCertificate, csr_pem: str, actor: Actor
+) -> SiteCertificate:
+    """The next certificate of a site's key, once half of the present one's life is over.
+
+    Before that, and again after a lost answer, the newest one stands. The present one is valid
+    until its own end: the site may die before it keeps the next. Raises InvalidInput for a request
+    that is none or for another key: specs and key epochs pin the key, so that a new one is a new
+    admission.
+    """
+    with as_coordinator(), transaction.atomic():
+        site = Site.objects.select_for_update().get(pk=certificate.site_id)
+        csr = ca.request_read(csr_pem, site.organization.slug)
+        key = csr.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        if key_fingerprint(key) != certificate.key_id:
+            raise InvalidInput("csr: must be for the key of the present certificate", field="csr")
+        own = site.certificates.filter(key_id=certificate.key_id, revoked_at=None)
+        newest = own.latest("not_after")
+        if newest.not_after - timezone.now() > ca.SITE_LIFE / 2:
+            return newest
+        renewed = _certificate_issue(site, csr)
+        _record(
+            site.organization,
+            tag=Tag.CERTIFICATE_ISSUED,
+            actor=actor,
+            subject=("site", site.pk),
+            digests={"certificate": renewed.fingerprint, "key": renewed.key_id},
+            data={"not_after": renewed.not_after.isoformat()},
+        )
+        return renewed
 
 
 @transaction.atomic

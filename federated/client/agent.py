@@ -28,6 +28,7 @@ from federated.client.work_campaign_decrypt import (
 from federated.client.work_cosign import checkpoint_cosign
 from federated.client.work_decrypt import charge_send, share_send
 from federated.client.work_key import key_take
+from federated.client.work_renew import certificate_renew
 from federated.client.work_retire import key_retire
 from federated.client.work_train import contribution_send
 from federated.client.work_verify import verdict_send
@@ -40,6 +41,7 @@ OUTAGE_PAUSE = 5.0
 MIRROR_SECONDS = 2.0
 ENDED_SECONDS = 15.0
 EXPIRE_SECONDS = 3600.0
+RENEW_SECONDS = 3600.0
 LOADED_EARLY = ("pandas", "sklearn.metrics")
 ENDED = frozenset({"finished", "failed", "declined", "cancelled"})
 
@@ -76,6 +78,7 @@ class SiteAgent:
         self._mirror_at = 0.0
         self._ended_at = 0.0
         self._expire_at = 0.0
+        self._renew_at = 0.0
         self._compared: set[str] = set()
         self._compared_at = 0.0
         self.comparing: threading.Thread | None = None
@@ -115,6 +118,7 @@ class SiteAgent:
 
     def step(self) -> float:
         """One look at the inbox and all work that is due; how many seconds to wait after."""
+        self._renew()
         inbox = self.api.inbox()
         self.home.agent_note()
         now = self._clock()
@@ -203,6 +207,21 @@ class SiteAgent:
             raise
         except DomainError as error:
             self._say(f"ledger report failed ({error.code}): {short(error)}")
+
+    def _renew(self) -> None:
+        """Renew the certificate in time; where that fails, in an hour again."""
+        now = self._clock()
+        if now < self._renew_at:
+            return
+        self._renew_at = now + RENEW_SECONDS
+        try:
+            if certificate_renew(self.site):
+                end = self.home.credentials.certificate.not_valid_after_utc
+                self._say(f"certificate renewed, valid until {end:%Y-%m-%d}")
+        except Interrupted:
+            raise
+        except DomainError as error:
+            self._say(f"certificate not renewed ({error.code}): {short(error)}; asking in an hour")
 
     def _expire(self) -> None:
         """Let go of own contributions whose time is over."""

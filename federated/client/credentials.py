@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from federated.errors import Forbidden, InvalidInput, NotFound
+from federated.errors import Forbidden, InvalidInput, NotAuthenticated, NotFound
 from federated.protocol.identity import SiteIdentity
 
 SLUG = re.compile(r"[a-z][a-z0-9_]{1,40}")
@@ -126,11 +126,67 @@ class Credentials:
                 f"{end:%Y-%m-%d %H:%M} UTC, not now; ask an operator for a new join token"
             )
 
+    def renewal_due(self, now: datetime) -> bool:
+        """Whether less than a third of the certificate's life is left."""
+        start, end = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
+        return end - now < (end - start) / 3
+
+    def pem(self, certificate: x509.Certificate) -> bytes:
+        """The file's content with another certificate of the same key."""
+        form = serialization.Encoding.PEM
+        key = self.private_key.private_bytes(
+            form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return key + b"".join(each.public_bytes(form) for each in (certificate, *self.authorities))
+
+    def request(self) -> str:
+        """A certificate request for the key, in PEM (PKCS #10, RFC 2986)."""
+        return csr_pem(self.private_key, self.organization)
+
     def ssl_context(self) -> ssl.SSLContext:
         """TLS 1.3 with this site's certificate, trusting the consortium's CA alone."""
         context = trusting(self.authorities)
         context.load_cert_chain(self.path)
         return context
+
+
+def csr_pem(key: ec.EllipticCurvePrivateKey, organization: str) -> str:
+    """A certificate request that names the organization, signed by the key, in PEM."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, organization)])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def issued_check(
+    content: str,
+    key: ec.EllipticCurvePublicKey,
+    authorities: tuple[x509.Certificate, ...],
+    organization: str,
+) -> x509.Certificate:
+    """The certificate in an answer: of one of these authorities, for this key and organization.
+
+    Raises InvalidInput or NotAuthenticated.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(content.encode())
+    except ValueError as error:
+        raise InvalidInput("the certificate in the answer is no certificate") from error
+    if not any(_is_issued(certificate, authority) for authority in authorities):
+        raise InvalidInput("the certificate in the answer is not of the consortium's CA")
+    if certificate.public_key() != key:
+        raise InvalidInput("the certificate in the answer is for another key")
+    named = organization_of(certificate)
+    if named != organization:
+        raise NotAuthenticated(f"the answer is for {named}, this site is {organization}'s")
+    return certificate
+
+
+def _is_issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def trusting(authorities: tuple[x509.Certificate, ...]) -> ssl.SSLContext:

@@ -110,6 +110,10 @@ class SiteHome:
     def credentials(self) -> Credentials:
         return Credentials.load(self.pem)
 
+    def credentials_reload(self) -> None:
+        """Read them again when next asked for: the certificate was renewed."""
+        self.__dict__.pop("credentials", None)
+
     @cached_property
     def ledger(self) -> Ledger:
         return Ledger(self.path / "ledger.sqlite")

@@ -33,6 +33,8 @@ from federated.wire.site import (
     JoinRequest,
     JoinResponse,
     LedgerReport,
+    Renewal,
+    RenewalRequest,
 )
 from federated.wire.witness import Cosigned, CosignOffer, LogName, WitnessKey
 
@@ -68,6 +70,10 @@ class CoordinatorAPI(Transport):
     def site(self) -> dict[str, Any]:
         """Who this certificate is, the coordinator's defaults, when its agent was last seen."""
         return self._json("GET", "/api/site")
+
+    def renew(self, request: RenewalRequest) -> Renewal:
+        """The newest certificate of this site's key."""
+        return Renewal.parse(self._json("POST", "/api/site/certificate", request.canonical()))
 
     def roster(self) -> Roster:
         return Roster.parse(self._get("/api/roster").content)

@@ -14,20 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.x509.oid import NameOID
 
-from federated.client.credentials import fingerprint, organization_of, read_private, trusting
+from federated.client.credentials import (
+    csr_pem,
+    fingerprint,
+    issued_check,
+    read_private,
+    trusting,
+)
 from federated.client.files import write_durably, write_once
 from federated.client.home import About, SiteHome
 from federated.client.http import CoordinatorAPI
 from federated.client.transport import TlsFailed
 from federated.errors import InvalidInput, NotAuthenticated
 from federated.wire.base import encode_bytes
-from federated.wire.site import JoinRequest, JoinResponse
+from federated.wire.site import JoinRequest
 
 _TOKEN = re.compile(
     r"fsc1\.(?P<slug>[a-z][a-z0-9_]{1,40})\.(?P<secret>[A-Za-z0-9_-]{16,128})\.(?P<ca>[0-9a-f]{64})"
@@ -85,13 +89,19 @@ def site_join(url: str, token: str, home: str | Path, **options: Any) -> SiteHom
         answer = api.join(
             JoinRequest(
                 token=parsed.text,
-                csr=_request(key, parsed.organization),
+                csr=csr_pem(key, parsed.organization),
                 encryption_key=encode_bytes(encryption.public_key().public_bytes_raw()),
             )
         )
     finally:
         api.close()
-    certificate = _check(answer, key, authority, parsed)
+    certificate = issued_check(
+        answer.certificate, key.public_key(), (authority,), parsed.organization
+    )
+    if answer.organization != parsed.organization:
+        raise NotAuthenticated(
+            f"the answer is for {answer.organization}, the token for {parsed.organization}"
+        )
     if not folder.policy_path.exists():
         write_durably(folder.policy_path, FIRST_POLICY.encode())
     folder.about_write(About(answer.organization, answer.consortium, api.url))
@@ -129,26 +139,6 @@ def authority_fetch(url: str, expected: str, **options: Any) -> x509.Certificate
     return certificate
 
 
-def _check(
-    answer: JoinResponse,
-    key: ec.EllipticCurvePrivateKey,
-    authority: x509.Certificate,
-    token: JoinToken,
-) -> x509.Certificate:
-    try:
-        certificate = x509.load_pem_x509_certificate(answer.certificate.encode())
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature) as error:
-        raise InvalidInput("the certificate in the answer is not of the consortium's CA") from error
-    if certificate.public_key() != key.public_key():
-        raise InvalidInput("the certificate in the answer is for another key")
-    if not answer.organization == organization_of(certificate) == token.organization:
-        raise NotAuthenticated(
-            f"the answer is for {answer.organization}, the token for {token.organization}"
-        )
-    return certificate
-
-
 def _signing_key(path: Path) -> ec.EllipticCurvePrivateKey:
     write_once(path, _pem(ec.generate_private_key(ec.SECP256R1())))
     key = serialization.load_pem_private_key(read_private(path), password=None)
@@ -159,12 +149,6 @@ def _signing_key(path: Path) -> ec.EllipticCurvePrivateKey:
 def _encryption_key(path: Path) -> X25519PrivateKey:
     write_once(path, X25519PrivateKey.generate().private_bytes_raw())
     return X25519PrivateKey.from_private_bytes(read_private(path))
-
-
-def _request(key: ec.EllipticCurvePrivateKey, organization: str) -> str:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, organization)])
-    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
-    return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:

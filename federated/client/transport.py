@@ -101,9 +101,21 @@ class Transport:
         self.url = url.rstrip("/")
         self._retry_seconds = retry_seconds
         self._closed = threading.Event()
-        self._http = httpx.Client(
-            base_url=self.url, verify=tls, timeout=TIMEOUT, transport=transport, trust_env=False
+        self._transport = transport
+        self._http = self._client(tls)
+
+    def _client(self, tls: ssl.SSLContext) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.url,
+            verify=tls,
+            timeout=TIMEOUT,
+            transport=self._transport,
+            trust_env=False,
         )
+
+    def identify(self, tls: ssl.SSLContext) -> None:
+        """Use another certificate from the next request on; those under way end as they began."""
+        self._http = self._client(tls)
 
     def interrupt(self) -> None:
         """End the pauses of calls that wait to be repeated, now and from now on."""

@@ -33,6 +33,22 @@ class JoinResponse(Message):
     ca: str
 
 
+class RenewalRequest(Message):
+    """A certificate request for the key that the site has: its next certificate."""
+
+    TAG: ClassVar[str] = "renewal-request"
+
+    csr: Annotated[str, Field(max_length=8192)]
+
+
+class Renewal(Message):
+    """The site's newest certificate: the next one, or the present one until it is due."""
+
+    TAG: ClassVar[str] = "renewal"
+
+    certificate: str
+
+
 class Work(StrEnum):
     """What a site can be asked to do."""
 

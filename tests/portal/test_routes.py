@@ -52,6 +52,7 @@ API = {
     "api/ca": PUBLIC,
     "api/join": Expect(405, 422, 405, 422),
     "api/site": OWN_SITE,
+    "api/site/certificate": Expect(401, 401, 405, 422),
     "api/sites": OWN_BOTH,
     "api/ledger": Expect(200, 403, 200, 422),
     "api/ledger/allotments": Expect(200, 422, 200, 403),
