@@ -259,6 +259,7 @@ def replay(bundle: Path, path: Path, job_id: str | None, vectors: Path | None) -
     """
     from federated.client.files import write_durably
     from federated.client.show import evaluation_tables
+    from federated.client.show_replay import software_print
     from federated.client.vectors import VectorFolder
     from federated.client.verify_replay import replay_job
     from federated.provenance.bundle import load_bundle
@@ -272,12 +273,14 @@ def replay(bundle: Path, path: Path, job_id: str | None, vectors: Path | None) -
             write_durably(path, content.encode(), mode=0o644)
         for table in evaluation_tables(done.evaluation):
             out.print(table)
+        software_print(done)
         out.print(f"results written to {escape(str(path))}")
         return
     with writing(path):
         written = save_model(path, done.spec.model, done.parameters)
     out.print(f"job {done.spec.job_id}: {done.state.step} rounds recomputed, state of each equal")
     out.print(f"state {done.state.digest()}")
+    software_print(done)
     out.print(f"model written to {escape(str(written))}")
 
 

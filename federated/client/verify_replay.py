@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,24 +11,32 @@ from numpy.typing import NDArray
 
 from federated.client.joint_evaluation import JointEvaluation, evaluation_of
 from federated.client.vectors import VectorFolder
-from federated.errors import InvalidInput
+from federated.errors import DomainError, InvalidInput
 from federated.protocol.masked import total_of
 from federated.protocol.release import release_check
+from federated.protocol.reproducibility import reproducibility_check
 from federated.provenance.bundle import Bundle, record_read
+from federated.provenance.software import software_differences, software_here
 from federated.training.server import ServerState, released_parameters
 from federated.wire.base import decode_bytes
 from federated.wire.job import Evaluation, JobSpec
 from federated.wire.record import JobRecord
+from federated.wire.reproducibility import ReproducibilityRecord, Software
 from federated.wire.round import Transcript
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What the last release of a job must have made; an evaluation's counts, too."""
+    """What the last release of a job must have made; an evaluation's counts, too.
+
+    ``made`` is the software that the records of its releases name, each once, in their order:
+    empty where releases have no records.
+    """
 
     spec: JobSpec
     state: ServerState
     evaluation: JointEvaluation | None = None
+    made: tuple[Software, ...] = ()
 
     @property
     def parameters(self) -> NDArray[np.float64]:
@@ -42,7 +52,8 @@ def replay_job(
     ``job_id`` chooses among several jobs; a masked job needs its ``vectors``. Signatures and
     charges are the verifier's to check. Where contributions expired by retention no share can be
     proven against them: the signed shares alone lead to the sum.
-    Raises InvalidInput or ProofInvalid for a record that does not lead to what was released.
+    Raises InvalidInput or ProofInvalid for a record that does not lead to what was released; the
+    message says which round, and how the software differs from the one that released it.
     """
     record = _chosen(bundle, job_id)
     spec = record.attempts[0].spec.body
@@ -61,21 +72,14 @@ def replay_job(
     if state.digest() != spec.initial_state:
         raise InvalidInput("the initial state is not the one that the spec pins")
     evaluation = None
+    records = {made.release: made for made in record.reproducibility}
     for transcript in record.attempts:
         if transcript.release is not None:
-            total = (
-                None
-                if vectors is None
-                else total_of(transcript, spec=spec, epoch=record.key_epoch, source=vectors.source)
-            )
-            state = release_check(
-                transcript,
-                spec=spec,
-                epoch=record.key_epoch,
-                state=state,
-                proofs=not transcript.expired,
-                total=total,
-            )
+            made = records.get(transcript.release.digest())
+            with _named(transcript, made):
+                state = _step(transcript, record, spec, state, vectors)
+                if made is not None:
+                    reproducibility_check(made, transcript, spec=spec)
             if isinstance(spec.strategy, Evaluation):
                 members = tuple(sorted(transcript.cohort().members))
                 evaluation = evaluation_of(spec, transcript.release, members, verified=True)
@@ -83,7 +87,43 @@ def replay_job(
         raise InvalidInput(f"job {spec.job_id} released no counts")
     if state.step == 0:
         raise InvalidInput(f"job {spec.job_id} released no round, there is no model")
-    return Replayed(spec, state, evaluation)
+    software = {made.software.digest(): made.software for made in records.values()}
+    return Replayed(spec, state, evaluation, tuple(software.values()))
+
+
+def _step(
+    transcript: Transcript,
+    record: JobRecord,
+    spec: JobSpec,
+    state: ServerState,
+    vectors: VectorFolder | None,
+) -> ServerState:
+    epoch = record.key_epoch
+    total = None
+    if vectors is not None:
+        total = total_of(transcript, spec=spec, epoch=epoch, source=vectors.source)
+    return release_check(
+        transcript,
+        spec=spec,
+        epoch=epoch,
+        state=state,
+        proofs=not transcript.expired,
+        total=total,
+    )
+
+
+@contextmanager
+def _named(transcript: Transcript, made: ReproducibilityRecord | None) -> Iterator[None]:
+    """Bits that differ: in which round, and what differs of the software too."""
+    try:
+        yield
+    except DomainError as error:
+        context = transcript.context
+        differs = software_differences(made.software, software_here()) if made else []
+        under = f"; it was made by other software: {', '.join(differs)}" if differs else ""
+        error.message = f"round {context.round}.{context.attempt}: {error.message}{under}"
+        error.args = (error.message,)
+        raise
 
 
 def attempts_of(bundle: Bundle, job_id: str | None = None) -> tuple[Transcript, ...]:

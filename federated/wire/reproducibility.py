@@ -20,6 +20,8 @@ class Software(Message):
     version alone does not fix. ``libraries`` are versions by distribution.
     """
 
+    TAG: ClassVar[str] = "software"
+
     federated: Version
     source: Digest
     python: Version

@@ -12,7 +12,9 @@ from federated.client.cli import main
 from federated.client.verify_replay import replay_job
 from federated.errors import InvalidInput
 from federated.provenance.bundle import Bundle
+from federated.provenance.software import software_here
 from federated.training.model import read_model
+from federated.wire.round import Release
 from tests.federated.provenance.small_bundle import small_bundle, small_bundle_bytes, small_record
 
 
@@ -83,6 +85,38 @@ def test_a_replay_of_an_edited_record_is_refused(path: Path, tmp_path: Path) -> 
     assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
     assert "released sum differs" in done.stderr
     assert not (tmp_path / "model.safetensors").exists()
+
+
+def with_software(raw: dict, number: int, **changes: object) -> None:
+    raw["sections"]["jobs"][0]["reproducibility"][number]["software"].update(changes)
+
+
+def test_a_replay_says_under_what_the_model_was_made(path: Path, tmp_path: Path) -> None:
+    told = run("replay", path, "-o", tmp_path / "model").stdout.replace("\n", " ")
+    assert f"numpy {software_here().libraries['numpy']}" in told
+    assert "differs" not in told and "every bit agrees" in told
+    raw = small_bundle()
+    with_software(raw, 1, python="PyPy 9.9")
+    Bundle.model_validate(raw).write(path)
+    told = run("replay", path, "-o", tmp_path / "model").stdout
+    assert told.count("made under") == 2
+    assert "differs: Python PyPy 9.9, here CPython" in told and "every bit agrees" in told
+
+
+def test_bits_that_differ_come_with_what_differs_of_the_software(
+    path: Path, tmp_path: Path
+) -> None:
+    raw = small_bundle()
+    with_software(raw, 1, python="PyPy 9.9")
+    record = raw["sections"]["jobs"][0]["reproducibility"][1]
+    release = raw["sections"]["jobs"][0]["attempts"][1]["release"]
+    release["state"] = record["state"] = "0" * 64
+    record["release"] = Release.parse(release).digest()
+    Bundle.model_validate(raw).write(path)
+    done = run("replay", path, "-o", tmp_path / "model")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+    assert "round 2.1: the released state differs" in done.stderr
+    assert "Python PyPy 9.9" in done.stderr
 
 
 def test_a_replay_names_the_jobs_there_are() -> None:
