@@ -32,10 +32,12 @@ from apps.common.selectors import get_for
 from apps.federation.queue import enqueue
 from apps.federation.selectors.jobs import job_get_for
 from apps.federation.storage import blob_storage, file_pieces
+from apps.organizations import ca
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 from federated.client.verify_campaigns import campaign_checks
 from federated.client.verify_rounds import round_checks
+from federated.client.verify_trust import trust_checks
 from federated.client.verify_witnesses import witness_checks
 from federated.errors import Conflict, DomainError, TooLarge
 from federated.provenance.bundle import Bundle, load_bundle
@@ -229,7 +231,9 @@ def _verify(found: Verification, path: Path) -> None:
     """Fill ``found.checks``; the row follows at most twice a second."""
     bundle = load_bundle(path)
     _bounded(bundle)
-    checks = [round_checks, campaign_checks, witness_checks()]
+    # An uploaded bundle may be another consortium's.
+    authorities = () if found.kind == Kind.FILE else (ca.certificate(),)
+    checks = [round_checks, campaign_checks, witness_checks(), trust_checks(authorities)]
     noted = time.monotonic()
     for check in bundle_checked(bundle, checks=checks):
         found.checks.append(_row(check))
