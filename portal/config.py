@@ -30,6 +30,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from federated.errors import InvalidInput
 from portal.config_sources import (
     PREFIX,
     ConfigInvalid,
@@ -58,9 +59,19 @@ def _address(value: str) -> str:
     return value
 
 
+def _chain_address(value: str) -> str:
+    # Few configurations name one, and it takes the chain's packages to check.
+    from apps.provenance.ethereum import checksum_address
+
+    try:
+        return checksum_address(value)
+    except InvalidInput as error:
+        raise ValueError(error.message) from None
+
+
 Delta = Annotated[float, Field(gt=0, le=0.01, allow_inf_nan=False)]
 PostgresUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["postgresql", "postgres"])]
-Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$"), AfterValidator(_chain_address)]
 BrokerUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "amqp", "amqps"])]
 HttpUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https"])]
 

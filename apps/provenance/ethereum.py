@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.provenance.errors import ChainRefused, ChainUnavailable
+from federated.errors import InvalidInput
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -49,6 +50,20 @@ class Placed:
     block_hash: str
 
 
+def checksum_address(text: str) -> str:
+    """An address as EIP-55 writes it; in capitals or small letters alone it has no checksum.
+
+    Raises InvalidInput for no address, and for letters that are not its checksum.
+    """
+    from eth_utils.address import is_address, is_checksum_address, to_checksum_address
+
+    if not is_address(text):
+        raise InvalidInput(f"{text!r} is no address (0x and 40 hexadecimal digits)")
+    if text[2:] not in (text[2:].lower(), text[2:].upper()) and not is_checksum_address(text):
+        raise InvalidInput(f"{text} is mistyped: its capital letters are not its checksum (EIP-55)")
+    return str(to_checksum_address(text))
+
+
 class Gateway:
     """A chain's node at `url`, and the key that signs there. Methods raise `ChainUnavailable`."""
 
@@ -79,7 +94,8 @@ class Gateway:
     def registry_exists(self, address: str) -> bool:
         """Whether the code at `address` is the AnchorRegistry that ships with the portal."""
         with _chain_errors():
-            return self.web3.eth.get_code(address).to_0x_hex() == _artifact()["bytecode_runtime"]
+            code = self.web3.eth.get_code(checksum_address(address))
+            return code.to_0x_hex() == _artifact()["bytecode_runtime"]
 
     def registry_deploy(self, members: Sequence[str] = (), quorum: int = 1) -> str:
         """The address of an AnchorRegistry that takes this account's anchors.
@@ -99,7 +115,7 @@ class Gateway:
             artifact = _artifact()
             factory = self.web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
             own = self.account.address
-            arguments = ([own], list(members) or [own], quorum)
+            arguments = ([own], [checksum_address(one) for one in members] or [own], quorum)
             raw = self._signed(factory.constructor(*arguments), DEPLOY_GAS)[1]
             receipt = self._receipt(self.web3.eth.send_raw_transaction(raw))
         if receipt["status"] != 1:
@@ -238,7 +254,7 @@ class Gateway:
             time.sleep(0.1)
 
     def _contract(self, address: str) -> Contract:
-        return self.web3.eth.contract(address=address, abi=_artifact()["abi"])
+        return self.web3.eth.contract(address=checksum_address(address), abi=_artifact()["abi"])
 
     def _signed(self, call: Any, gas: int) -> tuple[str, bytes]:
         fields = {

@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from apps.provenance.ethereum import CHANGES, Gateway
+from apps.provenance.ethereum import CHANGES, Gateway, checksum_address
 from federated.errors import DomainError, InvalidInput
 
 
@@ -63,11 +63,7 @@ def _subject(options: argparse.Namespace) -> tuple[str, int]:
         if not options.value.isdecimal():
             raise InvalidInput(f"set-quorum: {options.value!r} is no number")
         return "0x" + "00" * 20, int(options.value)
-    from eth_utils import is_address, to_checksum_address
-
-    if not is_address(options.value):
-        raise InvalidInput(f"{options.change}: {options.value!r} is no address (0x and 40 digits)")
-    return str(to_checksum_address(options.value)), 0
+    return checksum_address(options.value), 0
 
 
 if __name__ == "__main__":

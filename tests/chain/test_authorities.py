@@ -21,7 +21,7 @@ from portal.chain.node import Node
 from portal.chain.replay import replay
 from portal.chain.sealer import VOTES
 from portal.chain.sync import Follower
-from tests.chain.conftest import NETWORK, ChainProcess, free_port, run_until
+from tests.chain.nodes import NETWORK, ChainProcess, free_port, run_until
 
 ORIGIN, ROOT = b"\x11" * 32, b"\x22" * 32
 COUNT = 3

@@ -11,7 +11,7 @@ from web3.exceptions import ContractLogicError, Web3RPCError
 
 from portal.chain.consensus import chain_id_of
 from portal.chain.replay import replay
-from tests.chain.conftest import NETWORK, ChainProcess, free_port, run_until
+from tests.chain.nodes import NETWORK, ChainProcess, free_port, run_until
 
 ORIGIN = b"\x11" * 32
 ROOT = b"\x22" * 32
@@ -32,6 +32,7 @@ def test_identity_follows_from_the_network_name(chain):
         assert stat.S_IMODE(os.stat(chain.state / key).st_mode) == 0o600
 
 
+@pytest.mark.any_chain
 def test_anchor_reads_back_with_receipt_log_and_block(chain, registry):
     tx = chain.send(registry.functions.anchor(ORIGIN, 7, ROOT))
     receipt = wait(chain, tx)
@@ -64,6 +65,7 @@ def test_one_empty_block_confirms_and_then_none_follows(chain, registry):
     assert len(chain.web3.eth.get_block(4).transactions) == 0
 
 
+@pytest.mark.any_chain
 def test_contract_refuses_strangers_and_shrinking_sizes(chain, registry):
     wait(chain, chain.send(registry.functions.anchor(ORIGIN, 7, ROOT)))
     mine = {"from": chain.account().address}

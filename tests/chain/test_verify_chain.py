@@ -13,6 +13,8 @@ from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check, origin_hash, verify_bundle
 from tests.federated.provenance.small_bundle import small_bundle
 
+pytestmark = pytest.mark.any_chain
+
 
 @pytest.fixture
 def anchored(chain, registry) -> dict:

@@ -9,7 +9,9 @@ import pytest
 from eth_account import Account
 
 from portal.chain.vote import main
-from tests.chain.conftest import ChainProcess
+from tests.chain.nodes import ChainProcess
+
+pytestmark = pytest.mark.any_chain
 
 
 @pytest.fixture
@@ -54,6 +56,7 @@ def test_two_of_three_change_the_anchorers(
     ("rest", "message"),
     [
         (("add-anchorer", "0x12"), "is no address"),
+        (("add-anchorer", "0xaB" + "12" * 19), "is mistyped"),
         (("set-quorum", "two"), "is no number"),
         (("add-anchorer", "0x" + "12" * 20), "not a member"),
     ],
@@ -74,7 +77,9 @@ def test_another_contract_a_bad_key_no_node(
     key = tmp_path / "key"
     key.write_text("11" * 32)
     other = ["--contract", "0x" + "12" * 20]
-    url = f"http://127.0.0.1:{chain.port}"
+    url = chain.url
+    assert main(["--rpc", url, "--contract", "0x12", "--key", str(key), "show"]) == 1
+    assert "is no address" in capsys.readouterr().err
     assert main(["--rpc", url, *other, "--key", str(key), "show"]) == 1
     assert "not an AnchorRegistry" in capsys.readouterr().err
     assert main(["--rpc", "http://127.0.0.1:1", *other, "--key", str(key), "show"]) == 1

@@ -219,11 +219,15 @@ def test_a_registry_of_members_needs_a_quorum_they_can_reach(tmp_path: Path) -> 
     members = ["0x" + digit * 40 for digit in "123"]
     chosen = Config.load(state=tmp_path, blockchain={"members": members, "quorum": 2})
     assert chosen.blockchain.members == tuple(members)
+    contract = "0x2B5AD5c4795c026514f8317c7a215E218DcCD6cF"
+    chosen = Config.load(state=tmp_path, blockchain={"contract": contract.lower()})
+    assert chosen.blockchain.contract == contract
     for wrong in (
         {"members": members, "quorum": 4},
         {"quorum": 2},
         {"members": [members[0], members[0].upper().replace("X", "x")]},
         {"members": ["0x12"]},
+        {"members": ["0x2B5AD5c4795c026514f8317c7a215E218DcCD6cF".replace("cF", "Cf")]},
         {"contract": "here"},
         {"authorities": 0},
     ):

@@ -1,11 +1,13 @@
 """Anchoring through a real chain process: retried, idempotent, only delayed by an outage."""
 
 import shutil
+import signal
 from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from eth_account import Account
 
 from apps.provenance import keys, selectors
 from apps.provenance.anchors import _seen, anchor_open, anchor_submit_pending
@@ -15,19 +17,26 @@ from federated.provenance import merkle
 from federated.provenance.bundle import Bundle
 from federated.provenance.checkpoint import parse_checkpoint
 from federated.provenance.verify import origin_hash, verify_bundle
+from portal.chain.vote import main as vote
 from portal.config import Config
-from tests.chain.conftest import ChainProcess
+from tests.chain.nodes import ANVIL, any_chain, free_port
 from tests.provenance.conftest import inside, log_everything
 
 KEY = origin_hash("consortium")
 
+pytestmark = pytest.mark.any_chain
+
 
 @pytest.fixture
 def chain(db, settings, tmp_path):
-    """The embedded chain of an installation, as a process of this test."""
-    config = Config.load(state=tmp_path / "state", blockchain={"enabled": True})
+    """The chain of an installation, as a process of this test: embedded, or by configuration."""
+    chosen = {"rpc_url": f"http://127.0.0.1:{free_port()}"} if ANVIL else {}
+    config = Config.load(state=tmp_path / "state", blockchain={"enabled": True, **chosen})
     config.chain_dir.parent.mkdir(parents=True, exist_ok=True)
-    process = ChainProcess(config.chain_dir, port=config.port("chain")).ready()
+    port = config.blockchain.rpc_url.port if ANVIL else config.port("chain")
+    process = any_chain(config.chain_dir, port).ready()
+    if ANVIL:
+        process.key_file = config.secret_path("anchorer.key")
     settings.FSC_CONFIG = config
     yield process
     process.kill()
@@ -35,8 +44,7 @@ def chain(db, settings, tmp_path):
 
 @pytest.fixture
 def gateway(chain):
-    key = keys.secret_file(chain.state / "anchorer.key")
-    return Gateway(f"http://127.0.0.1:{chain.port}", key)
+    return Gateway(chain.url, keys.secret_file(chain.key_file))
 
 
 @pytest.fixture
@@ -53,6 +61,11 @@ def grow(record):
 
     more()
     return more
+
+
+def configure(settings, **changes) -> None:
+    chosen = settings.FSC_CONFIG.blockchain.model_copy(update=changes)
+    settings.FSC_CONFIG = settings.FSC_CONFIG.model_copy(update={"blockchain": chosen})
 
 
 def retry_now() -> Anchor | None:
@@ -80,9 +93,9 @@ def test_one_root_covers_every_log(chain, gateway, grow):
 
 def test_only_a_grown_log_is_anchored_again(chain, gateway, grow):
     first = anchor_submit_pending()
-    blocks = chain.web3.eth.block_number
+    sent = chain.web3.eth.get_transaction_count(gateway.account.address)
     assert anchor_submit_pending() is None
-    assert chain.web3.eth.block_number == blocks
+    assert chain.web3.eth.get_transaction_count(gateway.account.address) == sent
     grow()
     second = anchor_submit_pending()
     assert second.state == Anchor.State.CONFIRMED
@@ -131,16 +144,16 @@ def test_confirmations_are_kept_as_they_come(chain, gateway, grow, monkeypatch):
     assert (oldest().anchor, oldest().pending) == (done, None)
 
 
-def test_a_worker_killed_after_sending_does_not_anchor_twice(chain, grow):
+def test_a_worker_killed_after_sending_does_not_anchor_twice(chain, gateway, grow):
     done = anchor_submit_pending()
-    sent = chain.web3.eth.block_number
+    sent = chain.web3.eth.get_transaction_count(gateway.account.address)
     Anchor.objects.filter(pk=done.pk).update(
         state=Anchor.State.SENT, block_number=None, block_hash="", tx_hash="0x" + "00" * 32
     )
     again = retry_now()
     assert again.state == Anchor.State.CONFIRMED
     assert (again.tx_hash, again.block_hash) == (done.tx_hash, done.block_hash)
-    assert chain.web3.eth.block_number == sent
+    assert chain.web3.eth.get_transaction_count(gateway.account.address) == sent
 
 
 def test_a_worker_killed_before_sending_sends(chain, grow):
@@ -160,8 +173,11 @@ def test_one_worker_at_a_time(chain, grow):
         Anchor.objects.create(origin=anchor.origin, size=anchor.size + 1, root=b"", notes=[])
 
 
-def test_the_contract_is_found_again(chain, gateway, grow):
+def test_the_contract_is_found_again_after_a_restart(chain, gateway, grow):
     first = anchor_submit_pending()
+    assert chain.kill(signal.SIGTERM) == 0
+    chain.start()
+    chain.ready()
     Registry.objects.all().delete()
     grow()
     second = anchor_submit_pending()
@@ -187,13 +203,49 @@ def test_an_anchor_that_a_fork_moved_is_followed(chain, gateway, grow):
 
 
 def test_a_contract_by_configuration_must_be_a_registry(chain, settings, grow):
-    wrong = "0x" + "12" * 20
-    settings.FSC_CONFIG = settings.FSC_CONFIG.model_copy(
-        update={"blockchain": settings.FSC_CONFIG.blockchain.model_copy(update={"contract": wrong})}
-    )
+    wrong = "0xab" + "12" * 19
+    configure(settings, contract=wrong)
     anchor = anchor_submit_pending()
     assert anchor.state == Anchor.State.PENDING
     assert "is not an AnchorRegistry" in anchor.last_error
+
+
+def test_the_members_by_configuration_vote(chain, gateway, settings, grow, tmp_path, capsys):
+    accounts = [Account.from_key(bytes([number]) * 32) for number in (1, 2, 3)]
+    # As anyone may write an address: without the upper-case letters of its checksum.
+    members = [account.address.lower() for account in accounts]
+    configure(settings, members=members, quorum=2)
+    contract = anchor_submit_pending().contract
+    state = gateway.registry_state(contract)
+    assert (state["members"], state["quorum"], state["is_member"]) == (3, 2, False)
+    for number, said in ((1, "1 of 2 votes"), (2, "the change is made")):
+        key = tmp_path / f"{number}.key"
+        key.write_text(bytes([number]).hex() * 32)
+        options = ["--rpc", chain.url, "--contract", contract.lower(), "--key", str(key)]
+        assert vote([*options, "remove-anchorer", gateway.account.address.lower()]) == 0
+        assert said in capsys.readouterr().out
+    grow()
+    refused = retry_now()
+    assert (refused.state, refused.failing_since is None) == (Anchor.State.SENT, False)
+    assert "refused" in refused.last_error
+
+
+@pytest.mark.skipif(not ANVIL, reason="the embedded chain forgets nothing")
+def test_a_chain_that_forgot_its_last_blocks_is_anchored_again(chain, gateway, grow):
+    first = anchor_submit_pending()
+    assert chain.kill(signal.SIGTERM) == 0
+    chain.start()
+    chain.ready()
+    grow()
+    forgotten = anchor_submit_pending()
+    chain.kill(signal.SIGKILL)
+    chain.start()
+    chain.ready()
+    assert gateway.latest(first.contract, KEY) == first.size
+    grow()
+    third = anchor_submit_pending()
+    assert (third.state, third.size) == (Anchor.State.CONFIRMED, forgotten.size + 8)
+    assert gateway.root_at(third.contract, KEY, third.size) == bytes(third.root)
 
 
 def test_another_chain_gets_a_contract_of_its_own(chain, grow):
@@ -205,8 +257,9 @@ def test_another_chain_gets_a_contract_of_its_own(chain, grow):
     grow()
     second = retry_now()
     assert second.state == Anchor.State.CONFIRMED
-    assert second.contract != first.contract
-    assert Registry.objects.count() == 2
+    registries = list(Registry.objects.all())
+    assert len({row.genesis_hash for row in registries}) == 2
+    assert {row.address for row in registries} == {first.contract, second.contract}
 
 
 def test_a_restored_database_waits_until_it_outgrows_the_chain(chain, gateway, grow):
