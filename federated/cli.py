@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from federated.client.card_cli import card
 from federated.client.cli import main
 from federated.client.evidence_cli import evidence
 from federated.simulation.command import simulate
 
 __all__ = ["main"]
 
+main.add_command(card)
 main.add_command(evidence)
 main.add_command(simulate)
 

@@ -33,7 +33,8 @@ overflow-wrap:anywhere}
 h2{font-size:1.0625rem;margin:0 0 .75rem}
 h3{font-size:.9375rem;margin:1.25rem 0 .5rem}
 p{margin:0 0 .75rem;max-width:44rem}
-p:last-child,ul:last-child{margin-bottom:0}
+section>:last-child,header>:last-child{margin-bottom:0}
+.scroll+.scroll{margin-top:1.5rem}
 .kind{color:var(--muted);margin:0 0 .25rem}
 .note{color:var(--muted)}
 .good{color:var(--good);font-weight:600}
@@ -45,6 +46,7 @@ dt{color:var(--muted)}
 dd{margin:0;min-width:0;overflow-wrap:anywhere}
 ul{margin:0 0 .75rem;padding-left:1.25rem;max-width:44rem}
 li{margin:.25rem 0}
+p,li{overflow-wrap:anywhere}
 .scroll{overflow-x:auto;margin:0 0 .75rem}
 table{border-collapse:collapse;width:100%}
 caption{text-align:left;color:var(--muted);padding:0 0 .5rem}
@@ -149,6 +151,17 @@ def table(
     )
     # What scrolls must be reachable by the keyboard.
     return element("div", whole, class_="scroll", tabindex="0", role="region", aria_label=caption)
+
+
+def bullets(items: Iterable[Content]) -> Markup:
+    return element("ul", [element("li", item) for item in items])
+
+
+def cut(caption: str, rows: Sequence[object], most: int, which: str = "first") -> str:
+    """A caption that says what of a long list is left out."""
+    if len(rows) <= most:
+        return caption
+    return f"{caption}; the {which} {most} of {len(rows)}, all are in the JSON"
 
 
 def section(heading: str, *content: Content) -> Markup:
