@@ -173,10 +173,15 @@ def _witness_keys(logs: list[BundleLog]) -> list[dict[str, Any]]:
 def _sequenced(chosen: Q) -> dict[Any, datetime]:
     """The times of the chosen events by id, once a checkpoint of this schema's log covers them."""
     found = dict(Event.objects.filter(chosen).values_list("pk", "created_at"))
+    log_settle()
+    return found
+
+
+def log_settle() -> None:
+    """Let a checkpoint of this schema's log cover what is in it."""
     while log_sequence(everything=False):
         pass
     checkpoint_make()
-    return found
 
 
 def events_visible(*, organization: str | None, log: str) -> Q:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.console import views, views_benchmarks, views_provenance, views_verify
+from apps.console import views, views_benchmarks, views_provenance, views_report, views_verify
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -27,6 +27,9 @@ urlpatterns = [
         views_verify.campaign_verify,
         name="campaign_verify",
     ),
+    path("jobs/<uuid:job_id>/report/", views_report.job, name="job_report"),
+    path("benchmarks/<uuid:campaign_id>/report/", views_report.campaign, name="campaign_report"),
+    path("report/", views_report.period, name="report"),
     path("events/", views_provenance.events, name="events"),
     path("events/<str:log>/<uuid:event_id>/", views_provenance.event, name="event"),
     path("verify/", views_verify.verify, name="verify"),

@@ -78,7 +78,7 @@ def events_logged(found: Sequence[Event]) -> list[LoggedEvent]:
         size = None if index is None else sizes[index]
         anchor = None if index is None else next((a for s, a in anchored if s > index), None)
         is_pending = index is not None and anchor is None and index < (under or 0)
-        body, intact = _read(event)
+        body, intact = event_read(event)
         logged.append(
             LoggedEvent(
                 id=str(event.pk),
@@ -141,6 +141,13 @@ def anchor_waiting() -> Anchor | None:
 def anchors_newest(limit: int) -> list[Anchor]:
     with schema_context(get_public_schema_name()):
         return list(Anchor.objects.order_by("-size")[:limit])
+
+
+def anchor_newest_confirmed() -> Anchor | None:
+    """The newest anchor that the chain holds."""
+    with schema_context(get_public_schema_name()):
+        held = Anchor.objects.filter(state=Anchor.State.CONFIRMED)
+        return held.order_by("-size").first()
 
 
 AnchoringState = Literal["off", "failing", "waiting", "current"]
@@ -248,7 +255,7 @@ def bundle_anchors(anchors: Sequence[Anchor], origins: Sequence[str]) -> list[Bu
     ]
 
 
-def _read(event: Event) -> tuple[wire.Event, bool]:
+def event_read(event: Event) -> tuple[wire.Event, bool]:
     """What an event says, and whether it still has the hash of its leaf.
 
     A page must also open after somebody edited a row: what no longer parses is shown from the

@@ -45,7 +45,7 @@ def log_note(slug: str = "") -> str:
 def _row(event: LoggedEvent) -> pages.EventRow:
     body, anchor = event.body, event.anchor or event.pending
     return pages.EventRow(
-        label=_label(
+        label=event_label(
             body.tag, body.data.get("round") or body.data.get("run"), body.data.get("attempt")
         ),
         tag=body.tag,
@@ -79,7 +79,7 @@ def _actor(actor: EventActor) -> str:
     return actor.organization if actor.kind == "site" and actor.organization else actor.name
 
 
-def _label(tag: str, number: object, attempt: object) -> str:
+def event_label(tag: str, number: object, attempt: object) -> str:
     """``federation:round:closed`` of round 7 as "Round 7 closed"."""
     what, *did = tag.split(":")[1:]
     verb = " ".join(did).replace("_", " ")

@@ -119,6 +119,22 @@ def moment(value: datetime | None) -> SafeString | str:
     )
 
 
+@register.filter
+def stamp(value: datetime | None) -> SafeString | str:
+    """A time with its date and year, as `moment` but for paper."""
+    if value is None:
+        return "-"
+    return format_html(
+        '<time datetime="{}">{}</time>', value.isoformat(), value.strftime("%Y-%m-%d %H:%M:%S")
+    )
+
+
+@register.filter
+def rho(value: float | None) -> str:
+    """A zCDP rho with four significant digits, plain or by powers of ten as it is shorter."""
+    return "-" if value is None else f"{value:.4g}"
+
+
 @register.inclusion_tag("console/charts/stack.html")
 def stack_bar(
     parts: Sequence[tuple[str, float, int]], whole: float, label: str = "", size: str = ""

@@ -1,0 +1,114 @@
+"""The specs that a report's lines are about: what they cost, which keys they pin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from apps.audit.reports.values import Line
+from apps.benchmarks.models import Campaign, Run
+from apps.benchmarks.selectors.campaigns import campaigns_of, epoch_of
+from apps.common.coordinator import as_coordinator
+from apps.federation.models import Job
+from apps.federation.selectors.jobs import jobs_of
+from federated.privacy.accountant import rho_to_epsilon
+from federated.protocol.campaign_layout import run_cost
+from federated.protocol.campaign_ledger import ledger_id
+from federated.protocol.cost import round_cost
+from federated.protocol.identity import key_id
+from federated.wire.campaign import CampaignSpec
+from federated.wire.job import Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Specs:
+    """Jobs and campaigns by id; of the campaigns' runs those that lines name, by number."""
+
+    jobs: dict[str, Job]
+    campaigns: dict[str, Campaign]
+    runs: dict[tuple[str, int], Run]
+
+    @classmethod
+    def read(cls, lines: Iterable[Line], organization: str | None) -> Specs:
+        """Those that the organization takes part in; an operator's are all."""
+        ids: dict[str, set[str]] = {"job": set(), "campaign": set()}
+        numbers: set[int] = set()
+        for line in lines:
+            kind, identifier = line.subject
+            if kind in ids:
+                ids[kind].add(identifier)
+            if kind == "campaign":
+                numbers.add(line.where[1])
+        jobs = Job.objects.all() if organization is None else jobs_of(organization)
+        campaigns = Campaign.objects.all() if organization is None else campaigns_of(organization)
+        found = {str(one.pk): one for one in campaigns.filter(pk__in=ids["campaign"])}
+        with as_coordinator():
+            runs = Run.objects.filter(campaign_id__in=list(found), number__in=numbers)
+            rows = runs.defer("approvals", "product", "cohort", "noised", "context")
+            by_number = {(str(run.campaign_id), run.number): run for run in rows}
+        return cls({str(job.pk): job for job in jobs.filter(pk__in=ids["job"])}, found, by_number)
+
+    def cost(self, where: tuple[str, int, int]) -> tuple[Cost, float] | None:
+        """What one attempt or run charges, and that as pure epsilon (0 where it is not pure).
+
+        None for what has no finite cost, and for what is not known here.
+        """
+        identifier, number, _ = where
+        if identifier in self.jobs:
+            spec = self.jobs[identifier].wire
+            return None if spec.privacy.delta is None else (round_cost(spec), 0.0)
+        run = self.runs.get((identifier, number))
+        return None if run is None else campaign_cost(run.wire)
+
+    def delta(self, where: tuple[str, int, int]) -> float | None:
+        """The spec's own; None for pure epsilon."""
+        identifier, number, _ = where
+        if identifier in self.jobs:
+            return self.jobs[identifier].wire.privacy.delta
+        run = self.runs.get((identifier, number))
+        return None if run is None else run.wire.noise.delta
+
+    def campaign_spec(self, line: Line) -> CampaignSpec | None:
+        """The spec that an event of a campaign names by its digest, if it is kept."""
+        digest, identifier = line.body.digests.get("spec"), line.subject[1]
+        campaign = self.campaigns.get(identifier)
+        if campaign is not None and campaign.spec_digest == digest:
+            return campaign.wire
+        kept = (run.wire for (of, _), run in self.runs.items() if of == identifier)
+        return next((spec for spec in kept if spec.digest() == digest), None)
+
+    def pinned(self, line: Line, organization: str) -> str:
+        """SHA-256 of the key that the line's spec pins for an organization's site; or empty."""
+        kind, identifier = line.subject
+        spec = (
+            self.jobs[identifier].wire
+            if identifier in self.jobs
+            else self.campaign_spec(line)
+            if kind == "campaign"
+            else None
+        )
+        part = None if spec is None else spec.participant(organization)
+        return "" if part is None else key_id(part.public_key)
+
+    def ledger_ids(self) -> dict[str, tuple[str, str]]:
+        """``{name in a site's ledger: (kind, id)}``: a campaign's spec has a name of its own."""
+        names = {identifier: ("job", identifier) for identifier in self.jobs}
+        for identifier, campaign in self.campaigns.items():
+            names[ledger_id(campaign.wire)] = ("campaign", identifier)
+        for (identifier, _), run in self.runs.items():
+            names[ledger_id(run.wire)] = ("campaign", identifier)
+        return names
+
+
+def campaign_cost(spec: CampaignSpec) -> tuple[Cost, float]:
+    """Of one run, and its epsilon where that is pure."""
+    pure = spec.noise.epsilon if spec.noise.delta is None else 0.0
+    return run_cost(spec, epoch_of(spec)), pure
+
+
+def epsilon_of(rho: float, pure: float, delta: float | None) -> float | None:
+    """A cost's epsilon: pure as it is, else at ``delta``; None where neither says one."""
+    if pure > 0:
+        return pure
+    return None if delta is None or math.isinf(rho) else rho_to_epsilon(rho, delta)
