@@ -9,6 +9,7 @@ a test writes with its own hands does not count, and what is rolled back was nev
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections import Counter
@@ -20,6 +21,8 @@ from typing import Any
 
 from django.apps import apps
 from django.db import connection
+
+from apps.provenance.services import EVENT_COLUMNS
 
 ROOT = Path(__file__).parents[1]
 CODE = (f"{ROOT}/apps/", f"{ROOT}/portal/")
@@ -125,8 +128,13 @@ class Watch:
             return
         statement = Transaction(of_test=False)
         if table == EVENT:
-            tag, kind, subject = (str(parameters[at]) for at in (2, 5, 6))
-            statement.events[str(connection.schema_name), tag, kind, subject] += 1
+            names = ("tag", "subject_kind", "subject_id")
+            if "json_to_recordset" in sql:  # events_record
+                rows = [[row[name] for name in names] for row in json.loads(parameters[0])]
+            else:
+                rows = [[parameters[list(EVENT_COLUMNS).index(name)] for name in names]]
+            for row in rows:
+                statement.events[str(connection.schema_name), *map(str, row)] += 1
         else:
             statement.tables[table] += 1
             statement.functions |= functions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["user", "site", "system"]
@@ -22,7 +22,12 @@ class Actor:
     organization: str = ""
 
     def snapshot(self) -> dict[str, str]:
-        return asdict(self)
+        return {
+            "kind": self.kind,
+            "id": self.id,
+            "name": self.name,
+            "organization": self.organization,
+        }
 
     @classmethod
     def system(cls, name: str) -> Actor:

@@ -64,12 +64,39 @@ Bytes = Annotated[str, AfterValidator(_canonical_base64)]
 """Binary data as unpadded base64url text."""
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+_LARGEST_INTEGER = 2**53 - 1
+
+
 def canonical(value: Any) -> bytes:
     """RFC 8785 bytes of a JSON value. Raises InvalidInput where JSON cannot hold it exactly."""
     try:
+        if _is_plain(value):
+            try:
+                return _encode(value).encode()
+            except UnicodeEncodeError:
+                pass  # rfc8785 says what is wrong with it
         return rfc8785.dumps(value)
     except rfc8785.CanonicalizationError as error:
         raise InvalidInput(f"no canonical form: {error}") from error
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether the standard library's encoder, several times as fast, writes the same bytes.
+
+    It writes floats and sorts keys beyond the basic plane in other ways, and takes what RFC 8785
+    refuses: large integers, keys that are not text.
+    """
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return bool(-_LARGEST_INTEGER <= value <= _LARGEST_INTEGER)
+    if kind is dict:
+        return all(type(key) is str and key.isascii() for key in value) and all(
+            map(_is_plain, value.values())
+        )
+    return kind is list and all(map(_is_plain, value))
 
 
 def _describe(error: ValidationError, name: str) -> str:

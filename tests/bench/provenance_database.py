@@ -2,8 +2,10 @@
 
 A database of its own on this machine's disk, with fsync on, as the portal starts it. The plain side
 inserts the rows that the log wrote, byte for byte, into tables of the same columns and indexes, in
-the same database: one transaction an event singly, with the sequencer's rows after; one transaction
-a batch, as many statements as psycopg can send at once.
+the same database. Singly: one transaction an event, with the sequencer's rows after. One by one in
+one transaction: a statement and its answer an event on both sides. A batch: a thousand events by
+`events_record` and by one run of the sequencer, beside as many statements as psycopg can send at
+once (executemany's pipeline), one transaction for the events and one for leaves and nodes.
 """
 
 from __future__ import annotations
@@ -117,13 +119,28 @@ def _appends(plain: Any) -> list[frame.Row]:
 
         before = _now(plain)
         recorded = _seconds(lambda: _record_all(BATCH))
+        _sequence()
+        written = _written_since(plain, before)
+        assert len(written["event"]) == BATCH
+        events = _seconds(lambda written=written: _insert_one_by_one(plain, written["event"]))
+        _note(spent, "one by one in one transaction", BATCH, recorded, events)
+
+        before = _now(plain)
+        recorded = _seconds(lambda: _record_batch(BATCH))
         sequenced = _seconds(_sequence)
         written = _written_since(plain, before)
         assert len(written["event"]) == len(written["leaf"]) == BATCH
         events = _seconds(lambda written=written: _insert_all(plain, written, "event"))
         places = _seconds(lambda written=written: _insert_all(plain, written, "leaf", "node"))
-        _note(spent, "the sequencer's batch", BATCH, sequenced, places)
-        _note(spent, "recorded in one transaction", BATCH, recorded, events)
+        _note(spent, "a batch recorded", BATCH, recorded, events)
+        _note(spent, "a batch given its places", BATCH, sequenced, places)
+        _note(
+            spent,
+            "a batch, recorded and given places",
+            BATCH,
+            recorded + sequenced,
+            events + places,
+        )
     return [
         row
         for (case, system), values in spent.items()
@@ -143,33 +160,45 @@ def _seconds(work: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def _record(number: int) -> None:
+def _entry(number: int) -> dict[str, Any]:
     from apps.common.actor import Actor
-    from apps.provenance.services import event_record
     from apps.provenance.tags import Tag
 
-    event_record(
-        tag=Tag.CONTRIBUTION_ACCEPTED,
-        actor=Actor("site", "a" * 64, "main", "northwind"),
-        subject=("job", "00000000-0000-4000-8000-000000000001"),
-        digests={"contribution": f"{number:064x}"},
-        data={"round": 1, "attempt": 1, "organization": "northwind"},
-        signature="b" * 64,
-    )
+    return {
+        "tag": Tag.CONTRIBUTION_ACCEPTED,
+        "actor": Actor("site", "a" * 64, "main", "northwind"),
+        "subject": ("job", "00000000-0000-4000-8000-000000000001"),
+        "digests": {"contribution": f"{number:064x}"},
+        "data": {"round": 1, "attempt": 1, "organization": "northwind"},
+        "signature": "b" * 64,
+    }
 
 
 def _record_each(count: int) -> None:
+    from apps.provenance.services import event_record
+
     for number in range(count):
-        _record(number)
+        event_record(**_entry(number))
     _sequence()
 
 
 def _record_all(count: int) -> None:
     from django.db import transaction
 
+    from apps.provenance.services import event_record
+
     with transaction.atomic():
         for number in range(count):
-            _record(number)
+            event_record(**_entry(number))
+
+
+def _record_batch(count: int) -> None:
+    from django.db import transaction
+
+    from apps.provenance.services import events_record
+
+    with transaction.atomic():
+        events_record(_entry(number) for number in range(count))
 
 
 def _sequence() -> None:
@@ -206,6 +235,14 @@ def _insert(plain: Any, table: str, rows: list[tuple[Any, ...]]) -> None:
     marks = ", ".join(["%s"] * len(rows[0]))
     with plain.cursor() as cursor:
         cursor.executemany(f"INSERT INTO plain_{table} VALUES ({marks})", rows)
+
+
+def _insert_one_by_one(plain: Any, rows: list[tuple[Any, ...]]) -> None:
+    """As whoever has something else to do between them."""
+    marks = ", ".join(["%s"] * len(rows[0]))
+    with plain.transaction():
+        for row in rows:
+            plain.execute(f"INSERT INTO plain_event VALUES ({marks})", row)
 
 
 def _insert_each(plain: Any, written: Written) -> None:

@@ -5,7 +5,7 @@ from django.db import transaction
 
 from apps.common.actor import Actor
 from apps.provenance.models import Event, Leaf
-from apps.provenance.services import consortium_event_record, event_record
+from apps.provenance.services import consortium_event_record, event_record, events_record
 from apps.provenance.tags import Tag
 from federated.errors import InvalidInput
 from federated.provenance import events as wire
@@ -26,6 +26,49 @@ def test_an_event_carries_its_actor_subject_and_origin(log, record):
     assert body.signature == "cd" * 32
     assert body.time == event.at
     assert event.digest == wire.digest(bytes(event.canonical))
+
+
+def test_many_events_are_one_statement_and_what_each_would_be_alone(
+    log, record, django_assert_num_queries
+):
+    entries = [
+        {
+            "tag": Tag.ROUND_CLOSED,
+            "actor": ACTOR if number else Actor.system("rounds"),
+            "subject": ("round", number),
+            "digests": {"cohort": "ab" * 32},
+            "data": {"text": "Zürich \\ {}, NULL"},
+            "signature": "cd" * 32 if number else None,
+        }
+        for number in range(3)
+    ]
+    alone = [event_record(**entry) for entry in entries]
+    known = set(Event.objects.values_list("pk", flat=True))
+    with django_assert_num_queries(1):
+        assert events_record(entries) == 3
+    together = list(Event.objects.exclude(pk__in=known).order_by("created_at", "id"))
+    for one, other in zip(alone, together, strict=True):
+        body = wire.Event.parse(bytes(other.canonical))
+        assert body.model_copy(update={"id": str(one.pk), "at": body.at}) == wire.Event.parse(
+            bytes(one.canonical)
+        ).model_copy(update={"at": body.at})
+        assert (other.tag, other.actor, other.subject_kind, other.subject_id) == (
+            one.tag,
+            one.actor,
+            one.subject_kind,
+            one.subject_id,
+        )
+        assert (str(other.pk), other.at) == (body.id, body.time)
+        assert other.digest == wire.digest(bytes(other.canonical))
+
+
+def test_of_many_events_one_that_is_wrong_writes_none(log, record):
+    before = Event.objects.count()
+    right = {"tag": Tag.ROUND_CLOSED, "actor": ACTOR, "subject": ("round", 1)}
+    with pytest.raises(InvalidInput, match="subject"):
+        events_record([right, right | {"subject": ("round", "")}])
+    assert events_record([]) == 0
+    assert Event.objects.count() == before
 
 
 def test_logs_are_apart(db, record):

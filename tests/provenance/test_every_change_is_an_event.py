@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 APPS = Path(__file__).parents[2] / "apps"
-RECORDS = {"event_record", "consortium_event_record"}
+RECORDS = {"event_record", "events_record", "consortium_event_record"}
 WRITES = {
     "bulk_create",
     "bulk_update",

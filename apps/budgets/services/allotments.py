@@ -17,7 +17,7 @@ from apps.budgets.models import Account, AllotmentChange, AllotmentRequest
 from apps.budgets.selectors import account_allotment, account_epsilons
 from apps.common.actor import Actor
 from apps.common.selectors import get_for
-from apps.provenance.services import event_record
+from apps.provenance.services import event_record, events_record
 from apps.provenance.tags import Tag
 from federated.client.allotments import checked_reason, describe
 from federated.client.ledger_report import stamp
@@ -107,27 +107,29 @@ def allotments_mirror(report: wire.LedgerReport, *, digest: str, actor: Actor) -
     ``digest`` is the report's, ``actor`` the site. What is known already is not told again.
     """
     known = {str(pk) for pk in AllotmentChange.objects.values_list("pk", flat=True)}
-    for change in report.changes:
-        if change.id not in known:
-            _change_keep(change, digest=digest, actor=actor)
+    new = [change for change in report.changes if change.id not in known]
+    AllotmentChange.objects.bulk_create(
+        AllotmentChange(
+            id=change.id,
+            dataset=change.dataset,
+            unit=change.unit,
+            message=change.dump(),
+            at=change.at,
+        )
+        for change in new
+    )
+    events_record(_change_event(change, digest=digest, actor=actor) for change in new)
     for answer in report.answers:
         _answer_keep(answer, digest=digest, actor=actor)
 
 
-def _change_keep(change: wire.AllotmentChange, *, digest: str, actor: Actor) -> None:
-    AllotmentChange.objects.create(
-        id=change.id,
-        dataset=change.dataset,
-        unit=change.unit,
-        message=change.dump(),
-        at=change.at,
-    )
-    event_record(
-        tag=Tag.ALLOTMENT_GRANTED if change.before is None else Tag.ALLOTMENT_CHANGED,
-        actor=actor,
-        subject=("allotment_change", change.id),
-        digests={"report": digest},
-        data={
+def _change_event(change: wire.AllotmentChange, *, digest: str, actor: Actor) -> dict[str, Any]:
+    return {
+        "tag": Tag.ALLOTMENT_GRANTED if change.before is None else Tag.ALLOTMENT_CHANGED,
+        "actor": actor,
+        "subject": ("allotment_change", change.id),
+        "digests": {"report": digest},
+        "data": {
             "dataset": change.dataset,
             "unit": change.unit,
             "before": None if change.before is None else change.before.dump(),
@@ -136,8 +138,8 @@ def _change_keep(change: wire.AllotmentChange, *, digest: str, actor: Actor) -> 
             "by": change.by,
             "request": change.request,
         },
-        signature=digest,
-    )
+        "signature": digest,
+    }
 
 
 def _answer_keep(answer: wire.AllotmentAnswer, *, digest: str, actor: Actor) -> None:
