@@ -20,9 +20,9 @@ __all__ = ["world"]
 
 SCREENSHOTS = os.environ.get("FSC_SCREENSHOTS")
 LOOKS = {
-    "light": {"color_scheme": "light", "viewport": {"width": 1200, "height": 900}},
-    "dark": {"color_scheme": "dark", "viewport": {"width": 1200, "height": 900}},
-    "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 800}},
+    "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 375, "height": 800}},
     "narrow": {"color_scheme": "dark", "viewport": {"width": 360, "height": 800}},
 }
 
@@ -81,7 +81,7 @@ def sign_in() -> Callable[[Any, str], None]:
         page.get_by_label("E-mail").fill(email)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
-        page.get_by_role("button", name="Sign out").wait_for()
+        page.wait_for_url(lambda url: "/accounts/" not in url)
 
     return act
 

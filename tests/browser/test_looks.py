@@ -1,27 +1,40 @@
-"""Every page in light, dark, and on a telephone: nothing sticks out, nothing is blocked.
+"""Every page in light, dark, and on a telephone: nothing sticks out, nothing is blocked, and
+axe-core finds no violation.
 
 FSC_SCREENSHOTS=DIR keeps a picture of each.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from django_tenants.utils import schema_context
 
 from apps.accounts.models import Membership, User
+from apps.audit.models import Verification
+from apps.audit.verification import (
+    verification_ask_file,
+    verification_run,
+)
 from apps.budgets.models import Account, LedgerReport
 from apps.common.actor import Actor
 from apps.federation.services.machine import tick
 from apps.organizations.models import Organization
-from apps.provenance.models import Anchor
+from apps.provenance.models import Anchor, Event
 from apps.provenance.services import checkpoint_make, current_origin, log_sequence
 from apps.schedules.services import schedules_seed
+from federated.provenance.bundle import Bundle
 from tests.benchmarks.releases import campaign_with_history
 from tests.browser.conftest import LOOKS
 from tests.browser.server import PortalServer
+from tests.federated.provenance.small_bundle import small_bundle_bytes
 from tests.federation.test_job_whole import play
 from tests.federation.world import World, current, pass_deadline
 
@@ -57,6 +70,29 @@ def make_history(world: World) -> dict[str, Any]:
     }
 
 
+def make_verifications() -> dict[str, Verification]:
+    """One of a forged bundle, and one that runs; the list shows one without a result too."""
+    forged = json.loads(small_bundle_bytes())
+    forged["sections"]["jobs"][0]["attempts"][0]["release"]["values"][0] += 1
+    with NamedTemporaryFile(suffix=".json", delete=False) as file:
+        file.write(Bundle.model_validate(forged).to_bytes())
+    done = verification_ask_file(
+        path=Path(file.name),
+        name="quarter-3.json",
+        organization="northwind",
+        actor=Actor.system("tests"),
+    )
+    verification_run(done.pk)
+    done.refresh_from_db()
+    rows = {"organization": "northwind", "kind": "job", "asked_by": "auditor@northwind.example"}
+    one = str(done.pk)
+    Verification.objects.create(subject=one, state="failed", error="given up", **rows)
+    running = Verification.objects.create(
+        subject=one, state="running", checks=done.checks[:6], **rows
+    )
+    return {"done": done, "running": running}
+
+
 def _fill_budget() -> None:
     with schema_context("t_northwind"):
         LedgerReport.objects.create(sequence=1, digest="0" * 64, message={})
@@ -80,8 +116,9 @@ def _anchor() -> None:
             origin, size = current_origin(), checkpoint.size
     Anchor.objects.create(
         origin=origin, size=size, root=bytes(32), notes=sorted(notes), chain_id=1, attempts=1,
-        state=Anchor.State.CONFIRMED, contract="0x" + "0" * 40, tx_hash="0x" + "7c" * 32,
-        block_number=88, block_hash="0x" + "1a" * 32,
+        state=Anchor.State.CONFIRMED, confirmations=2, confirmed_at=timezone.now(),
+        contract="0x" + "0" * 40, tx_hash="0x" + "7c" * 32, block_number=88,
+        block_hash="0x" + "1a" * 32,
     )  # fmt: skip
 
 
@@ -92,7 +129,25 @@ def look_at(page: Any, name: str, picture: Callable[[Any, str], None]) -> None:
     assert page.get_by_role("main").count() == 1
     assert page.get_by_role("heading", level=1).count() == 1
     assert page.evaluate(UNNAMED) == []
+    look = name.rpartition("_")[2]
+    if look in RULES:
+        # Evaluated, not linked: the page's policy lets no other script in.
+        page.evaluate(AXE)
+        found = page.evaluate("options => axe.run(document, options)", RULES[look])
+        page.problems += [
+            f"{name}: {one['id']}: {node['html']}: {node['failureSummary']}"
+            for one in found["violations"]
+            for node in one["nodes"]
+        ]
 
+
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
+#: What a look changes is colours and places; the rest is the same on all.
+RULES: dict[str, dict[str, Any]] = {
+    "light": {"resultTypes": ["violations"]},
+    "dark": {"resultTypes": ["violations"], "runOnly": ["color-contrast"]},
+    "narrow": {"resultTypes": ["violations"], "runOnly": ["target-size"]},
+}
 
 #: Controls without an accessible name, images without a label, and ids that occur twice.
 UNNAMED = """() => {
@@ -120,6 +175,8 @@ def test_pages_fit_in_every_look(
         jobs = make_history(world)
         campaign = campaign_with_history()
         small = campaign_with_history(count=4, runs=1, title="Small")
+        event = Event.objects.filter(tag="federation:round:released").earliest("created_at")
+        verifications = make_verifications()
         schedules_seed(actor=Actor.system("tests"))
         world.publish_key(2)
         User.objects.filter(email="admin@northwind.example").update(is_operator=True)
@@ -133,6 +190,11 @@ def test_pages_fit_in_every_look(
         look_at(page, f"reset_{look}", picture)
         sign_in(page, user.email)
         look_at(page, f"home_{look}", picture)
+        if look in ("phone", "narrow"):
+            page.get_by_text("Menu", exact=True).click()
+            look_at(page, f"menu_{look}", picture)
+            page.get_by_role("link", name="Budget", exact=True).click()
+            page.get_by_role("heading", name="Privacy budget").wait_for()
         page.goto("/o/northwind/budget/")
         look_at(page, f"budget_{look}", picture)
         for name, job in jobs.items():
@@ -140,12 +202,23 @@ def test_pages_fit_in_every_look(
             look_at(page, f"job-{name}_{look}", picture)
         page.goto("/o/northwind/benchmarks/")
         look_at(page, f"benchmarks_{look}", picture)
+        page.goto("/o/northwind/events/?log=consortium")
+        look_at(page, f"events_{look}", picture)
+        page.goto(f"/o/northwind/events/consortium/{event.pk}/")
+        look_at(page, f"event_{look}", picture)
+        page.goto("/o/northwind/verify/")
+        look_at(page, f"verify_{look}", picture)
+        for state, one in verifications.items():
+            page.goto(f"/o/northwind/verify/{one.pk}/")
+            look_at(page, f"verification-{state}_{look}", picture)
         for name, one in (("campaign", campaign), ("campaign-small", small)):
             page.goto(f"/o/northwind/benchmarks/{one.pk}/")
             look_at(page, f"{name}_{look}", picture)
         page.goto("/operator/benchmarks/")
         page.get_by_text("New campaign…").click()
         look_at(page, f"schedules_{look}", picture)
+        page.goto("/operator/events/")
+        look_at(page, f"operator-events_{look}", picture)
         page.goto("/accounts/password/change/")
         look_at(page, f"password_{look}", picture)
         page.goto("/operator/")
