@@ -155,6 +155,8 @@ class Jobs(Section):
 class Benchmarks(Section):
     # Operators create campaigns; with this, organizations do too.
     organizations_create: bool = False
+    # Days after a run's end that its submissions and noise stay; digests stay for ever.
+    retention_days: int = Field(30, ge=0, le=36_500)
 
 
 class Database(Section):

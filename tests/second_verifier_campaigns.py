@@ -29,6 +29,7 @@ from tests.second_verifier import (
 from tests.second_verifier_statistics import statistics
 
 U = 1 << 20
+EXPIRED = "benchmarks:submissions:expired"
 
 
 def points(metric: dict) -> list[float]:
@@ -142,8 +143,8 @@ def check_vote(key: Key, vote: dict, layout: Layout, context: str, who: str, pos
     return c
 
 
-def check_campaign(record: dict, named: set[str]) -> list[dict]:
-    """The releases, once everything but their statistics follows."""
+def check_campaign(record: dict, named: set[str], expiries: set[tuple]) -> list[dict]:
+    """The releases, once everything follows."""
     epoch, spec = record["key_epoch"], record["runs"][0]["spec"]
     key, spec_digest = Key(epoch), digest("campaign-spec", spec)
     need(digest("key-epoch", epoch) == spec["key_epoch"], "the spec pins another key epoch")
@@ -164,6 +165,9 @@ def check_campaign(record: dict, named: set[str]) -> list[dict]:
     seen, releases = set(), []
     for run in record["runs"]:
         need(run["spec"] == spec and run["context"]["run"] not in seen, "a run's spec or number")
+        if run["expired"] is not None:
+            needed = (spec["campaign_id"], run["context"]["run"])
+            need(needed in expiries, "no event says that submissions expired")
         seen.add(run["context"]["run"])
         release = _check_run(run, spec_digest, cost, key, layouts, keys, trustees, named)
         releases += [release] if release else []
@@ -206,6 +210,12 @@ def _check_run(run, spec_digest, cost, key, layouts, keys, trustees, named) -> d
             ]
         )
         members[name] = envelope_digest("submission", signed)
+    expired = run["expired"]
+    need(bool(members) == (expired is None), "submissions, or what is left of all of them")
+    for left in expired["submissions"] if expired else ():
+        name = left["organization"]
+        need(name in keys and name not in members, "an expired submission's organization")
+        members[name] = left["envelope"]
     need(len(members) >= spec["minimum_cohort"], "the cohort is below the minimum")
     approved = set()
     for signed in run["approvals"]:
@@ -235,6 +245,11 @@ def _check_run(run, spec_digest, cost, key, layouts, keys, trustees, named) -> d
         need(len(body["ciphertexts"]) == len(layouts), "noise a metric")
         rows.append(check_plaintexts(key, {**body, "context": cohort, "masked": None}))
         noise[name] = envelope_digest("trustee-noise", signed)
+    need(not (expired and noise), "noise that is kept beside expired submissions")
+    for left in expired["noise"] if expired else ():
+        name = left["organization"]
+        need(name in trustees and name not in noise, "expired noise of no trustee, or twice")
+        noise[name] = left["envelope"]
     need(len(noise) >= key.epoch["threshold"], "too little noise")
     noised = digest("noised-cohort", {"context": context, "cohort": cohort, "noise": noise})
     product = [math.prod(column) % key.nn for column in zip(*rows, strict=True)]
@@ -244,7 +259,11 @@ def _check_run(run, spec_digest, cost, key, layouts, keys, trustees, named) -> d
         body = check_envelope("decryption-share", signed, trustees[name]["public_key"])
         need((body["context"], body["cohort"]) == (context, noised), "a share's cohort")
         need(body["index"] == trustees[name]["index"], "a share's trustee")
-        shares[body["index"]] = check_share(key, body, product, noised)
+        shares[body["index"]] = (
+            [key.element(p) for p in body["partials"]]
+            if expired
+            else check_share(key, body, product, noised)
+        )
     sums = [
         layout.unpack(plain, key.n)
         for layout, plain in zip(layouts, decrypt(key, shares), strict=True)
@@ -278,11 +297,13 @@ def verify(raw: bytes) -> list[dict]:
     need(canonical(bundle) + b"\n" == raw, "the file is not canonical")
     named: set[str] = set()
     check_certificates(bundle["sections"])
+    events = [json.loads(e["canonical"]) for log in bundle["logs"] for e in log["events"]]
+    expiries = {(e["subject"]["id"], e["data"]["run"]) for e in events if e["tag"] == EXPIRED}
     witnesses = check_witnesses(bundle["sections"])
     for log in bundle["logs"]:
         named |= check_log(log, witnesses)
     return [
         release
         for record in bundle["sections"]["campaigns"]
-        for release in check_campaign(record, named)
+        for release in check_campaign(record, named, expiries)
     ]

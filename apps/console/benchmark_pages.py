@@ -45,6 +45,7 @@ class RunRow:
     opened_at: datetime
     deadline: datetime | None
     released_at: datetime | None
+    expired_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,6 +86,7 @@ class Tag(StrEnum):
     RUN_REFUSED = "benchmarks:run:refused"
     RUN_RELEASED = "benchmarks:run:released"
     RUN_ABANDONED = "benchmarks:run:abandoned"
+    SUBMISSIONS_EXPIRED = "benchmarks:submissions:expired"
     RUN_VERDICT_ACCEPTED = "benchmarks:verdict:accepted"
 
     SCHEDULES_SEEDED = "schedules:schedules:seeded"

@@ -39,6 +39,13 @@ TICKS = (
         "deletes ciphertexts of jobs past their retention",
     ),
     Tick(
+        "campaigns' retention",
+        "benchmarks.submissions_expire",
+        600,
+        "benchmarks",
+        "deletes ciphertexts of campaigns' runs past their retention",
+    ),
+    Tick(
         "left of vectors",
         "federation.vectors_sweep",
         3600,

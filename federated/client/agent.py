@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from federated.client.comparison import compare_and_say, next_to_compare
 from federated.client.home import Attempt, SiteHome
 from federated.client.http import CoordinatorAPI
-from federated.client.retention import contributions_expire
+from federated.client.retention import contributions_expire, submissions_expire
 from federated.client.site import Say, Site, Waiting, short
 from federated.client.transport import Interrupted
 from federated.client.work_allot import request_decide
@@ -231,11 +231,14 @@ class SiteAgent:
         self._expire_at = now + EXPIRE_SECONDS
         try:
             count = contributions_expire(self.home, now=time.time())
+            runs = submissions_expire(self.home, now=time.time())
         except DomainError as error:
             self._say(f"retention failed ({error.code}): {short(error)}")
             return
         if count:
             self._say(f"{count} contributions of jobs that are over deleted, their digests kept")
+        if runs:
+            self._say(f"ciphertexts of {runs} campaign runs that are over deleted")
 
     def _end_jobs(self) -> None:
         """Return what ended jobs reserved and did not use."""

@@ -27,6 +27,8 @@ from federated.wire.campaign import (
 )
 
 M = TypeVar("M", bound=Message)
+NOISE = "noise"
+EXPIRED = "expired.json"
 
 
 class Measurements(Message):
@@ -117,6 +119,11 @@ class RunFolder(SignedFolder):
 
     def submission(self) -> Signed[Submission] | None:
         return self.signed(Submission, "submission")
+
+    @property
+    def expired(self) -> bool:
+        """Whether this site has let the run's ciphertexts go."""
+        return (self.path / EXPIRED).exists()
 
     def replacement(self) -> Signed[Submission] | None:
         return self.signed(Submission, "replacement")

@@ -6,11 +6,16 @@ would get a second contribution with fresh noise.
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from federated.client.campaign_home import EXPIRED, NOISE, CampaignFolder, RunFolder
 from federated.client.files import write_once
 from federated.client.home import Attempt, JobFolder, SiteHome
+from federated.protocol.campaign_ledger import ledger_id
 from federated.wire.base import Signed, canonical
 from federated.wire.round import Contribution
 
@@ -35,6 +40,46 @@ def contributions_expire(home: SiteHome, *, now: float) -> int:
             _expire(path)
             removed += 1
     return removed
+
+
+def submissions_expire(home: SiteHome, *, now: float) -> int:
+    """The same for campaigns' runs: submissions and trustees' noise; how many runs.
+
+    Measurements, releases and verdicts stay; they are this site's own.
+    """
+    oldest = now - home.policy().keep_contributions_days * DAY_SECONDS
+    open_here = set(home.ledger.open_jobs())
+    removed = 0
+    for campaign_id in home.campaigns():
+        folder = home.campaign(campaign_id)
+        going = any(ledger_id(spec) in open_here for spec in folder.specs())
+        for run in _runs_over(folder, going=going):
+            kept = [run.path / f"{NOISE}.json", run.path / "submission.json"]
+            kept = [path for path in kept if path.exists()]
+            if kept and max(_written(path) for path in kept) <= oldest:
+                _run_expire(run, [*kept, *run.path.glob("replaced-*.json")])
+                removed += 1
+    return removed
+
+
+def _runs_over(folder: CampaignFolder, *, going: bool) -> Iterator[RunFolder]:
+    """Runs that were released here, or have a later one; all once the campaign is over."""
+    numbers = folder.runs()
+    for number in numbers:
+        run = folder.run(number)
+        if not going or run.release() is not None or number < numbers[-1]:
+            yield run
+
+
+def _run_expire(run: RunFolder, kept: list[Path]) -> None:
+    """The note first: without it, a run that is asked for again would get fresh noise."""
+    digests = {
+        path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept if path.exists()
+    }
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    write_once(run.path / EXPIRED, json.dumps({"at": moment, "sha256": digests}).encode())
+    for path in kept:
+        path.unlink(missing_ok=True)
 
 
 def expired_here(folder: JobFolder, at: Attempt) -> bool:

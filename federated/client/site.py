@@ -77,6 +77,7 @@ class Site:
             transcript.spec.digest(),
             *(approval.digest() for approval in transcript.approvals),
             cohort.digest(),
+            str(bool(transcript.expired)),
         )
         if key not in self._checked:
             self._checked[key] = transcript_check(transcript, spec=spec, epoch=epoch)
@@ -93,6 +94,7 @@ class Site:
             transcript.spec.digest(),
             *(approval.digest() for approval in transcript.approvals),
             transcript.cohort().digest(),
+            str(transcript.expired is not None),
         )
         if key not in self._checked_runs:
             self._checked_runs[key] = campaign_transcript_check(transcript, spec=spec, epoch=epoch)

@@ -13,6 +13,8 @@ from federated.client.verify_parts import (
     records_of,
     signatures,
 )
+from federated.errors import InvalidInput
+from federated.protocol.campaign_expired import campaign_expired_check, expired_noise_check
 from federated.protocol.campaign_layout import campaign_check
 from federated.protocol.campaign_release import campaign_release_check
 from federated.protocol.campaign_transcript import (
@@ -27,18 +29,25 @@ from federated.wire.campaign import CampaignRecord, CampaignSpec, CampaignTransc
 from federated.wire.job import Participant
 from federated.wire.key import KeyEpoch
 
+EXPIRED_TAG = "benchmarks:submissions:expired"
+Expiries = frozenset[tuple[str, object]]
+"""Campaign and run of every event that says that ciphertexts were deleted."""
+
 
 def campaign_checks(bundle: Bundle) -> Iterable[Check]:
     """Check every campaign record of the bundle; one check a campaign, run and kind."""
     named = digests_in_log(bundle)
+    expiries = frozenset(
+        (e.subject.id, e.data.get("run")) for _, e in bundle.events() if e.tag == EXPIRED_TAG
+    )
     for record in records_of(bundle, "campaigns", CampaignRecord, "campaign"):
         if isinstance(record, Check):
             yield record
         else:
-            yield from _campaign(record, named)
+            yield from _campaign(record, named, expiries)
 
 
-def _campaign(record: CampaignRecord, named: frozenset[str]) -> Iterator[Check]:
+def _campaign(record: CampaignRecord, named: frozenset[str], expiries: Expiries) -> Iterator[Check]:
     if not record.runs:
         yield Check("campaign", "skipped", "no run was closed, there is nothing to recompute")
         return
@@ -52,6 +61,9 @@ def _campaign(record: CampaignRecord, named: frozenset[str]) -> Iterator[Check]:
     for transcript in record.runs:
         name = f"{label} run {transcript.context.run}"
         yield checked(f"{name} votes", partial(_votes, transcript, spec, epoch))
+        if transcript.expired is not None:
+            yield checked(f"{name} retention", partial(_retention, transcript, expiries))
+            yield Check(f"{name} ciphertexts", "skipped", _gone(transcript))
         if transcript.release is None:
             yield Check(f"{name} release", "skipped", "abandoned after it closed")
             continue
@@ -75,23 +87,31 @@ def _privacy(spec: CampaignSpec, epoch: KeyEpoch) -> str:
 
 
 def _votes(transcript: CampaignTranscript, spec: CampaignSpec, epoch: KeyEpoch) -> str:
-    cohort = campaign_transcript_check(transcript, spec=spec, epoch=epoch)
+    check = campaign_transcript_check if transcript.expired is None else campaign_expired_check
+    cohort = check(transcript, spec=spec, epoch=epoch)
     if transcript.release is not None or transcript.shares:
         campaign_charges_check(transcript.receipts, spec=spec, epoch=epoch, cohort=cohort)
+    proofs = f"with {len(spec.metrics)} vote proofs each"
     return (
-        f"{len(cohort.members)} submissions with {len(spec.metrics)} vote proofs each, "
+        f"{len(cohort.members)} submissions {proofs if transcript.submissions else 'by digest'}, "
         f"{len(transcript.approvals)} countersignatures, {len(transcript.receipts)} charges"
     )
 
 
 def _noise(transcript: CampaignTranscript, spec: CampaignSpec, epoch: KeyEpoch) -> str:
+    if transcript.expired is not None:
+        return f"shares of {', '.join(expired_noise_check(transcript, epoch=epoch))}, by digest"
     noised = noised_cohort_check(transcript, spec=spec, epoch=epoch)
     return f"shares of {', '.join(sorted(noised.noise))}, each once; not that they are random"
 
 
 def _release(transcript: CampaignTranscript, spec: CampaignSpec, epoch: KeyEpoch) -> str:
-    release = campaign_release_check(transcript, spec=spec, epoch=epoch)
+    whole = transcript.expired is None
+    release = campaign_release_check(transcript, spec=spec, epoch=epoch, proofs=whole)
     given = sum(len(metric.statistics) for metric in release.metrics)
+    if not whole:
+        shares = f"{len(transcript.shares)} signed shares combine to the sums"
+        return f"{shares}, {given} statistics recomputed"
     return f"product, {len(transcript.shares)} share proofs and {given} statistics recomputed"
 
 
@@ -102,7 +122,29 @@ def _logged(transcript: CampaignTranscript, named: frozenset[str]) -> str:
         "noise": transcript.noise,  # type: ignore[dict-item]
         "share": transcript.shares,  # type: ignore[dict-item]
     }
-    return named_in_log(rows, transcript.release, named)
+    left: dict[str, str] = {}
+    if transcript.expired is not None:
+        left |= {
+            f"submission of {e.organization}": e.envelope for e in transcript.expired.submissions
+        }
+        left |= {f"noise of {e.organization}": e.envelope for e in transcript.expired.noise}
+    return named_in_log(rows, transcript.release, named, more=left)
+
+
+def _retention(transcript: CampaignTranscript, expiries: Expiries) -> str:
+    """Submissions are not left out at will: the log says that they were deleted."""
+    if (transcript.spec.campaign_id, transcript.context.run) not in expiries:
+        raise InvalidInput("submissions are missing, and no event says that they expired")
+    return "an event says that the submissions expired"
+
+
+def _gone(transcript: CampaignTranscript) -> str:
+    assert transcript.expired is not None
+    return (
+        f"expired by retention: {len(transcript.expired.submissions)} submissions, "
+        f"{len(transcript.expired.noise)} noise shares and their proofs, and the proofs of shares, "
+        "which need them; digests are left"
+    )
 
 
 def _statements(record: CampaignRecord, spec: CampaignSpec, label: str) -> Iterator[Check]:

@@ -126,6 +126,11 @@ def submission_send(site: Site, campaign_id: str, number: int) -> None:
     run = folder.run(number)
     kept = run.submission()
     if kept is None:
+        if run.expired:
+            raise Refused(
+                Reason.SUBMISSION_EXPIRED,
+                f"run {number} is over, its submission is not kept any more",
+            )
         if run.measured() is None and folder.waiting() is None:
             raise Waiting(
                 f"campaign {campaign_id[:8]}, run {number}: no measurement waits; "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from federated.client.campaign_home import RunFolder
+from federated.client.campaign_home import NOISE, RunFolder
 from federated.client.site import Site, short
 from federated.client.work_campaign import run_context, submission_renew
 from federated.errors import BudgetExceeded, DomainError, InvalidInput, NotFound
+from federated.protocol.campaign_expired import campaign_expired_check, expired_noise_check
 from federated.protocol.campaign_ledger import ledger_id
 from federated.protocol.campaign_noise import noise_make
 from federated.protocol.campaign_release import campaign_release_check, campaign_share_make
@@ -84,10 +85,11 @@ def noise_send(site: Site, campaign_id: str, number: int) -> None:
         spec, cohort = _check(site, run, transcript)
         epoch = site.epoch(spec.key_epoch)
         campaign_charges_check(transcript.receipts, spec=spec, epoch=epoch, cohort=cohort)
-        kept = run.signed(TrusteeNoise, "noise")
+        kept = run.signed(TrusteeNoise, NOISE)
         if kept is None:
+            _check_not_over(run)
             made = noise_make(spec=spec, epoch=epoch, cohort=cohort, identity=site.identity)
-            kept = run.signed_keep("noise", made)
+            kept = run.signed_keep(NOISE, made)
         if kept.body.cohort != cohort.digest():
             raise Refused(
                 Reason.COHORT_ALREADY_SERVED,
@@ -113,7 +115,7 @@ def run_share(site: Site, campaign_id: str, number: int) -> None:
         if share is None:
             raise Refused(Reason.KEY_UNKNOWN, "this site holds no share of the campaign's key")
         campaign_charges_check(transcript.receipts, spec=spec, epoch=epoch, cohort=cohort)
-        own = run.signed(TrusteeNoise, "noise")
+        own = run.signed(TrusteeNoise, NOISE)
         if own is None and site.organization in noised.noise:
             raise Refused(Reason.NOISE_CHANGED, "noise is shown as this site's that it never made")
         noised_cohort_check(transcript, spec=spec, epoch=epoch, own=own)
@@ -135,6 +137,13 @@ def run_share(site: Site, campaign_id: str, number: int) -> None:
         kept = run.signed_keep("share", made)
     site.api.run_send(campaign_id, number, "share", kept)
     site.say(f"campaign {campaign_id[:8]}, run {number}: decryption share {kept.body.index} sent")
+
+
+def _check_not_over(run: RunFolder) -> None:
+    if run.expired:
+        raise Refused(
+            Reason.SUBMISSION_EXPIRED, f"run {run.number} is over, its noise is not kept any more"
+        )
 
 
 def _check_charged(site: Site, spec: CampaignSpec, number: int, cohort: SubmissionCohort) -> None:
@@ -180,7 +189,11 @@ def _check(
 
 
 def run_verify(site: Site, campaign_id: str, number: int) -> None:
-    """Recompute a release from its signed shares, keep it, and say what this site found."""
+    """Recompute a release from its signed shares, keep it, and say what this site found.
+
+    After the run's retention only a no is signed: what is left may contradict the release, but
+    without the shares' proofs it cannot bear it out. Raises NotFound where it does not contradict.
+    """
     run = site.home.campaign(campaign_id).run(number)
     transcript = site.api.run_transcript(campaign_id, number)
     release = transcript.release
@@ -191,6 +204,11 @@ def run_verify(site: Site, campaign_id: str, number: int) -> None:
         _follow(site, run, transcript)
     except (InvalidInput, Refused) as error:
         agrees, detail = False, short(error)[:500]
+    if agrees and transcript.expired is not None:
+        raise NotFound(
+            f"run {number}: its submissions expired by retention; the signed shares combine to "
+            "the release, but their proofs cannot be checked any more: no verdict"
+        )
     verdict = Verdict(
         context=release.context,
         cohort=release.cohort,
@@ -209,6 +227,12 @@ def _follow(site: Site, run: RunFolder, transcript: CampaignTranscript) -> None:
     spec = run.campaign.spec(transcript.spec.digest())
     if spec is None:
         raise Refused(Reason.SPEC_CHANGED, "released by a spec that was not approved here")
+    epoch = site.epoch(spec.key_epoch)
+    if transcript.expired is not None:
+        campaign_expired_check(transcript, spec=spec, epoch=epoch)
+        expired_noise_check(transcript, epoch=epoch)
+    else:
+        noised_cohort_check(transcript, spec=spec, epoch=epoch)
     cohort = transcript.cohort()
     charged = site.home.ledger.charged(ledger_id(spec), run.number, 1)
     if charged is not None and charged != cohort.digest():
@@ -216,10 +240,10 @@ def _follow(site: Site, run: RunFolder, transcript: CampaignTranscript) -> None:
             Reason.COHORT_ALREADY_SERVED,
             f"released for cohort {cohort.digest()[:16]}, charged was {charged[:16]}",
         )
-    epoch = site.epoch(spec.key_epoch)
-    noised_cohort_check(transcript, spec=spec, epoch=epoch)
-    release = campaign_release_check(transcript, spec=spec, epoch=epoch)
-    run.release_keep(release, spec)
+    whole = transcript.expired is None
+    release = campaign_release_check(transcript, spec=spec, epoch=epoch, proofs=whole)
+    if whole:
+        run.release_keep(release, spec)
 
 
 def _refuse(site: Site, run: RunFolder, context: str, cohort: str, error: Refused) -> None:

@@ -11,7 +11,7 @@ from federated.protocol.campaign_layout import vote_layout
 from federated.protocol.campaign_noise import noise_ciphertexts
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import public_key_of, verification_of
-from federated.protocol.share import share_check, share_of
+from federated.protocol.share import share_check, share_of, share_signature_check
 from federated.wire.base import Signed, decode_bytes
 from federated.wire.campaign import (
     CampaignRelease,
@@ -91,7 +91,7 @@ def campaign_release_make(
     plaintexts = combine(key, verification_of(epoch), partials)
     if len(plaintexts) != len(spec.metrics):
         raise InvalidInput(f"{len(plaintexts)} sums for {len(spec.metrics)} metrics")
-    count, metrics = len(transcript.submissions), []
+    count, metrics = len(transcript.members), []
     for position, (metric, plaintext) in enumerate(zip(spec.metrics, plaintexts, strict=True)):
         layout = vote_layout(spec, epoch, position)
         sums = layout.unpack(plaintext, key.n)
@@ -109,19 +109,26 @@ def campaign_release_make(
 
 
 def campaign_release_check(
-    transcript: CampaignTranscript, *, spec: CampaignSpec, epoch: KeyEpoch
+    transcript: CampaignTranscript, *, spec: CampaignSpec, epoch: KeyEpoch, proofs: bool = True
 ) -> CampaignRelease:
     """Recompute a release from the signed, proven shares and compare; the release.
 
-    Raises InvalidInput that says what differs, or ProofInvalid that names the trustee.
+    Without ``proofs``, which is for transcripts whose ciphertexts have expired, a share that a
+    trustee moved is not seen. Raises InvalidInput that says what differs, or ProofInvalid that
+    names the trustee.
     """
     release = transcript.release
     if release is None:
         raise InvalidInput("the transcript has no release")
     noised = transcript.noised()
-    product = campaign_product(transcript, epoch=epoch)
+    if proofs and transcript.expired is not None:
+        raise InvalidInput("the shares' proofs need the ciphertexts, which expired by retention")
+    product = campaign_product(transcript, epoch=epoch) if proofs else []
     for signed in transcript.shares:
-        share_check(signed, epoch=epoch, cohort=noised, product=product)
+        if proofs:
+            share_check(signed, epoch=epoch, cohort=noised, product=product)
+        else:
+            share_signature_check(signed, epoch=epoch, cohort=noised)
     expected = campaign_release_make(transcript, spec=spec, epoch=epoch)
     for name in ("context", "cohort", "count"):
         if getattr(release, name) != getattr(expected, name):

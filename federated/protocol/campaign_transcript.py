@@ -95,6 +95,17 @@ def campaign_transcript_check(
     ``spec`` is the one this site approved, ``epoch`` the one it keeps. Returns the cohort that is
     to be charged and noised. Raises Refused with the reason of the first check that fails.
     """
+    if transcript.expired is not None:
+        raise Refused(
+            Reason.SUBMISSION_EXPIRED, "the submissions are gone, their retention is over"
+        )
+    run_check(transcript, spec=spec, epoch=epoch)
+    _check_submissions(transcript, spec=spec, epoch=epoch)
+    return transcript.cohort()
+
+
+def run_check(transcript: CampaignTranscript, *, spec: CampaignSpec, epoch: KeyEpoch) -> None:
+    """Check spec, context, members and approvals, all but the submissions. Raises Refused."""
     shown = transcript.spec.digest()
     if shown != spec.digest():
         raise Refused(
@@ -103,11 +114,8 @@ def campaign_transcript_check(
     if spec.key_epoch != epoch.digest():
         raise Refused(Reason.KEY_UNKNOWN, f"spec pins key epoch {spec.key_epoch[:16]}")
     campaign_context_check(transcript.context, spec=spec, epoch=epoch)
-    names = [signed.body.organization for signed in transcript.submissions]
-    _check_names(names, spec=spec)
-    _check_approvals(transcript.approvals, names, spec=spec, epoch=epoch)
-    _check_submissions(transcript, spec=spec, epoch=epoch)
-    return transcript.cohort()
+    _check_names(transcript.members, spec=spec)
+    _check_approvals(transcript.approvals, transcript.members, spec=spec, epoch=epoch)
 
 
 def campaign_charges_check(
@@ -136,7 +144,16 @@ def noised_cohort_check(
     be left out where t others are in. Raises Refused.
     """
     cohort = transcript.cohort()
-    names = [signed.body.organization for signed in transcript.noise]
+    noise_names_check([signed.body.organization for signed in transcript.noise], epoch=epoch)
+    for signed in transcript.noise:
+        _check_noise(signed, spec=spec, epoch=epoch, cohort=cohort)
+    if own is not None:
+        _check_own_noise(transcript, own, cohort)
+    return transcript.noised()
+
+
+def noise_names_check(names: Sequence[str], *, epoch: KeyEpoch) -> None:
+    """At least t trustees' noise, each once. Raises Refused."""
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise Refused(Reason.NOISE_REPEATED, f"more than one noise share of {repeated[0]}")
@@ -145,11 +162,6 @@ def noised_cohort_check(
             Reason.NOISE_MISSING,
             f"{len(names)} noise shares ({', '.join(sorted(names))}), {epoch.threshold} are needed",
         )
-    for signed in transcript.noise:
-        _check_noise(signed, spec=spec, epoch=epoch, cohort=cohort)
-    if own is not None:
-        _check_own_noise(transcript, own, cohort)
-    return transcript.noised()
 
 
 def _check_own_noise(

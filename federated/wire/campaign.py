@@ -339,28 +339,64 @@ class CampaignRelease(Message):
     metrics: Annotated[tuple[MetricRelease, ...], Field(min_length=1)]
 
 
+class ExpiredMessage(Message):
+    """Which submission or noise share it was: its organization and its envelope's digest."""
+
+    organization: Slug
+    envelope: Digest
+
+
+class ExpiredRun(Message):
+    """What stays of a run's ciphertexts after their retention."""
+
+    submissions: Annotated[tuple[ExpiredMessage, ...], Field(min_length=1)]
+    noise: tuple[ExpiredMessage, ...] = ()
+
+
 class CampaignTranscript(Message):
-    """What a closed run gives to check: nothing in it is secret. Approvals are the members'."""
+    """What a closed run gives to check: nothing in it is secret. Approvals are the members'.
+
+    Submissions and noise are all there, or all ``expired``.
+    """
 
     TAG: ClassVar[str] = "campaign-transcript"
 
     spec: CampaignSpec
     approvals: tuple[Signed[CampaignApproval], ...]
     context: CampaignContext
-    submissions: Annotated[tuple[Signed[Submission], ...], Field(min_length=1)]
+    submissions: tuple[Signed[Submission], ...]
+    expired: ExpiredRun | None = None
     receipts: tuple[Signed[ChargeReceipt], ...] = ()
     noise: tuple[Signed[TrusteeNoise], ...] = ()
     shares: tuple[Signed[DecryptionShare], ...] = ()
     release: CampaignRelease | None = None
 
+    @model_validator(mode="after")
+    def _present(self) -> CampaignTranscript:
+        if bool(self.submissions) == (self.expired is not None):
+            raise ValueError("submissions: none, or some of them expired and others not")
+        if self.expired is not None and self.noise:
+            raise ValueError("noise: kept where submissions expired")
+        return self
+
+    @property
+    def members(self) -> list[str]:
+        """Organizations of the submissions, as often as they are given."""
+        left = () if self.expired is None else self.expired.submissions
+        return [s.body.organization for s in self.submissions] + [e.organization for e in left]
+
     def cohort(self) -> SubmissionCohort:
         """The cohort that these submissions make; a repeated organization changes the digest."""
         rows = [(signed.body.organization, signed.digest()) for signed in self.submissions]
+        if self.expired is not None:
+            rows += [(left.organization, left.envelope) for left in self.expired.submissions]
         return SubmissionCohort(context=self.context.digest(), members=_members(rows))
 
     def noised(self) -> NoisedCohort:
         """The cohort with the noise shares of this transcript."""
         rows = [(signed.body.organization, signed.digest()) for signed in self.noise]
+        if self.expired is not None:
+            rows += [(left.organization, left.envelope) for left in self.expired.noise]
         return NoisedCohort(
             context=self.context.digest(), cohort=self.cohort().digest(), noise=_members(rows)
         )

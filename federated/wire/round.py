@@ -116,6 +116,7 @@ class Reason(StrEnum):
     JOB_UNKNOWN = "job_unknown"
     CONTRIBUTION_EXPIRED = "contribution_expired"
     CAMPAIGN_UNKNOWN = "campaign_unknown"
+    SUBMISSION_EXPIRED = "submission_expired"
     OWN_SUBMISSION_CHANGED = "own_submission_changed"
     NOISE_MISSING = "noise_missing"
     NOISE_REPEATED = "noise_repeated"

@@ -43,7 +43,10 @@ def _once(name: str) -> list[models.UniqueConstraint]:
 
 
 class Submission(RunMessage):
-    """``replaces`` names the submission that stood here before, if one did."""
+    """``replaces`` names the submission that stood here before, if one did.
+
+    ``content``, as that of noise, is empty once the run's retention is over.
+    """
 
     RowLevel = OfParticipants
     wire = wire.Submission

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cached_property
 
 from django.db import models
@@ -37,6 +38,8 @@ class Run(Model):
 
     GOING = (State.OPEN, State.CHARGING, State.NOISING, State.DECRYPTING)
 
+    ENDED = (State.RELEASED, State.ABANDONED)
+
     RowLevel = InCampaign
     scope = Scope.SHARED
 
@@ -61,6 +64,9 @@ class Run(Model):
     noised_at = models.DateTimeField(null=True, blank=True)
     released_at = models.DateTimeField(null=True, blank=True)
     abandoned_at = models.DateTimeField(null=True, blank=True)
+    expired_at = models.DateTimeField(
+        null=True, blank=True, help_text="when submissions and noise were deleted"
+    )
     leased_until = models.DateTimeField(null=True, blank=True)
     """A worker combines shares until then; after it, another may."""
 
@@ -102,6 +108,10 @@ class Run(Model):
     @property
     def going(self) -> bool:
         return self.state in self.GOING
+
+    @property
+    def ended_at(self) -> datetime | None:
+        return self.released_at or self.abandoned_at
 
     @property
     def members(self) -> list[str]:

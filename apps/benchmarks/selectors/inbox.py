@@ -87,6 +87,7 @@ def _verdicts(organization: str) -> list[Task]:
         Run.objects.filter(
             campaign__in=campaigns_of(organization),
             state=Run.State.RELEASED,
+            expired_at=None,
             cohort__members__has_key=organization,
         )
         .exclude(Exists(judged))

@@ -22,15 +22,17 @@ def run_transcript_bytes(found: Run) -> bytes:
     noise = found.noises.all()
     if found.noised is not None:
         noise = noise.filter(organization__in=found.noised["noise"])
+    whole = found.expired_at is None
     parts = {
         "approvals": _array([canonical(found.approvals[name]) for name in members]),
         "context": canonical(found.context),
-        "noise": _contents(noise),
+        "expired": b"null" if whole else _expired(found, noise),
+        "noise": _contents(noise) if whole else b"[]",
         "receipts": _contents(found.runreceipts.all()),
         "release": b"null" if found.release is None else canonical(found.release),
         "shares": _contents(found.runshares.all()),
         "spec": canonical(found.spec),
-        "submissions": _contents(found.submissions.all()),
+        "submissions": _contents(found.submissions.all()) if whole else b"[]",
     }
     return b"{" + b",".join(b'"%s":%s' % (k.encode(), v) for k, v in parts.items()) + b"}"
 
@@ -38,6 +40,14 @@ def run_transcript_bytes(found: Run) -> bytes:
 def run_transcript(found: Run) -> CampaignTranscript:
     """The transcript as a message. Raises NotFound before the run closed."""
     return CampaignTranscript.parse(run_transcript_bytes(found))
+
+
+def _expired(found: Run, noise: Any) -> bytes:
+    def left(rows: Any) -> list[dict[str, str]]:
+        of = rows.values_list("organization", "digest")
+        return [{"envelope": digest, "organization": name} for name, digest in of]
+
+    return canonical({"noise": left(noise), "submissions": left(found.submissions.all())})
 
 
 def _contents(messages: Any) -> bytes:

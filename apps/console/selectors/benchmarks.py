@@ -111,6 +111,7 @@ def _run(run: Run) -> pages.RunRow:
         opened_at=run.opened_at,
         deadline=run.deadline if run.going else None,
         released_at=run.released_at,
+        expired_at=run.expired_at,
     )
 
 
