@@ -62,6 +62,7 @@ simulate: $(VENV)/installed ## 1,000 seeded runs of the protocol under faults an
 	@$(BIN)/federated simulate tests/data/simulation_masked.yaml --runs 50
 	@$(BIN)/federated simulate tests/data/simulation_masked.yaml --runs 50 --seed 50 --malicious 1
 	@$(BIN)/federated simulate tests/data/simulation_fedprox.yaml --runs 50 --malicious 1
+	@$(BIN)/federated simulate tests/data/campaign_faults.yaml --runs 200
 
 audit-privacy: $(VENV)/installed ## an adversary's lower bound on epsilon against the claim; JSON in var/bench
 	@$(BIN)/python -m tests.bench.audit

@@ -22,7 +22,7 @@ from federated.protocol.campaign_submit import submission_make
 from federated.protocol.campaign_transcript import submission_cohort_check
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
-from federated.simulation.world import CAST, CONSORTIUM
+from federated.simulation.world import CAST, CONSORTIUM, FaultShares
 from federated.wire.base import Signed, encode_bytes
 from federated.wire.campaign import (
     CampaignApproval,
@@ -89,6 +89,8 @@ class CampaignScenario(_Part):
     minimum_cohort: Annotated[int, Field(ge=3)] | None = None
     key_bits: Annotated[int, Field(ge=512, le=4096)] = 768
     drop: Annotated[float, Field(ge=0, le=0.9)] = 0.1
+    faults: FaultShares | None = None
+    run_seconds: Annotated[int, Field(ge=10, le=3600)] = 120
 
     @model_validator(mode="after")
     def _delta(self) -> CampaignScenario:
@@ -246,5 +248,6 @@ class CampaignWorld:
             key_epoch=self.epoch.digest(),
             schedule="once" if scenario.runs == 1 else "0 6 * * 1",
             runs=scenario.runs,
+            run_seconds=scenario.run_seconds,
             **options,
         )

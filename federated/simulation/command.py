@@ -12,10 +12,12 @@ import click
 from rich.markup import escape
 
 from federated.client.commands import answered, out
+from federated.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from federated.simulation.campaign_world import CampaignScenario
     from federated.simulation.run import Outcome
     from federated.simulation.world import Scenario
 
@@ -49,18 +51,21 @@ def simulate(
     Exit 1 where a run ends in anything but a right release or a clean abandonment.
 
     A SPEC with the one line campaign: (tests/data/campaign.yaml) plays a benchmark campaign of as
-    many virtual organizations, and shows each statistic beside the truth.
+    many virtual organizations, and shows each statistic beside the truth; with faults: in it
+    (tests/data/campaign_faults.yaml), real agents play it on a bad network.
     """
     from federated.simulation.campaign_world import scenario_load
     from federated.simulation.world import Scenario
 
     campaign = scenario_load(spec)
-    if campaign is not None:
+    if campaign is not None and campaign.faults is None:
         from federated.simulation.campaign_show import play
 
         seeds = range(seed, seed + runs)
         sys.exit(play(campaign, sites, drop=drop, malicious=malicious, seeds=seeds))
-    scenario = Scenario.load(spec)
+    if campaign is not None and malicious:
+        raise InvalidInput("malicious: cheats play a campaign without faults:; take that line out")
+    scenario = Scenario.load(spec) if campaign is None else campaign
     if runs == 1:
         outcomes = [_told(scenario, sites, drop=drop, malicious=malicious, seed=seed)]
     else:
@@ -78,28 +83,43 @@ def simulate(
 
 
 def _told(
-    scenario: Scenario, sites: int, *, drop: float | None, malicious: int, seed: int
+    scenario: Scenario | CampaignScenario,
+    sites: int,
+    *,
+    drop: float | None,
+    malicious: int,
+    seed: int,
 ) -> Outcome:
+    from federated.simulation.campaign_faulty import simulate_faulty, world_of
+    from federated.simulation.campaign_world import CampaignScenario
     from federated.simulation.run import simulate as simulate_one
     from federated.simulation.world import World
 
-    world = World.make(scenario, sites)
+    def told(line: str) -> None:
+        out.print(f"  {escape(line)}")
+
+    if isinstance(scenario, CampaignScenario):
+        world = world_of(scenario, sites)
+    else:
+        world = World.make(scenario, sites)
     quorum = f"{world.epoch.threshold} of {sites} decrypt"
     out.print(f"{sites} sites, {malicious} malicious, {quorum}, seed {seed}")
-    outcome = simulate_one(
-        world,
-        seed=seed,
-        drop=drop,
-        malicious=malicious,
-        told=lambda line: out.print(f"  {escape(line)}"),
-    )
+    if isinstance(scenario, CampaignScenario):
+        outcome = simulate_faulty(world, scenario, seed=seed, drop=drop, told=told)
+    else:
+        outcome = simulate_one(world, seed=seed, drop=drop, malicious=malicious, told=told)
     ended = f"{outcome.state} after {outcome.seconds:.0f} virtual seconds"
     out.print(f"{ended}: {escape(outcome.reason)}" if outcome.reason else ended)
     return outcome
 
 
 def _many(
-    scenario: Scenario, sites: int, *, drop: float | None, malicious: int, seeds: range
+    scenario: Scenario | CampaignScenario,
+    sites: int,
+    *,
+    drop: float | None,
+    malicious: int,
+    seeds: range,
 ) -> Iterator[Outcome]:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor

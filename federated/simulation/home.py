@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from federated.aggregation.base import Sink
+from federated.client.campaign_home import CampaignFolder, Measurements, RunFolder
 from federated.client.epochs import EpochFolder, Note
 from federated.client.home import Attempt, JobFolder, SiteHome
 from federated.client.ledger import Ledger
 from federated.crypto.threshold import KeyShare
 from federated.simulation.faults import Faults
 from federated.wire.base import Message, Signed
+from federated.wire.campaign import CampaignRelease, CampaignSpec, Submission
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch
 
@@ -95,6 +97,53 @@ class MortalEpoch(EpochFolder):
             super().share_keep(share)
 
 
+class MortalCampaign(CampaignFolder):
+    def __init__(self, path: Path, faults: Faults) -> None:
+        super().__init__(path)
+        self._faults = faults
+
+    def spec_keep(self, spec: CampaignSpec) -> None:
+        with dying(self._faults):
+            super().spec_keep(spec)
+
+    def signed_keep(self, name: str, signed: Signed[M]) -> Signed[M]:
+        with dying(self._faults):
+            return super().signed_keep(name, signed)
+
+    def run(self, number: int) -> RunFolder:
+        return MortalRun(super().run(number).path, self, self._faults)
+
+
+class MortalRun(RunFolder):
+    def __init__(self, path: Path, campaign: CampaignFolder, faults: Faults) -> None:
+        super().__init__(path, campaign)
+        self._faults = faults
+
+    def signed_keep(self, name: str, signed: Signed[M]) -> Signed[M]:
+        with dying(self._faults):
+            return super().signed_keep(name, signed)
+
+    def message_keep(self, name: str, message: M) -> M:
+        with dying(self._faults):
+            return super().message_keep(name, message)
+
+    def measured_take(self) -> Measurements | None:
+        with dying(self._faults):
+            return super().measured_take()
+
+    def replacement_keep(self, measured: Measurements, signed: Signed[Submission]) -> None:
+        with dying(self._faults):
+            super().replacement_keep(measured, signed)
+
+    def replacement_done(self) -> None:
+        with dying(self._faults):
+            super().replacement_done()
+
+    def release_keep(self, release: CampaignRelease, spec: CampaignSpec) -> None:
+        with dying(self._faults):
+            super().release_keep(release, spec)
+
+
 class MortalHome(SiteHome):
     def __init__(self, path: Path, *, now: Callable[[], datetime], faults: Faults) -> None:
         super().__init__(path)
@@ -106,6 +155,9 @@ class MortalHome(SiteHome):
 
     def job(self, job_id: str) -> JobFolder:
         return MortalFolder(super().job(job_id).path, self._faults)
+
+    def campaign(self, campaign_id: str) -> CampaignFolder:
+        return MortalCampaign(super().campaign(campaign_id).path, self._faults)
 
     def epoch_folder(self, digest: str) -> EpochFolder:
         return MortalEpoch(super().epoch_folder(digest).path, self._faults)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,8 +11,9 @@ from typing import Any, TypeVar
 from federated.client.home import Attempt
 from federated.errors import DomainError, Unavailable
 from federated.protocol.identity import SiteIdentity
+from federated.simulation.carrier import Carrier, Later
 from federated.simulation.coordinator import DURING, Coordinator
-from federated.simulation.faults import Fate, Faults
+from federated.simulation.faults import Faults
 from federated.simulation.malice import (
     ALTERED_RELEASE,
     SPLIT_VIEW,
@@ -32,7 +32,7 @@ SILENT, DISHONEST, SHOWN = 0.1, 0.5, 0.2
 Tap = Callable[[str, Attempt, str, Signed[Any]], None]
 
 
-class Network:
+class Network(Carrier):
     """Carries every call; ``tap`` is told of each message an honest site lets out."""
 
     def __init__(
@@ -41,37 +41,16 @@ class Network:
         faults: Faults,
         *,
         malicious: frozenset[str],
-        later: Callable[[float, Callable[[], None]], None],
+        later: Later,
         tap: Tap,
     ) -> None:
-        self.coordinator, self.faults = coordinator, faults
-        self.malicious, self.later, self.tap = malicious, later, tap
+        super().__init__(faults, later=later)
+        self.coordinator, self.malicious, self.tap = coordinator, malicious, tap
         self.refused: Counter[str] = Counter()
         self.violations: list[str] = []
-        self.trace: list[str] = []
         self.spoilt: set[tuple[str, Attempt]] = set()
         self.vectors: dict[tuple[str, Attempt], str] = {}
         self.lied_to: set[tuple[str, Attempt]] = set()
-
-    def carry(self, name: str, what: str, deliver: Callable[[], T]) -> T:
-        """One request and its answer. Raises Unavailable where the answer does not come."""
-        fate = self.faults.fate()
-        self.trace.append(f"{name} {what} {fate.value}")
-
-        def again() -> None:
-            with contextlib.suppress(DomainError):
-                deliver()
-
-        if fate is Fate.REQUEST_LOST:
-            raise Unavailable(f"{what}: lost")
-        if fate in (Fate.LATE, Fate.REPEATED):
-            self.later(self.faults.lateness(), again)
-        if fate is Fate.LATE:
-            raise Unavailable(f"{what}: no answer in time")
-        answer = deliver()
-        if fate is Fate.ANSWER_LOST:
-            raise Unavailable(f"{what}: the answer was lost")
-        return answer
 
     def chance(self, share: float) -> bool:
         return not self.faults.quiet and self.faults.random.random() < share
@@ -246,7 +225,4 @@ class VirtualAPI:
         return self._network.carry(self._name, what, deliver)
 
     def _say(self, what: str, deliver: Callable[[], None]) -> None:
-        """A message: the process may die just before it is sent and just after."""
-        self._network.faults.crash_point()
-        self._network.carry(self._name, what, deliver)
-        self._network.faults.crash_point()
+        self._network.say(self._name, what, deliver)

@@ -1,0 +1,105 @@
+"""A campaign's real agents on a bad network: every run ends right, and what is wrong is noticed."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from federated.cli import main
+from federated.client import work_campaign_decrypt
+from federated.protocol import campaign_release
+from federated.simulation import campaign_coordinator
+from federated.simulation.campaign_faulty import simulate_faulty, world_of
+from federated.simulation.campaign_world import CampaignScenario, scenario_load
+from federated.simulation.home import MortalRun
+from federated.simulation.run import Outcome
+from federated.simulation.world import World
+
+SPEC = Path(__file__).parents[2] / "data" / "campaign_faults.yaml"
+
+
+def scenario(**changes) -> CampaignScenario:
+    found = scenario_load(SPEC)
+    assert found is not None
+    return found.model_copy(update={"runs": 2, **changes})
+
+
+@cache
+def world() -> World:
+    return world_of(scenario(), 4)
+
+
+def played(seed: int, **changes) -> Outcome:
+    return simulate_faulty(world(), scenario(**changes), seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_every_run_ends_in_a_right_release_or_a_clean_abandonment(seed):
+    outcome = played(seed)
+    assert outcome.violations == []
+    assert len(outcome.rounds) == 2
+    assert sum(outcome.faults.values()) > 20
+
+
+def test_a_seed_repeats_what_goes_wrong():
+    one, two = (played(1, runs=1) for _ in range(2))
+    assert (one.rounds, one.faults, one.trace) == (two.rounds, two.faults, two.trace)
+
+
+def test_with_most_requests_lost_runs_are_abandoned_cleanly():
+    outcome = simulate_faulty(world(), scenario(run_seconds=10), seed=5, drop=0.8)
+    assert outcome.violations == []
+    assert outcome.state == "abandoned"
+
+
+# What the checks are worth: each defect shows.
+
+
+def test_noise_that_is_drawn_again_is_noticed(monkeypatch):
+    """A site that does not keep its noise before it sends it."""
+    keep = MortalRun.signed_keep
+
+    def careless(self, name, signed):
+        return signed if name == "noise" else keep(self, name, signed)
+
+    monkeypatch.setattr(MortalRun, "signed_keep", careless)
+    outcome = simulate_faulty(world(), scenario(), seed=1, drop=0.3)
+    assert any("sent two different noises" in violation for violation in outcome.violations)
+
+
+def test_a_wrong_sum_is_noticed(monkeypatch):
+    real = campaign_release.campaign_product
+
+    def without_one(transcript, *, epoch):
+        fewer = transcript.model_copy(update={"submissions": transcript.submissions[1:]})
+        return real(fewer, epoch=epoch)
+
+    monkeypatch.setattr(campaign_release, "campaign_product", without_one)
+    assert any("is not the plain sum" in line for line in played(0).violations)
+
+
+def test_a_share_before_every_charge_is_noticed(monkeypatch):
+    """A coordinator, and trustees, that do not wait for everybody's charge."""
+    enter = campaign_coordinator.CampaignCoordinator._enter
+
+    def hasty(self, found, state):
+        return enter(self, found, "noising" if state == "charging" else state)
+
+    monkeypatch.setattr(campaign_coordinator.CampaignCoordinator, "_enter", hasty)
+    monkeypatch.setattr(work_campaign_decrypt, "campaign_charges_check", lambda *a, **k: None)
+    monkeypatch.setattr(work_campaign_decrypt, "_check_charged", lambda *a: None)
+    assert any("was charged" in line and "left before" in line for line in played(0).violations)
+
+
+def test_from_the_command_line():
+    runner = CliRunner()
+    result = runner.invoke(main, ["simulate", str(SPEC), "--seed", "3"])
+    assert result.exit_code == 0, result.output
+    assert "3 of 4 decrypt" in result.output
+    assert "right 1" in result.output
+    result = runner.invoke(main, ["simulate", str(SPEC), "--malicious", "1"])
+    assert result.exit_code != 0
+    assert "cheats play a campaign without faults" in " ".join(result.output.split())
