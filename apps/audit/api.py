@@ -9,6 +9,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiTypes, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.audit.cards import card_of
 from apps.audit.search import FIELDS, LOGS, events_search
 from apps.audit.selectors import logged_describe
 from apps.audit.services import bundle_export, campaign_bundle_export
@@ -17,6 +18,7 @@ from apps.common.api import MemberAPIView, PublicAPIView
 from apps.common.coordinator import as_coordinator
 from apps.federation.selectors.jobs import job_get_for
 from apps.provenance.selectors import anchoring_state
+from federated.client.card import card_json
 from federated.errors import InvalidInput
 
 ALLOWED = ("log", *FIELDS, "cursor", "limit")
@@ -77,6 +79,22 @@ class BundleView(MemberAPIView):
             content,
             content_type="application/json",
             headers={"Content-Disposition": f'attachment; filename="bundle-{job.pk}.json"'},
+        )
+
+
+class CardView(MemberAPIView):
+    @extend_schema(
+        summary="The card of the model that the job released (docs/model-card.md)",
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, job_id: Any) -> HttpResponse:
+        slug = self.organization.slug
+        job = job_get_for(organization=slug, job_id=job_id)
+        card = card_of(job, organization=slug)
+        return HttpResponse(
+            card_json(card),
+            content_type="application/json",
+            headers={"Content-Disposition": f'attachment; filename="card-{job.pk}.json"'},
         )
 
 

@@ -17,6 +17,7 @@ from apps.benchmarks.selectors.campaigns import epoch_of as campaign_epoch
 from apps.benchmarks.selectors.transcripts import run_transcript
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job, JobParticipant, Refusal, Round, Verdict
+from apps.federation.selectors.evaluations import evaluations_of
 from apps.federation.selectors.jobs import jobs_of
 from apps.federation.selectors.transcripts import epoch_of, transcript_of
 from apps.federation.storage import state_bytes
@@ -104,16 +105,24 @@ def campaign_bundle_assemble(*, campaign: Campaign, organization: str) -> Bundle
 
 
 def bundle_assemble(*, job: Job, organization: str) -> Bundle:
-    """What an outsider needs to verify the job offline (docs/bundle.md)."""
+    """What an outsider needs to verify the job offline (docs/bundle.md).
+
+    With it come the evaluations of its model that released and that the organization took part in.
+    """
+    released = Round.objects.filter(state=Round.State.RELEASED).values("job_id")
+    evaluations = evaluations_of(job, organization=organization).filter(pk__in=released)
+    jobs = [job, *evaluations]
     with as_coordinator():
-        record = job_record(job)
-    record_of = Q(subject_kind="job", subject_id=str(job.pk))
+        records = [job_record(one) for one in jobs]
+    pinning = [(one.wire, record.key_epoch) for one, record in zip(jobs, records, strict=True)]
+    record_of = Q(subject_kind="job", subject_id__in=[str(one.pk) for one in jobs])
+    keys = [spec.key_epoch for spec, _ in pinning]
     return _assemble(
-        record_of | Q(subject_kind="key_epoch", subject_id=job.wire.key_epoch),
+        record_of | Q(subject_kind="key_epoch", subject_id__in=keys),
         organization=organization,
         sections={
-            "jobs": [record.dump()],
-            "certificates": _certificates(job, [(job.wire, record.key_epoch)]),
+            "jobs": [record.dump() for record in records],
+            "certificates": _certificates(job, pinning),
         },
     )
 

@@ -19,4 +19,5 @@ urlpatterns = [
         name="api-campaign-bundle",
     ),
     path("jobs/<uuid:job_id>/bundle", api.BundleView.as_view(), name="api-bundle"),
+    path("jobs/<uuid:job_id>/card", api.CardView.as_view(), name="api-card"),
 ]

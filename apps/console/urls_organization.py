@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.console import views, views_benchmarks, views_provenance, views_report, views_verify
+from apps.console import (
+    views,
+    views_benchmarks,
+    views_card,
+    views_provenance,
+    views_report,
+    views_verify,
+)
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -18,6 +25,7 @@ urlpatterns = [
         name="campaign_approve",
     ),
     path("jobs/<uuid:job_id>/", views.job, name="job"),
+    path("jobs/<uuid:job_id>/card", views_card.card, name="card"),
     path("jobs/<uuid:job_id>/live", views.job_live, name="job_live"),
     path("jobs/<uuid:job_id>/approve", views.job_approve, name="job_approve"),
     path("jobs/<uuid:job_id>/decline", views.job_decline, name="job_decline"),

@@ -7,13 +7,15 @@ joint evaluations, and what nothing shows is listed as a limit.
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from federated.client.card_source import CardSource, sources_of
 from federated.client.card_words import limits, privacy_words, round_words, task_words
 from federated.client.joint_evaluation import evaluation_of
-from federated.client.verify_evaluations import spec_of
 from federated.errors import InvalidInput
 from federated.protocol.cost import job_epsilons, privacy_warnings, round_rho
 from federated.provenance.bundle import Bundle, record_read
@@ -21,8 +23,7 @@ from federated.provenance.checkpoint import parse_checkpoint
 from federated.provenance.verify import Check
 from federated.training.network import initial_parameters
 from federated.training.server import ServerState
-from federated.wire.base import decode_bytes
-from federated.wire.job import Evaluation, JobSpec
+from federated.wire.job import Evaluation
 from federated.wire.record import JobRecord
 
 FORMAT = "federated-simulation-cloud/model-card/1"
@@ -41,9 +42,9 @@ def bundle_card(
             raise InvalidInput(f"the bundle does not verify: {check.name}: {check.detail}")
     raw = bundle.sections.get("jobs")
     items = raw if isinstance(raw, list) else []
-    records = [record_read(JobRecord, item) for item in items if isinstance(item, dict)]
+    sources = sources_of(record_read(JobRecord, i) for i in items if isinstance(i, dict))
     return {
-        **card_make(_chosen(records, job_id), evaluations=records),
+        **card_make(_chosen(sources, job_id), evaluations=sources),
         "verification": _verification(checks),
         "logs": [_log(log.origin, log.verifier_key, log.checkpoints[-1]) for log in bundle.logs],
         "anchors": [
@@ -60,13 +61,15 @@ def bundle_card(
     }
 
 
-def card_make(record: JobRecord, *, evaluations: Iterable[JobRecord] = ()) -> dict[str, Any]:
-    """The card of one job's record, as JSON values; evaluations of other models are left out.
+def card_make(source: CardSource, *, evaluations: Iterable[CardSource] = ()) -> dict[str, Any]:
+    """The card of one job, as JSON values; evaluations of other models are left out.
 
     Verifies nothing. Raises InvalidInput for a job that released no model.
     """
-    spec = _trained(record)
-    rounds = _rounds(record)
+    spec = source.spec
+    if not source.trains:
+        raise InvalidInput(f"job {spec.job_id} is a joint evaluation: it trains no model")
+    rounds = _rounds(source)
     if not rounds:
         raise InvalidInput(f"job {spec.job_id} released no round, there is no model")
     return {
@@ -88,7 +91,7 @@ def card_make(record: JobRecord, *, evaluations: Iterable[JobRecord] = ()) -> di
             "outputs": spec.model.outputs,
             "parameters": spec.model.parameters,
         },
-        "participants": _participants(record, spec),
+        "participants": _participants(source),
         "data": spec.data.dump(),
         "training": {
             "summary": round_words(spec),
@@ -98,12 +101,12 @@ def card_make(record: JobRecord, *, evaluations: Iterable[JobRecord] = ()) -> di
             "denominator": spec.denominator,
             "rounds": spec.training.rounds,
             "released": len(rounds),
-            "abandoned": sum(attempt.release is None for attempt in record.attempts),
+            "abandoned": len(source.attempts) - len(rounds),
         },
-        "privacy": _privacy(record, spec),
-        "evaluations": _evaluations(spec, rounds, evaluations),
-        "software": _software(record),
-        "seeds": _seeds(record, spec),
+        "privacy": _privacy(source),
+        "evaluations": _evaluations(source, evaluations),
+        "software": _software(source),
+        "seeds": _seeds(source),
         "digests": {
             "spec": spec.digest(),
             "dictionary": spec.data.digest(),
@@ -114,25 +117,26 @@ def card_make(record: JobRecord, *, evaluations: Iterable[JobRecord] = ()) -> di
         },
         "rounds": rounds,
         "statements": {
-            "verdicts": len(record.verdicts),
-            "refusals": len(record.refusals),
+            "verdicts": source.verdicts,
+            "refusals": source.refusals,
         },
         "decryption": {
-            "key_epoch": record.key_epoch.number,
-            "threshold": record.key_epoch.threshold,
-            "trustees": len(record.key_epoch.trustees),
-            "max_colluding": record.key_epoch.max_colluding,
+            "key_epoch": source.epoch.number,
+            "threshold": source.epoch.threshold,
+            "trustees": len(source.epoch.trustees),
+            "max_colluding": source.epoch.max_colluding,
         },
-        "limits": limits(record.key_epoch),
+        "limits": limits(source.epoch),
     }
 
 
-def _chosen(records: Sequence[JobRecord], job_id: str | None) -> JobRecord:
-    found = {}
-    for record in records:
-        spec = spec_of(record)
-        if spec is not None and not isinstance(spec.strategy, Evaluation):
-            found[spec.job_id] = record
+def card_json(card: dict[str, Any]) -> str:
+    """The card as a JSON file for people and programs."""
+    return json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _chosen(sources: Sequence[CardSource], job_id: str | None) -> CardSource:
+    found = {source.spec.job_id: source for source in sources if source.trains}
     if not found:
         raise InvalidInput("the bundle holds no job that trained a model")
     if job_id is None and len(found) == 1:
@@ -142,110 +146,81 @@ def _chosen(records: Sequence[JobRecord], job_id: str | None) -> JobRecord:
     return found[job_id]
 
 
-def _trained(record: JobRecord) -> JobSpec:
-    spec = spec_of(record)
-    if spec is None:
-        raise InvalidInput("no attempt of this job was closed, there is no model")
-    if isinstance(spec.strategy, Evaluation):
-        raise InvalidInput(f"job {spec.job_id} is a joint evaluation: it trains no model")
-    return spec
-
-
-def _rounds(record: JobRecord) -> list[dict[str, Any]]:
+def _rounds(source: CardSource) -> list[dict[str, Any]]:
     """The released rounds, in order, each by its digests."""
-    records = {made.release: made.digest() for made in record.reproducibility}
-    rounds = []
-    for attempt in record.attempts:
-        if attempt.release is None:
-            continue
-        digest = attempt.release.digest()
-        cohort = attempt.cohort()
-        rounds.append(
-            {
-                "round": attempt.context.round,
-                "attempt": attempt.context.attempt,
-                "members": sorted(cohort.members),
-                "context": cohort.context,
-                "cohort": cohort.digest(),
-                "release": digest,
-                "state": attempt.release.state,
-                "reproducibility": records.get(digest),
-            }
-        )
-    return rounds
-
-
-def _participants(record: JobRecord, spec: JobSpec) -> list[dict[str, Any]]:
-    counted = dict.fromkeys((p.organization for p in spec.participants), 0)
-    signers: dict[str, str] = {}
-    for attempt in record.attempts:
-        signers |= {s.body.organization: s.signer for s in attempt.approvals}
-        if attempt.release is not None:
-            for name in attempt.cohort().members:
-                counted[name] += 1
+    records = {made.release: made.digest() for made in source.records}
     return [
         {
-            "organization": name,
-            "site_key": signers.get(name),
-            "rounds": rounds,
-            "trustee": record.key_epoch.trustee(name) is not None,
+            "round": one.round,
+            "attempt": one.attempt,
+            "members": list(one.members),
+            "context": one.context,
+            "cohort": one.cohort,
+            "release": one.release,
+            "state": one.state,
+            "reproducibility": records.get(one.release or ""),
         }
-        for name, rounds in counted.items()
+        for one in source.released
     ]
 
 
-def _privacy(record: JobRecord, spec: JobSpec) -> dict[str, Any]:
-    """The spec's privacy, and what its attempts cost: each one that charges were signed for."""
-    privacy = spec.privacy
-    charged = sum(bool(attempt.receipts) for attempt in record.attempts)
+def _participants(source: CardSource) -> list[dict[str, Any]]:
+    counted = Counter(name for one in source.released for name in one.members)
+    return [
+        {
+            "organization": name,
+            "site_key": key,
+            "rounds": counted[name],
+            "trustee": source.epoch.trustee(name) is not None,
+        }
+        for name, key in source.site_keys().items()
+    ]
+
+
+def _privacy(source: CardSource) -> dict[str, Any]:
+    """The spec's privacy, and what its attempts cost that the whole cohort was charged for."""
+    spec = source.spec
+    charged = sum(one.charged for one in source.attempts)
+    spent = job_epsilons(spec, rounds=charged)
     return {
-        **privacy.dump(),
+        **spec.privacy.dump(),
         "honest": spec.honest,
-        "noise_of_a_sum": privacy.noise_sigma * math.sqrt(len(spec.participants)),
+        "noise_of_a_sum": spec.privacy.noise_sigma * math.sqrt(len(spec.participants)),
         "rho_of_a_round": _finite(round_rho(spec, honest=spec.honest)),
         "charged_attempts": charged,
-        "spent": {
-            name: _finite(value) for name, value in job_epsilons(spec, rounds=charged).items()
-        },
+        "spent": {name: _finite(value) for name, value in spent.items()},
         **privacy_words(spec),
         "warnings": privacy_warnings(spec),
     }
 
 
-def _evaluations(
-    spec: JobSpec, rounds: Sequence[dict[str, Any]], records: Iterable[JobRecord]
-) -> list[dict[str, Any]]:
+def _evaluations(source: CardSource, others: Iterable[CardSource]) -> list[dict[str, Any]]:
     """The results of evaluations whose model is one that this job released."""
-    released = {one["round"]: one["state"] for one in rounds}
+    released = {one.round: one.state for one in source.released}
+    known = (source.spec.job_id, source.spec.digest())
     found = []
-    for record in records:
-        evaluation = spec_of(record)
-        if evaluation is None or not isinstance(evaluation.strategy, Evaluation):
+    for other in others:
+        strategy = other.spec.strategy
+        if not isinstance(strategy, Evaluation) or other.counts is None:
             continue
-        strategy = evaluation.strategy
-        if (strategy.job_id, strategy.spec) != (spec.job_id, spec.digest()):
+        if (strategy.job_id, strategy.spec) != known:
             continue
-        if released.get(strategy.round) != evaluation.initial_state:
+        if released.get(strategy.round) != other.spec.initial_state:
             continue
-        for attempt in record.attempts:
-            if attempt.release is not None:
-                members = tuple(sorted(attempt.cohort().members))
-                told = evaluation_of(evaluation, attempt.release, members, verified=False).dump()
-                del told["verified"]
-                epsilon = {name: _finite(value) for name, value in told["epsilon"].items()}
-                found.append(
-                    told
-                    | {"epsilon": epsilon, "round": strategy.round}
-                    | {"proposed_at": evaluation.proposed_at}
-                )
+        members = other.released[-1].members
+        told = evaluation_of(other.spec, other.counts, members, verified=False).dump()
+        del told["verified"]
+        epsilon = {name: _finite(value) for name, value in told["epsilon"].items()}
+        more = {"round": strategy.round, "proposed_at": other.spec.proposed_at}
+        found.append(told | more | {"epsilon": epsilon})
     return found
 
 
-def _software(record: JobRecord) -> list[dict[str, Any]]:
+def _software(source: CardSource) -> list[dict[str, Any]]:
     """What released the rounds, each software once, with the rounds it released."""
     rounds: dict[str, list[int]] = {}
     known = {}
-    for made in record.reproducibility:
+    for made in source.records:
         digest = made.software.digest()
         known[digest] = made.software
         rounds.setdefault(digest, []).append(made.round)
@@ -255,22 +230,22 @@ def _software(record: JobRecord) -> list[dict[str, Any]]:
     ]
 
 
-def _seeds(record: JobRecord, spec: JobSpec) -> dict[str, Any]:
+def _seeds(source: CardSource) -> dict[str, Any]:
     """Where training began, and the seeds of each round that have any.
 
-    ``initial`` is ``drawn``: from the seed that is the model's digest, ``zeros``, or ``brought`` by
+    ``initial`` is ``drawn``: from the seed that the model's digest is, ``zeros``, or ``brought`` by
     the proposer; the state itself is in the bundle in any case.
     """
-    begun = ServerState.from_bytes(decode_bytes(record.initial_state)).parameters
+    begun = ServerState.from_bytes(source.initial_state).parameters
     if not begun.any():
         initial = "zeros"
-    elif (begun == initial_parameters(spec.model)).all():
+    elif (begun == initial_parameters(source.spec.model)).all():
         initial = "drawn"
     else:
         initial = "brought"
     listed = [
         {"round": made.round, **made.seeds.dump()}
-        for made in record.reproducibility
+        for made in source.records
         if made.seeds.mask is not None or made.seeds.minibatches
     ]
     return {"initial": initial, "rounds": listed}

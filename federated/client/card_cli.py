@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def card(
 
     The bundle is verified first; where a check fails there is no card.
     """
-    from federated.client.card import bundle_card
+    from federated.client.card import bundle_card, card_json
     from federated.client.card_page import card_page
     from federated.client.files import write_durably
     from federated.client.vectors import VectorFolder
@@ -70,12 +69,12 @@ def card(
         )
     )
     made = bundle_card(given, job_id=job_id, checks=checks)
-    content = json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    content = card_json(made) if as_json else card_page(made)
     if path is None:
         click.echo(content, nl=False)
         return
     with writing(path):
-        write_durably(path, (content if as_json else card_page(made)).encode(), mode=0o644)
+        write_durably(path, content.encode(), mode=0o644)
     held, skipped = made["verification"]["held"], len(made["verification"]["skipped"])
     out.print(f"{held} checks hold, {skipped} could not be made (the card lists them)")
     out.print(f"card of job {made['job_id']} written to {escape(str(path))}")

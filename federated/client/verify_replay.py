@@ -49,9 +49,10 @@ def replay_job(
 ) -> Replayed:
     """Recompute every release of a job, bit for bit: product, shares' proofs, sum, server step.
 
-    ``job_id`` chooses among several jobs; a masked job needs its ``vectors``. Signatures and
-    charges are the verifier's to check. Where contributions expired by retention no share can be
-    proven against them: the signed shares alone lead to the sum.
+    ``job_id`` chooses among several jobs, else it is the one that trained, if one did; a masked
+    job needs its ``vectors``. Signatures and charges are the verifier's to check. Where
+    contributions expired by retention no share can be proven against them: the signed shares alone
+    lead to the sum.
     Raises InvalidInput or ProofInvalid for a record that does not lead to what was released; the
     message says which round, and how the software differs from the one that released it.
     """
@@ -141,8 +142,14 @@ def _chosen(bundle: Bundle, job_id: str | None) -> JobRecord:
     found = {record.attempts[0].spec.body.job_id: record for record in records if record.attempts}
     if not found:
         raise InvalidInput("the bundle holds no job with a closed attempt")
-    if job_id is None and len(found) == 1:
-        return next(iter(found.values()))
+    trained = [record for record in found.values() if _trains(record)]
+    for listed in (trained, list(found.values())):
+        if job_id is None and len(listed) == 1:
+            return listed[0]
     if job_id not in found:
         raise InvalidInput(f"--job: the bundle holds {', '.join(sorted(found))}")
     return found[job_id]
+
+
+def _trains(record: JobRecord) -> bool:
+    return not isinstance(record.attempts[0].spec.body.strategy, Evaluation)

@@ -6,18 +6,20 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
+from django.db.models import QuerySet
+
 from apps.federation.models import Job, Round
 from apps.federation.selectors.jobs import jobs_of
 from federated.training.joint import JointResult, joint_result
 from federated.wire.job import Evaluation, JobSpec
 
 
-def evaluations_of(job: Job, *, organization: str) -> list[Job]:
+def evaluations_of(job: Job, *, organization: str) -> QuerySet[Job]:
     """The joint evaluations of a job's model that the organization takes part in, oldest first."""
     found = jobs_of(organization).filter(
         spec__body__strategy__kind="evaluation", spec__body__strategy__job_id=str(job.pk)
     )
-    return list(found.order_by("created_at"))
+    return found.order_by("created_at")
 
 
 def evaluation_result(job: Job) -> JointResult | None:

@@ -7,13 +7,16 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from federated.cli import main
-from federated.client.card import FORMAT, bundle_card, card_make
+from federated.client.card import FORMAT, bundle_card
+from federated.client.card import card_make as card_of_sources
 from federated.client.card_page import card_page
+from federated.client.card_source import source_of, sources_of
 from federated.errors import InvalidInput
 from federated.provenance.bundle import Bundle
 from federated.wire.record import JobRecord
@@ -26,6 +29,11 @@ from tests.federated.provenance.small_bundle import (
     small_bundle_bytes,
     small_record,
 )
+
+
+def card_make(record: JobRecord, *, evaluations: tuple[JobRecord, ...] = ()) -> dict[str, Any]:
+    return card_of_sources(source_of(record), evaluations=sources_of(evaluations))
+
 
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(1)>\u202e"
 
@@ -56,7 +64,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_card_has_what_the_record_shows() -> None:
-    card = card_make(small_record(), evaluations=[evaluation_record()])
+    card = card_make(small_record(), evaluations=(evaluation_record(),))
     spec = small_record().attempts[0].spec.body
     assert card["format"] == FORMAT
     assert card["model"]["state"] == small_record().attempts[-1].release.state
@@ -101,11 +109,11 @@ def test_a_card_without_an_evaluation_says_so(tmp_path: Path) -> None:
 
 def test_an_evaluation_of_another_model_is_left_out() -> None:
     other = organizations_record("sgd")
-    assert card_make(other, evaluations=[evaluation_record()])["evaluations"] == []
+    assert card_make(other, evaluations=(evaluation_record(),))["evaluations"] == []
     first = small_record()
     cut = first.model_copy(update={"attempts": first.attempts[:1]})
     # It evaluates what round 2 released, which this record does not hold.
-    assert card_make(cut, evaluations=[evaluation_record()])["evaluations"] == []
+    assert card_make(cut, evaluations=(evaluation_record(),))["evaluations"] == []
 
 
 def test_there_is_no_card_of_what_does_not_verify(path: Path, tmp_path: Path) -> None:

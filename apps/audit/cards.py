@@ -1,0 +1,68 @@
+"""A job's model card, from the portal's own rows: it says of itself that nothing was verified."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.common.coordinator import as_coordinator
+from apps.federation.models import Job, Refusal, Round, Verdict
+from apps.federation.selectors.evaluations import evaluations_of
+from apps.federation.selectors.transcripts import epoch_of
+from apps.federation.storage import state_bytes
+from federated.client.card import card_make
+from federated.client.card_source import CardSource, attempt_of
+from federated.errors import NotFound
+from federated.wire.job import Evaluation
+from federated.wire.reproducibility import ReproducibilityRecord
+
+
+def card_exists(job: Job) -> bool:
+    """Whether the job trained a model and has released it."""
+    if isinstance(job.wire.strategy, Evaluation):
+        return False
+    return job.rounds.filter(state=Round.State.RELEASED).exists()
+
+
+def card_of(job: Job, *, organization: str) -> dict[str, Any]:
+    """The card, with the evaluations that the organization takes part in (docs/model-card.md).
+
+    Raises NotFound for a job that has released no model.
+    """
+    if not card_exists(job):
+        raise NotFound("This job has released no model: there is no card.")
+    evaluations = evaluations_of(job, organization=organization)
+    with as_coordinator():
+        made = card_make(_source(job), evaluations=[_source(one) for one in evaluations])
+    return {**made, "verification": None}
+
+
+def _source(job: Job) -> CardSource:
+    """What the card shows of a job, by as many queries as any job takes; as the coordinator."""
+    spec = job.wire
+    closed = job.rounds.filter(cohort__isnull=False).defer("product")
+    attempts, records, counts = [], [], None
+    for found in closed.order_by("number", "attempt"):
+        release, cohort = found.wire_release, found.wire_cohort
+        assert cohort is not None
+        attempts.append(
+            attempt_of(
+                found.wire_context,
+                cohort,
+                charged=found.charged_at is not None,
+                release=release,
+            )
+        )
+        if found.reproducibility is not None:
+            records.append(ReproducibilityRecord.parse(found.reproducibility))
+        if isinstance(spec.strategy, Evaluation):
+            counts = release or counts
+    return CardSource(
+        spec=spec,
+        epoch=epoch_of(job),
+        initial_state=state_bytes(job.states.get(step=0)),
+        attempts=tuple(attempts),
+        records=tuple(records),
+        verdicts=Verdict.objects.filter(round__job=job).count(),
+        refusals=Refusal.objects.filter(round__job=job).count(),
+        counts=counts,
+    )
