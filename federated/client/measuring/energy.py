@@ -7,15 +7,16 @@ a person gave; a guess, which never stands beside a measurement. ``none``: nothi
 
 from __future__ import annotations
 
-import importlib
+import ctypes
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from federated.errors import InvalidInput
 
 POWERCAP = Path("/sys/class/powercap")
+NVML = "libnvidia-ml.so.1"
 
 
 class Method(StrEnum):
@@ -80,6 +81,7 @@ def meter_for(
     *,
     watts_per_core: float | None = None,
     powercap: Path = POWERCAP,
+    nvml: str = NVML,
 ) -> EnergyMeter:
     """The meter of ``method``; by default a counter that can be read, else the given estimate.
 
@@ -91,13 +93,13 @@ def meter_for(
         if watts_per_core is None:
             raise InvalidInput("energy estimate: needs the watts that one busy core takes")
         return Estimate(watts_per_core)
-    counters = {Method.RAPL: lambda: _rapl(powercap), Method.NVML: _nvml}
+    counters = {Method.RAPL: lambda: _rapl(powercap), Method.NVML: lambda: _nvml(nvml)}
     for kind in (Method.RAPL, Method.NVML) if method is None else (method,):
         found = counters[kind]()
         if found:
             return Counters(kind, found)
     if method is not None:
-        where = f"readable counters under {powercap}" if method is Method.RAPL else "pynvml, a GPU"
+        where = f"readable counters under {powercap}" if method is Method.RAPL else f"GPU in {nvml}"
         raise InvalidInput(f"energy {method.value}: this machine has no {where}; allowed: none")
     return EnergyMeter()
 
@@ -122,22 +124,32 @@ def _microjoules(path: Path) -> Callable[[], float]:
     return lambda: int(path.read_text()) / 1e6
 
 
-def _nvml() -> dict[str, tuple[Callable[[], float], float]]:
-    """Needs the pynvml package; a GPU before Volta has no counter."""
+def _nvml(library: str) -> dict[str, tuple[Callable[[], float], float]]:
+    """One counter a GPU, through the driver's own library (NVML API reference).
+
+    Nothing where one GPU has no counter (before Volta), for a sum would leave it out unsaid.
+    """
     try:
-        nvml: Any = importlib.import_module("pynvml")
-        nvml.nvmlInit()
-        handles = [
-            nvml.nvmlDeviceGetHandleByIndex(i) for i in range(int(nvml.nvmlDeviceGetCount()))
-        ]
-        for handle in handles:
-            nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-    except ImportError:
+        nvml = ctypes.CDLL(library)
+        count = ctypes.c_uint()
+        if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)):
+            return {}
+        found: dict[str, tuple[Callable[[], float], float]] = {}
+        for index in range(count.value):
+            handle = ctypes.c_void_p()
+            if nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle)):
+                return {}
+            read = partial(_millijoules, nvml, handle, index)
+            read()
+            found[f"gpu{index}"] = (read, float("inf"))
+    except (OSError, AttributeError):  # no driver, or one that lacks a function
         return {}
-    except Exception:  # the library raises classes of its own, one an error code
-        return {}
+    return found
 
-    def reader(handle: Any) -> Callable[[], float]:
-        return lambda: float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
 
-    return {f"gpu{i}": (reader(handle), float("inf")) for i, handle in enumerate(handles)}
+def _millijoules(nvml: ctypes.CDLL, handle: ctypes.c_void_p, index: int) -> float:
+    total = ctypes.c_ulonglong()
+    error = nvml.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(total))
+    if error:
+        raise OSError(f"GPU {index}: NVML error {error}")
+    return total.value / 1e3

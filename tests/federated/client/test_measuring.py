@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -133,9 +132,10 @@ def test_rapl_sums_packages_without_their_parts_and_across_a_wrap(tmp_path: Path
     assert meter.stop(1.0) == pytest.approx(1.5)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_counters_that_cannot_be_read_are_none(tmp_path: Path):
-    (zone(tmp_path, "intel-rapl:0", 1) / "energy_uj").chmod(0)
+    counter = zone(tmp_path, "intel-rapl:0", 1) / "energy_uj"
+    counter.unlink()
+    counter.mkdir()  # read as a file, it is an OSError for root too
     assert meter_for(powercap=tmp_path).method is Method.NONE
 
 
