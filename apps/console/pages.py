@@ -131,6 +131,7 @@ class AnchorRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
+    id: str
     label: str
     tag: str
     actor: str

@@ -99,7 +99,7 @@ def _fill_budget() -> None:
         for dataset, allotted, committed in (("ward", 8.0, 0.09), ("arrhythmia", 2.0, 0.06)):
             Account.objects.create(
                 dataset=dataset, unit="record", allotted_epsilon=allotted, allotted_delta=1e-4,
-                period="2026", max_queries=100, reserved_rho=0.02, committed_rho=committed,
+                period="year", max_queries=100, reserved_rho=0.02, committed_rho=committed,
                 spent_epsilon=1.8,
             )  # fmt: skip
 

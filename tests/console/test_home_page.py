@@ -35,7 +35,7 @@ def test_jobs_are_listed_with_state_reason_and_epsilon(
     world.propose()
     text = text_of(home_of(northwind_auditor))
     assert "Finished 2 of 2 1.00 1.00" in text
-    assert "waits for approval of lakeside, northwind, summit" in text
+    assert "Waits for approval of lakeside, northwind, summit" in text
     assert "0 running, 1 waiting" in text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -211,6 +212,34 @@ def test_a_killed_worker_is_survived(
     with pytest.raises(verification._Lost):
         verification._verification_note(left)
     assert [tag.rpartition(":")[2] for tag, _ in told(asked)] == ["asked", "ended"]
+
+
+def test_the_lease_is_renewed_while_one_check_takes_long(
+    asked: Verification, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewed, problems = threading.Event(), []
+    beat, verify = verification._verification_beat, verification._verify
+
+    def beating(found: Verification) -> None:
+        # In the thread's own connection, which does not see what this test has not committed.
+        try:
+            beat(found)
+        except Exception as error:
+            problems.append(error)
+        renewed.set()
+
+    def long(found: Verification, path: Any) -> None:
+        assert renewed.wait(20)
+        verify(found, path)
+
+    monkeypatch.setattr(verification, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(verification, "_verification_beat", beating)
+    monkeypatch.setattr(verification, "_verify", long)
+    assert verification_run(asked.pk)
+    assert problems == []
+    Verification.objects.update(state="running", attempts=1, leased_until=None)
+    beat(newest())
+    assert newest().leased_until > timezone.now() + timedelta(seconds=30)
 
 
 def test_a_bundle_that_ends_its_workers_is_given_up(

@@ -45,6 +45,7 @@ def log_note(slug: str = "") -> str:
 def _row(event: LoggedEvent) -> pages.EventRow:
     body, anchor = event.body, event.anchor or event.pending
     return pages.EventRow(
+        id=event.id,
         label=event_label(
             body.tag, body.data.get("round") or body.data.get("run"), body.data.get("attempt")
         ),
