@@ -16,7 +16,7 @@ from apps.provenance.tags import Tag
 
 Where = tuple[str, int, int]
 
-LINES_MOST = 4000
+LINES_MOST = 2500
 """Of one log; a page of more than this is read by nobody, and takes seconds to make."""
 
 DECISIONS = frozenset(

@@ -241,14 +241,17 @@ def _commands(report: Report) -> list[str]:
     """What a reader runs on a machine of their own, with what this report tells to compare."""
     ids = [*report.jobs, *report.campaigns]
     which = ids[0] if report.kind != "period" and ids else "ID"
+    bundle = f"bundle-{which}.json"
     pins = [f"--log-key '{head.verifier_key}'" for head in report.heads]
     pins.append("--trust ca.pem")
     if report.anchor is not None:
         pins.append(f"--rpc URL --contract {report.anchor.contract}")
-    commands = [f"federated bundle {which} --home SITE -o bundle-{which}.json"]
-    commands.append(" \\\n  ".join([f"federated verify bundle-{which}.json", *pins]))
-    if report.kind == "job":
+    commands = [f"federated bundle {which} --home SITE -o {bundle}"]
+    commands.append(" \\\n  ".join([f"federated verify {bundle}", *pins]))
+    if report.kind == "job" and report.releases:
         counts = any(isinstance(job.wire.strategy, Evaluation) for job in report.jobs.values())
         kept = "results.json" if counts else "model.safetensors"
-        commands.append(f"federated replay bundle-{which}.json -o {kept}")
+        commands.append(f"federated replay {bundle} -o {kept}")
+        if not counts:
+            commands.append(f"federated card {bundle} -o card.html")
     return commands
