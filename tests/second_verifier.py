@@ -645,8 +645,13 @@ def check_job(
     vectors: Path | None,
 ) -> State:
     epoch, key = record["key_epoch"], Key(record["key_epoch"])
-    state = State(unb64(record["initial_state"]))
     spec = record["attempts"][0]["spec"]["body"]
+    need(vectors or record["initial_state"] is not None, "a large state needs the folder beside")
+    state = State(
+        (vectors / f"{spec['initial_state']}.state").read_bytes()
+        if record["initial_state"] is None
+        else unb64(record["initial_state"])
+    )
     masked = spec["aggregation"] == "masked"
     need(vectors or not masked, "a masked job needs the folder of its vectors")
     need(digest("key-epoch", epoch) == spec["key_epoch"], "the spec pins another key epoch")

@@ -8,7 +8,6 @@ from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job, Refusal, Round, Verdict
 from apps.federation.selectors.evaluations import evaluations_of
 from apps.federation.selectors.transcripts import epoch_of
-from apps.federation.storage import state_bytes
 from federated.client.card import card_make
 from federated.client.card_source import CardSource, attempt_of
 from federated.errors import NotFound
@@ -59,7 +58,6 @@ def _source(job: Job) -> CardSource:
     return CardSource(
         spec=spec,
         epoch=epoch_of(job),
-        initial_state=state_bytes(job.states.get(step=0)),
         attempts=tuple(attempts),
         records=tuple(records),
         verdicts=Verdict.objects.filter(round__job=job).count(),

@@ -39,13 +39,13 @@ from federated.wire.base import Signed, encode_bytes
 from federated.wire.campaign import CampaignRecord, CampaignSpec
 from federated.wire.job import Decline, JobSpec
 from federated.wire.key import KeyEpoch
-from federated.wire.record import JobRecord
+from federated.wire.record import JobRecord, state_beside
 from federated.wire.reproducibility import ReproducibilityRecord
 
 
 def job_record(job: Job) -> JobRecord:
     """Enough of a job to recompute every release; works as the coordinator."""
-    initial = job.states.get(step=0)
+    initial = state_bytes(job.states.get(step=0))
     closed = Round.objects.filter(job=job, cohort__isnull=False).order_by("number", "attempt")
     declined = job.participants.filter(state=JobParticipant.State.DECLINED, answer__isnull=False)
     attempts = []
@@ -54,7 +54,7 @@ def job_record(job: Job) -> JobRecord:
         attempts.append(transcript_of(found))
     return JobRecord(
         key_epoch=epoch_of(job),
-        initial_state=encode_bytes(state_bytes(initial)),
+        initial_state=None if state_beside(len(initial)) else encode_bytes(initial),
         attempts=tuple(attempts),
         reproducibility=tuple(
             ReproducibilityRecord.parse(found.reproducibility)

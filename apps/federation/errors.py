@@ -9,6 +9,7 @@ InvalidInput
  . CohortMismatch          for another cohort than the attempt's
  . ChargeMismatch          another cost than the spec's
  . VectorMissing           a contribution whose masked vector is not here
+ . StateMissing            a proposal whose server state is not here
 """
 
 from __future__ import annotations
@@ -49,3 +50,8 @@ class ChargeMismatch(InvalidInput):
 class VectorMissing(InvalidInput):
     code = "vector_missing"
     title = "The masked vector is not here"
+
+
+class StateMissing(InvalidInput):
+    code = "state_missing"
+    title = "The server state is not here"

@@ -5,10 +5,12 @@ Its key is kept on a row. Who may read it is decided on the row, before it is op
 
 from __future__ import annotations
 
+import io
+import mmap
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.files.base import ContentFile
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import Storage, storages
 
 from apps.federation.models import ModelState
@@ -31,7 +33,7 @@ def file_pieces(file: Any, start: int = 0) -> Iterator[bytes]:
             yield piece
 
 
-def state_put(*, job_id: Any, step: int, digest: str, content: bytes) -> ModelState:
+def state_put(*, job_id: Any, step: int, digest: str, content: bytes | mmap.mmap) -> ModelState:
     """A row, not yet saved, for a server state whose bytes are safe once it is saved.
 
     Call it before the transaction that saves the row: a large state is on the disk by then, under
@@ -39,9 +41,10 @@ def state_put(*, job_id: Any, step: int, digest: str, content: bytes) -> ModelSt
     """
     row = ModelState(job_id=job_id, step=step, digest=digest)
     if len(content) <= INLINE_BYTES:
-        row.content = content
+        row.content = bytes(content)
     else:
-        row.key = blob_storage().save(f"{job_id}/states/{digest}", ContentFile(content))
+        file = File(content) if isinstance(content, mmap.mmap) else ContentFile(content)
+        row.key = blob_storage().save(f"{job_id}/states/{digest}", file)
     return row
 
 
@@ -52,3 +55,12 @@ def state_bytes(state: ModelState) -> bytes:
     with blob_storage().open(state.key) as file:
         content: bytes = file.read()
         return content
+
+
+def state_open(state: ModelState) -> tuple[Any, int]:
+    """A server state as an open file, and its bytes."""
+    if not state.key:
+        content = state_bytes(state)
+        return io.BytesIO(content), len(content)
+    file = blob_storage().open(state.key)
+    return file, file.size

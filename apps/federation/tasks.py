@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.federation.services import keys, machine, release, retention, sums, vectors
+from apps.federation.services import incoming, keys, machine, release, retention, sums
 
 
 @shared_task(name="federation.tick")
@@ -47,7 +47,7 @@ def vectors_sum(round_id: str) -> None:
 
 @shared_task(name="federation.vectors_sweep")
 def vectors_sweep() -> None:
-    vectors.incoming_sweep()
+    incoming.incoming_sweep()
     sums.sum_parts_sweep()
 
 

@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from federated.client.card_source import CardSource, sources_of
 from federated.client.card_words import limits, privacy_words, round_words, task_words
 from federated.client.joint_evaluation import evaluation_of
@@ -233,16 +235,15 @@ def _software(source: CardSource) -> list[dict[str, Any]]:
 def _seeds(source: CardSource) -> dict[str, Any]:
     """Where training began, and the seeds of each round that have any.
 
-    ``initial`` is ``drawn``: from the seed that the model's digest is, ``zeros``, or ``brought`` by
-    the proposer; the state itself is in the bundle in any case.
+    ``initial`` is ``drawn``: from the seed that is the model's digest, ``zeros``, or ``brought`` by
+    the proposer. The digest tells: a large state may not be here.
     """
-    begun = ServerState.from_bytes(source.initial_state).parameters
-    if not begun.any():
+    initial = "brought"
+    begun, model = source.spec.initial_state, source.spec.model
+    if begun == ServerState.initial(np.zeros(model.parameters)).digest():
         initial = "zeros"
-    elif (begun == initial_parameters(source.spec.model)).all():
+    elif begun == ServerState.initial(initial_parameters(model)).digest():
         initial = "drawn"
-    else:
-        initial = "brought"
     listed = [
         {"round": made.round, **made.seeds.dump()}
         for made in source.records

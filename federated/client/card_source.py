@@ -37,7 +37,6 @@ class CardSource:
 
     spec: JobSpec
     epoch: KeyEpoch
-    initial_state: bytes
     attempts: tuple[CardAttempt, ...]
     records: tuple[ReproducibilityRecord, ...]
     verdicts: int
@@ -97,7 +96,6 @@ def source_of(record: JobRecord) -> CardSource:
     return CardSource(
         spec=spec,
         epoch=record.key_epoch,
-        initial_state=decode_bytes(record.initial_state),
         attempts=tuple(attempts),
         records=tuple(record.reproducibility),
         verdicts=len(record.verdicts),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 VECTORS = click.option(
     "--vectors",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of masked vectors, for jobs that mask.",
+    help="Folder of masked vectors and large initial states, for jobs that have them.",
 )
 ROUND_MARKS = {"ok": "[green]ok[/]", "failed": "[bold red]FAILED[/]", "skipped": "[yellow]--[/]"}
 
@@ -204,7 +204,8 @@ def evaluations(home: Path, job_id: str, as_json: bool) -> None:
 def bundle(home: Path, job_id: str, path: Path, vectors: Path | None) -> None:
     """Download the bundle of JOB_ID, or of a campaign by its id: all to verify it by.
 
-    The sums of a masked job need its sites' masked vectors too: --vectors fetches them.
+    The sums of a masked job need its sites' masked vectors too, and a large model its initial
+    state: --vectors fetches them.
     """
     from federated.client.files import write_durably
     from federated.client.home import SiteHome
@@ -231,7 +232,7 @@ def bundle(home: Path, job_id: str, path: Path, vectors: Path | None) -> None:
 def _vectors_fetch(api: CoordinatorAPI, bundle: Path, job_id: str, folder: Path) -> None:
     from federated.client.home import Attempt
     from federated.client.vectors import VectorFolder
-    from federated.client.verify_replay import attempts_of
+    from federated.client.verify_replay import record_of
     from federated.provenance.bundle import load_bundle
 
     def fetch(transcript: Transcript, digest: str) -> Iterator[bytes]:
@@ -240,7 +241,11 @@ def _vectors_fetch(api: CoordinatorAPI, bundle: Path, job_id: str, folder: Path)
 
     with writing(folder):
         kept = VectorFolder.create(folder)
-        size, gone = kept.fill(attempts_of(load_bundle(bundle), job_id), fetch)
+        record = record_of(load_bundle(bundle), job_id)
+        state = kept.state_fill(record, api.model_pieces)
+        size, gone = kept.fill(record.attempts, fetch)
+    if state:
+        out.print(f"{escape(str(folder))}: initial state fetched, {state} bytes")
     out.print(f"{escape(str(folder))}: {size} bytes of masked vectors fetched")
     if gone:
         out.print(f"[yellow]not kept any more: {'; '.join(gone)}[/]")

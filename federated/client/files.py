@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import secrets
 from collections.abc import Iterator
@@ -86,6 +87,20 @@ def read_optional(path: Path) -> bytes | None:
     """A file's content, or None where there is no such file."""
     try:
         return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def read_mapped(path: Path) -> mmap.mmap | bytes | None:
+    """A file's content, mapped and not copied, or None where there is no such file.
+
+    For files that are replaced and never rewritten: one that is cut short ends the process.
+    """
+    try:
+        with path.open("rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                return b""
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError:
         return None
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
 from federated.client.credentials import Credentials
 from federated.client.files import read_pieces
 from federated.client.home import Attempt
-from federated.client.transport import FIRST_PAUSE, M, Transport, error_of
-from federated.errors import DomainError, InvalidInput
+from federated.client.octets import OctetTransport, pieces_of
+from federated.client.transport import M
 from federated.wire.base import Signed, canonical, encode_bytes
 from federated.wire.campaign import (
     CampaignApproval,
@@ -26,6 +24,7 @@ from federated.wire.campaign import (
 )
 from federated.wire.job import Approval, Cancel, DataDictionary, Decline, JobSpec
 from federated.wire.key import KeyConfirmation, KeyEpoch, KeyRetired, Roster, SealedShare
+from federated.wire.record import state_beside
 from federated.wire.round import RoundContext, Transcript
 from federated.wire.site import (
     AllotmentRequest,
@@ -38,11 +37,8 @@ from federated.wire.site import (
 )
 from federated.wire.witness import Cosigned, CosignOffer, LogName, WitnessKey
 
-OCTETS = "application/octet-stream"
-PART_BYTES = 1 << 23
 
-
-class CoordinatorAPI(Transport):
+class CoordinatorAPI(OctetTransport):
     """What a site and its people ask of the coordinator; safe between threads."""
 
     def __init__(self, url: str, tls: ssl.SSLContext, **options: Any) -> None:
@@ -109,7 +105,13 @@ class CoordinatorAPI(Transport):
         return DataDictionary.parse(self._get(f"/api/dictionaries/{quote(name)}").content)
 
     def job_submit(self, spec: Signed[JobSpec], state: bytes) -> str:
-        body = canonical({"spec": spec.dump(), "state": encode_bytes(state)})
+        """Propose a job with the server state that it starts from; its id."""
+        beside = state_beside(len(state))
+        if beside:
+            url = f"/api/models/{spec.body.initial_state}"
+            self._octets_send(url, pieces_of(state), len(state))
+        inline = None if beside else encode_bytes(state)
+        body = canonical({"spec": spec.dump(), "state": inline})
         return str(self._json("POST", "/api/jobs", body)["job_id"])
 
     def job(self, job_id: str) -> dict[str, Any]:
@@ -131,7 +133,11 @@ class CoordinatorAPI(Transport):
 
     def model(self, digest: str) -> bytes:
         """The bytes of a server state."""
-        return self._get(f"/api/models/{digest}").content
+        return b"".join(self.model_pieces(digest))
+
+    def model_pieces(self, digest: str) -> Iterator[bytes]:
+        """A server state in pieces, read on from where a connection broke; not checked."""
+        return self._octets(f"/api/models/{digest}")
 
     # Attempts.
 
@@ -150,61 +156,16 @@ class CoordinatorAPI(Transport):
         """What the organization's admin asks in the portal."""
         return AllotmentRequest.parse(self._get(f"/api/ledger/allotments/{request_id}").content)
 
-    # Masked vectors: octets, in parts on the way up, resumed where they broke off on both ways.
+    # Masked vectors.
 
     def vector_send(self, at: Attempt, digest: str, path: Path) -> None:
         """Upload a file as the attempt's masked vector; nothing of it is held in memory."""
-        url, size = f"{_path(at)}/vectors/{digest}", path.stat().st_size
-        here = 0
-        while here < size:
-            here = self._part_send(url, path, here, size)
-
-    def _part_send(self, url: str, path: Path, start: int, size: int) -> int:
-        """Send one part, from ``start`` at first and then from where the coordinator is."""
-        at = [start]
-
-        def part() -> tuple[Iterator[bytes], dict[str, str]]:
-            end = min(at[0] + PART_BYTES, size)
-            headers = {
-                "Content-Type": OCTETS,
-                "Content-Length": str(end - at[0]),
-                "Content-Range": f"bytes {at[0]}-{end - 1}/{size}",
-            }
-            return read_pieces(path, at[0], end), headers
-
-        def ask() -> None:
-            asked = {"Content-Type": OCTETS, "Content-Range": f"bytes */{size}"}
-            answer = self._http.request("PUT", url, content=b"", headers=asked)
-            # Whole: what was sent did arrive, and its first part again is answered with that.
-            received = _received(answer) if answer.status_code < 400 else 0
-            at[0] = received if received < size else 0
-
-        return _received(self._request("PUT", url, body=part, again=ask))
+        url = f"{_path(at)}/vectors/{digest}"
+        self._octets_send(url, partial(read_pieces, path), path.stat().st_size)
 
     def vector(self, at: Attempt, digest: str) -> Iterator[bytes]:
         """A cohort member's masked vector in pieces, read on from where a connection broke."""
-        url, seen = f"{_path(at)}/vectors/{digest}", 0
-        give_up, pause = time.monotonic() + self._retry_seconds, FIRST_PAUSE
-        while True:
-            try:
-                headers = {"Range": f"bytes={seen}-"} if seen else {}
-                with self._http.stream("GET", url, headers=headers) as response:
-                    if response.status_code >= 400:
-                        response.read()
-                        raise error_of(response)
-                    if seen and response.status_code != httpx.codes.PARTIAL_CONTENT:
-                        raise InvalidInput(f"{url}: the coordinator does not read on")
-                    for piece in response.iter_bytes():
-                        seen += len(piece)
-                        yield piece
-                return
-            except httpx.TransportError as error:
-                failure = self._transport_failure(error)
-            except DomainError as error:
-                failure = error
-            if not failure.retryable or time.monotonic() + pause > give_up:
-                raise failure
-            pause = self._wait(url, pause)
+        return self._octets(f"{_path(at)}/vectors/{digest}")
 
     # Campaigns.
 
@@ -275,14 +236,6 @@ class CoordinatorAPI(Transport):
 
     def witness_register(self, signed: Signed[WitnessKey]) -> None:
         self._send("/api/witnesses", signed)
-
-
-def _received(response: httpx.Response) -> int:
-    try:
-        return int(response.json()["received"])
-    except (ValueError, KeyError, TypeError) as error:
-        url = response.request.url.path
-        raise InvalidInput(f"{url}: the answer does not say how much was received") from error
 
 
 def _path(at: Attempt) -> str:

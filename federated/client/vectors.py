@@ -1,4 +1,4 @@
-"""A folder of masked vectors beside a bundle: what its masked jobs' sums are recomputed from."""
+"""A folder beside a bundle: masked vectors that sums are recomputed from, large initial states."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from federated.client.files import folder_make, keep_aside, read_pieces, writing_aside
 from federated.errors import InvalidInput, NotFound
+from federated.wire.record import JobRecord
 from federated.wire.round import Transcript
 
 Fetch = Callable[[Transcript, str], Iterable[bytes]]
@@ -16,7 +17,10 @@ Fetch = Callable[[Transcript, str], Iterable[bytes]]
 
 
 class VectorFolder:
-    """Files named ``<SHA-256>.vector``. Raises NotFound for a folder that is not there."""
+    """Files named ``<SHA-256>.vector`` and ``<SHA-256>.state``.
+
+    Raises NotFound for a folder that is not there.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -29,6 +33,9 @@ class VectorFolder:
 
     def file(self, digest: str) -> Path:
         return self.path / f"{digest}.vector"
+
+    def state_file(self, digest: str) -> Path:
+        return self.path / f"{digest}.state"
 
     def source(self, digest: str) -> Iterator[bytes]:
         """A vector's bytes in pieces; total_of checks them against their digest."""
@@ -58,7 +65,7 @@ class VectorFolder:
                 if digest is None or self.file(digest).exists():
                     continue
                 try:
-                    size += self._keep(digest, fetch(transcript, digest))
+                    size += self._keep(self.file(digest), digest, fetch(transcript, digest))
                 except NotFound:
                     context = transcript.context
                     gone.append(
@@ -66,7 +73,18 @@ class VectorFolder:
                     )
         return size, gone
 
-    def _keep(self, digest: str, pieces: Iterable[bytes]) -> int:
+    def state_fill(self, record: JobRecord, fetch: Callable[[str], Iterable[bytes]]) -> int:
+        """Fetch the record's initial state by its digest, if it lies beside and is not here.
+
+        Returns how many bytes came. Raises InvalidInput for bytes of another digest.
+        """
+        digest = record.attempts[0].spec.body.initial_state
+        path = self.state_file(digest)
+        if record.initial_state is not None or path.exists():
+            return 0
+        return self._keep(path, digest, fetch(digest))
+
+    def _keep(self, path: Path, digest: str, pieces: Iterable[bytes]) -> int:
         seen, size = hashlib.sha256(), 0
         with writing_aside(self.path) as (aside, file):
             for piece in pieces:
@@ -75,7 +93,7 @@ class VectorFolder:
                 file.write(piece)
             if seen.hexdigest() != digest:
                 raise InvalidInput(
-                    f"masked vector {digest[:16]} came with digest {seen.hexdigest()[:16]}"
+                    f"{path.name[:16]}{path.suffix} came with digest {seen.hexdigest()[:16]}"
                 )
-            keep_aside(aside, file, self.file(digest))
+            keep_aside(aside, file, path)
         return size

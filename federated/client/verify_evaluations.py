@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from federated.client.initial_state import initial_state
+from federated.client.vectors import VectorFolder
 from federated.client.verify_parts import checked
 from federated.errors import InvalidInput
 from federated.protocol.evaluation import evaluation_check
 from federated.provenance.verify import Check
-from federated.training.server import ServerState
-from federated.wire.base import decode_bytes
 from federated.wire.job import Evaluation, JobSpec
 from federated.wire.record import JobRecord
 
 
-def evaluated_checks(records: Iterable[JobRecord]) -> Iterator[Check]:
+def evaluated_checks(
+    records: Iterable[JobRecord], folder: VectorFolder | None = None
+) -> Iterator[Check]:
     """One check an evaluation; skipped where the bundle does not hold the job that trained.
 
     That the release itself follows from its transcript is checked with its job.
@@ -35,7 +37,8 @@ def evaluated_checks(records: Iterable[JobRecord]) -> Iterator[Check]:
                 f"{evaluation.round} released {spec.initial_state[:16]}",
             )
             continue
-        yield checked(name, partial(_evaluated, record, spec, evaluation, *trained))
+        evaluated = partial(_evaluated, record, spec, *trained, folder)
+        yield checked(name, evaluated)
 
 
 def spec_of(record: JobRecord) -> JobSpec | None:
@@ -47,18 +50,22 @@ def spec_of(record: JobRecord) -> JobSpec | None:
 def _evaluated(
     record: JobRecord,
     spec: JobSpec,
-    evaluation: Evaluation,
     trained: JobRecord,
     trained_spec: JobSpec,
+    folder: VectorFolder | None,
 ) -> str:
-    state = ServerState.from_bytes(decode_bytes(record.initial_state))
-    evaluation_check(spec, trained=trained_spec, state=state)
+    """That the digests are the same is checked without the state, which may not be here."""
+    evaluation = spec.strategy
+    assert isinstance(evaluation, Evaluation)
+    state = initial_state(record, folder)
+    if state is not None:
+        evaluation_check(spec, trained=trained_spec, state=state)
     released = {
         transcript.context.round: transcript.release.state
         for transcript in trained.attempts
         if transcript.release is not None
     }
-    if released.get(evaluation.round) != state.digest():
+    if released.get(evaluation.round) != spec.initial_state:
         raise InvalidInput(
             f"round {evaluation.round} of job {evaluation.job_id} did not release this model"
         )

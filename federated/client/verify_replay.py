@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from federated.client.initial_state import initial_state, state_absent
 from federated.client.joint_evaluation import JointEvaluation, evaluation_of
 from federated.client.vectors import VectorFolder
 from federated.errors import DomainError, InvalidInput
@@ -18,7 +19,6 @@ from federated.protocol.reproducibility import reproducibility_check
 from federated.provenance.bundle import Bundle, record_read
 from federated.provenance.software import software_differences, software_here
 from federated.training.server import ServerState, released_parameters
-from federated.wire.base import decode_bytes
 from federated.wire.job import Evaluation, JobSpec
 from federated.wire.record import JobRecord
 from federated.wire.reproducibility import ReproducibilityRecord, Software
@@ -50,13 +50,13 @@ def replay_job(
     """Recompute every release of a job, bit for bit: product, shares' proofs, sum, server step.
 
     ``job_id`` chooses among several jobs, else it is the one that trained, if one did; a masked
-    job needs its ``vectors``. Signatures and charges are the verifier's to check. Where
-    contributions expired by retention no share can be proven against them: the signed shares alone
-    lead to the sum.
+    job, or one of a large model, needs its folder of ``vectors``. Signatures and charges are the
+    verifier's to check. Where contributions expired by retention no share can be proven against
+    them: the signed shares alone lead to the sum.
     Raises InvalidInput or ProofInvalid for a record that does not lead to what was released; the
     message says which round, and how the software differs from the one that released it.
     """
-    record = _chosen(bundle, job_id)
+    record = record_of(bundle, job_id)
     spec = record.attempts[0].spec.body
     expired = any(transcript.expired for transcript in record.attempts)
     if spec.aggregation == "masked" and expired:
@@ -69,9 +69,9 @@ def replay_job(
             f"job {spec.job_id} sums masked vectors, which a bundle does not hold: give the folder "
             "that `federated bundle --vectors` filled"
         )
-    state = ServerState.from_bytes(decode_bytes(record.initial_state))
-    if state.digest() != spec.initial_state:
-        raise InvalidInput("the initial state is not the one that the spec pins")
+    state = initial_state(record, vectors)
+    if state is None:
+        raise InvalidInput(f"job {spec.job_id}: initial state {state_absent(record, vectors)}")
     evaluation = None
     records = {made.release: made for made in record.reproducibility}
     for transcript in record.attempts:
@@ -127,12 +127,8 @@ def _named(transcript: Transcript, made: ReproducibilityRecord | None) -> Iterat
         raise
 
 
-def attempts_of(bundle: Bundle, job_id: str | None = None) -> tuple[Transcript, ...]:
-    """The closed attempts of a job in a bundle. Raises InvalidInput where there is none."""
-    return _chosen(bundle, job_id).attempts
-
-
-def _chosen(bundle: Bundle, job_id: str | None) -> JobRecord:
+def record_of(bundle: Bundle, job_id: str | None = None) -> JobRecord:
+    """A job's record in a bundle. Raises InvalidInput where none has a closed attempt."""
     raw = bundle.sections.get("jobs")
     records = [
         record_read(JobRecord, item)

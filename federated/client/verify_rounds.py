@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
+from federated.client.initial_state import initial_state, state_absent
 from federated.client.vectors import VectorFolder
 from federated.client.verify_evaluations import evaluated_checks
 from federated.client.verify_parts import (
@@ -26,7 +27,7 @@ from federated.protocol.transcript import receipts_check, transcript_check
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check
 from federated.training.server import ServerState
-from federated.wire.base import Message, Signed, decode_bytes
+from federated.wire.base import Message, Signed
 from federated.wire.job import Evaluation, JobSpec
 from federated.wire.record import JobRecord
 from federated.wire.round import Transcript
@@ -37,8 +38,9 @@ EXPIRED_TAG = "federation:contributions:expired"
 def round_checks(bundle: Bundle, vectors: VectorFolder | None = None) -> Iterable[Check]:
     """Check every job record of the bundle; one check a job, attempt and kind.
 
-    The sums of masked jobs are recomputed where ``vectors`` holds what their sites sent; where it
-    does not, the check says so and what can be checked without is.
+    The sums of masked jobs are recomputed where ``vectors`` holds what their sites sent, releases
+    where it holds a large initial state; where it does not, the check says so and what can be
+    checked without is.
     """
     rows = bundle.sections.get("jobs", [])
     if isinstance(rows, list) and not rows:
@@ -55,7 +57,7 @@ def round_checks(bundle: Bundle, vectors: VectorFolder | None = None) -> Iterabl
             continue
         yield from _job(record, named, recorded, expiries, vectors)
         read.append(record)
-    yield from evaluated_checks(read)
+    yield from evaluated_checks(read, vectors)
 
 
 def _job(
@@ -77,12 +79,14 @@ def _job(
     )
     state: ServerState | None
     try:
-        state = ServerState.from_bytes(decode_bytes(record.initial_state))
-        equal(state.digest(), spec.initial_state, "initial state digest")
+        state = initial_state(record, vectors)
     except DomainError as error:
         yield Check(f"{label} initial state", "failed", error.message)
         return
-    yield Check(f"{label} initial state", "ok", f"digest {state.digest()[:16]}")
+    if state is None:
+        yield Check(f"{label} initial state", "skipped", state_absent(record, vectors))
+    else:
+        yield Check(f"{label} initial state", "ok", f"digest {state.digest()[:16]}")
     claimed = spec.initial_state
     if any(transcript.expired for transcript in record.attempts):
         yield checked(f"{label} retention", partial(_retention, spec, expiries))
@@ -121,12 +125,11 @@ def _unsummed(
     """Why an attempt's sum cannot be recomputed here; empty where it can."""
     if any(left.masked for left in transcript.expired):
         return "its masked vectors expired by retention"
-    if all(signed.body.masked is None for signed in transcript.contributions):
-        return ""
-    if vectors is None:
-        return "its masked vectors are not in a bundle; give their folder (--vectors)"
-    if missing := vectors.missing(transcript):
-        return f"the masked vectors of {', '.join(missing)} are not in {vectors.path}"
+    if any(signed.body.masked is not None for signed in transcript.contributions):
+        if vectors is None:
+            return "its masked vectors are not in a bundle; give their folder (--vectors)"
+        if missing := vectors.missing(transcript):
+            return f"the masked vectors of {', '.join(missing)} are not in {vectors.path}"
     return "" if state is not None else "the state before it was not recomputed either"
 
 

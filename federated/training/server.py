@@ -13,6 +13,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from mmap import mmap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from federated.wire.strategy import ServerMomentum, ServerOptimizer, ServerSGD, 
 
 Floats = NDArray[np.float64]
 
-_LARGEST_BYTES = 1 << 30
+LARGEST_STATE_BYTES = 1 << 30
 _LARGEST_HEADER = 4096
 
 MOMENTS: Mapping[str, tuple[str, ...]] = {
@@ -71,14 +72,16 @@ class ServerState:
         }
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> ServerState:
-        """The state in these bytes.
+    def from_bytes(cls, data: bytes | mmap) -> ServerState:
+        """The state in these bytes; its vectors are views of them, not to be written to.
 
         Raises InvalidInput for anything but what ``to_bytes`` writes of a finite state.
         """
         size = len(data)
-        if size > _LARGEST_BYTES:
-            raise InvalidInput(f"server state: {size} bytes, at most {_LARGEST_BYTES} are allowed")
+        if size > LARGEST_STATE_BYTES:
+            raise InvalidInput(
+                f"server state: {size} bytes, at most {LARGEST_STATE_BYTES} are allowed"
+            )
         start, names = _layout(data)
         vectors = len(names) - 1
         count, rest = divmod(size - start - 8, vectors * 8)
@@ -231,7 +234,7 @@ def _kind(tensor: NDArray[np.generic]) -> str:
     return {"float64": "F64", "int64": "I64"}[tensor.dtype.name]
 
 
-def _layout(data: bytes) -> tuple[int, list[str]]:
+def _layout(data: bytes | mmap) -> tuple[int, list[str]]:
     """Where the tensors begin and their names in order. Raises InvalidInput for no state's."""
     header = int.from_bytes(data[:8], "little") if len(data) >= 8 else _LARGEST_HEADER + 1
     try:
@@ -245,5 +248,7 @@ def _layout(data: bytes) -> tuple[int, list[str]]:
     return 8 + header, names
 
 
-def _vector(body: bytes, offset: int, count: int) -> Floats:
-    return np.frombuffer(body, dtype="<f8", count=count, offset=offset).astype(np.float64)
+def _vector(body: bytes | mmap, offset: int, count: int) -> Floats:
+    return np.frombuffer(body, dtype="<f8", count=count, offset=offset).astype(
+        np.float64, copy=False
+    )

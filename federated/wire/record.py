@@ -10,6 +10,15 @@ from federated.wire.key import KeyEpoch
 from federated.wire.reproducibility import ReproducibilityRecord
 from federated.wire.round import Refusal, Transcript, Verdict
 
+INLINE_STATE_BYTES = 4 << 20
+"""A message or record holds a server state up to this size (262,000 parameters at a job's start);
+a larger one lies beside it, named by its digest."""
+
+
+def state_beside(size: int) -> bool:
+    """Whether a server state of so many bytes lies beside the message or record that names it."""
+    return size > INLINE_STATE_BYTES
+
 
 class JobRecord(Message):
     """One job: its key epoch, the server state it started from, and every attempt in order.
@@ -21,7 +30,7 @@ class JobRecord(Message):
     TAG: ClassVar[str] = "job-record"
 
     key_epoch: KeyEpoch
-    initial_state: Bytes
+    initial_state: Bytes | None
     attempts: tuple[Transcript, ...]
     reproducibility: tuple[ReproducibilityRecord, ...] = ()
     verdicts: tuple[Signed[Verdict], ...] = ()

@@ -27,7 +27,7 @@ def test_three_sites_train_one_model(world: World) -> None:
     assert job.rounds.filter(state=Round.State.RELEASED).count() == 2
     answer = world["summit"].get(f"models/{job.model_digest}")
     assert answer["Content-Type"] == "application/octet-stream"
-    state = ServerState.from_bytes(answer.content)
+    state = ServerState.from_bytes(answer.getvalue())
     assert (state.step, state.digest()) == (2, job.model_digest)
     # Every site recomputed the same model, from ciphertexts and shares alone.
     assert {world[slug].states[str(job.pk)].digest() for slug in CAST} == {job.model_digest}

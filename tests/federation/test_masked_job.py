@@ -13,8 +13,9 @@ from django.core.files.storage import storages
 
 from apps.federation import storage
 from apps.federation.models import Contribution, Job, MaskedVector, ModelState, Round, SumPart
-from apps.federation.services import release, sums, vectors
-from apps.federation.services.vectors import incoming_sweep, vector_delete
+from apps.federation.services import release, sums
+from apps.federation.services.incoming import incoming_locked, incoming_sweep
+from apps.federation.services.vectors import vector_delete
 from apps.provenance.models import Event
 from federated.protocol.masked import masked_bytes
 from federated.wire.site import Work
@@ -292,7 +293,7 @@ def test_a_deleted_vector_keeps_its_digest(world: World, job: Job) -> None:
 
 def test_a_second_request_for_the_same_vector_waits(site: Site, found: Round, made: Any) -> None:
     _, digest, body = made
-    with vectors._incoming(found, "summit", digest):
+    with incoming_locked(f"{found.pk}.summit", digest):
         assert code(site.put(task_for(found), digest, body)) == (503, "unavailable")
     assert site.put(task_for(found), digest, body).status_code == 201
 
@@ -308,6 +309,6 @@ def test_large_states_lie_in_storage(
     assert [(row.step, row.content) for row in rows] == [(0, None), (1, None), (2, None)]
     assert len(list((empty_storage / str(job.pk) / "states").iterdir())) == 3
     answer = world["summit"].get(f"models/{job.model_digest}")
-    assert hashlib.sha256(answer.content).hexdigest() == job.model_digest
+    assert hashlib.sha256(answer.getvalue()).hexdigest() == job.model_digest
     assert world["harbor"].get(f"models/{job.model_digest}").status_code == 404
     assert world["summit"].get(f"jobs/{job.pk}/bundle").status_code == 200

@@ -72,7 +72,7 @@ API = {
     "api/jobs/<uuid:job_id>/cancel": FOREIGN_SENT,
     "api/jobs/<uuid:job_id>/bundle": FOREIGN,
     "api/jobs/<uuid:job_id>/card": FOREIGN,
-    "api/models/<str:digest>": FOREIGN,
+    "api/models/<sha256:digest>": FOREIGN,
     "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>": FOREIGN,
     "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>/transcript": FOREIGN,
     "api/jobs/<uuid:job_id>/rounds/<int:number>/<int:attempt>/release": FOREIGN,

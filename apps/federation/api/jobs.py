@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from drf_spectacular.utils import OpenApiTypes, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,6 +13,16 @@ from rest_framework.response import Response
 from apps.common.api import MemberAPIView, SiteAPIView
 from apps.common.bodies import SMALL, message_read
 from apps.common.pagination import keyset_page
+from apps.federation.api.octets import (
+    OCTETS,
+    PART_HEADER,
+    RANGE_HEADER,
+    RECEIVED,
+    SENT,
+    AnyType,
+    octets_answer,
+    part_of,
+)
 from apps.federation.models import DataDictionary, Job
 from apps.federation.selectors.evaluations import evaluation_describe
 from apps.federation.selectors.jobs import (
@@ -24,7 +34,8 @@ from apps.federation.selectors.jobs import (
     model_get_for,
 )
 from apps.federation.services import jobs
-from apps.federation.storage import state_bytes
+from apps.federation.services.states import state_receive
+from apps.federation.storage import state_open
 from federated.wire import job as wire
 from federated.wire.base import Bytes, Message, Signed, decode_bytes
 
@@ -32,12 +43,15 @@ CREATED = {200: OpenApiTypes.OBJECT, 201: OpenApiTypes.OBJECT}
 
 
 class Proposal(Message):
-    """A signed spec and the bytes of the server state (safetensors) that it starts from."""
+    """A signed spec and the bytes of the server state (safetensors) that it starts from.
+
+    Null for a state that was sent before, to the address of its digest.
+    """
 
     TAG = "proposal"
 
     spec: Signed[wire.JobSpec]
-    state: Bytes
+    state: Bytes | None
 
 
 class DictionariesView(MemberAPIView):
@@ -95,7 +109,7 @@ class JobsView(MemberAPIView):
         proposal = message_read(request, Proposal)
         job, created = jobs.job_propose(
             signed=proposal.spec,
-            state=decode_bytes(proposal.state),
+            state=None if proposal.state is None else decode_bytes(proposal.state),
             organization=self.organization.slug,
             actor=self.actor,
         )
@@ -145,14 +159,30 @@ class CancelView(_AnswerView):
 
 
 class ModelView(MemberAPIView):
+    content_negotiation_class = AnyType
+
     @extend_schema(
         summary="A server state of a job that the organization takes part in (safetensors)",
-        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+        parameters=[RANGE_HEADER],
+        responses=SENT,
     )
-    def get(self, request: Request, digest: str) -> HttpResponse:
+    def get(self, request: Request, digest: str) -> HttpResponse | StreamingHttpResponse:
         model = model_get_for(organization=self.organization.slug, digest=digest)
-        return HttpResponse(
-            state_bytes(model),
-            content_type="application/octet-stream",
-            headers={"ETag": f'"{digest}"', "X-Content-Type-Options": "nosniff"},
+        file, size = state_open(model)
+        return octets_answer(request, file, size=size, digest=digest)
+
+    @extend_schema(
+        summary="Upload the state that a job to be proposed starts from, in parts (a site)",
+        description="`Content-Range` as with a masked vector. 202 until the state is whole, then "
+        "201. It waits a day for its proposal, which gives `state: null`.",
+        request={OCTETS: OpenApiTypes.BINARY},
+        parameters=[PART_HEADER],
+        responses=RECEIVED,
+    )
+    def put(self, request: Request, digest: str) -> Response:
+        part = part_of(request, "server state")
+        received, whole = state_receive(
+            organization=self.organization.slug, digest=digest, part=part
         )
+        body = {"received": received, "digest": digest}
+        return Response(body, status=201 if whole else 202)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmap import mmap
 from typing import Any
 
 from django.db import transaction
@@ -17,6 +18,7 @@ from apps.federation.models import DataDictionary, Job, JobParticipant
 from apps.federation.queue import enqueue
 from apps.federation.selectors.jobs import jobs_of
 from apps.federation.services import checks, machine, proposals
+from apps.federation.services.states import state_received
 from apps.federation.storage import state_put
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
@@ -61,24 +63,34 @@ def dictionary_register(
 
 
 def job_propose(
-    *, signed: Signed[wire.JobSpec], state: bytes, organization: str, actor: Actor
+    *, signed: Signed[wire.JobSpec], state: bytes | None, organization: str, actor: Actor
 ) -> tuple[Job, bool]:
     """Store a proposed job with its first server state. True beside it if it is new.
 
+    None is for a state that the organization sent before (services.states).
     Raises Forbidden for another's proposal, Conflict where the job's id stands for another spec,
-    BudgetExceeded where the proposer's mirrored ledger has too little left, and InvalidInput or
-    SignatureInvalid for anything that the sites would refuse.
+    BudgetExceeded where the proposer's mirrored ledger has too little left, StateMissing for a
+    state that is not here, and InvalidInput or SignatureInvalid for anything that the sites would
+    refuse.
     """
     spec = signed.body
     if spec.proposer != organization:
         raise Forbidden(f"The proposer is {spec.proposer}; this certificate is {organization}'s.")
     with as_coordinator():
         found = Job.objects.filter(pk=spec.job_id).first()
-        if found is None:
-            proposals.proposal_check(signed, state)
     if found is not None:
         return _same(found, signed), False
-    _budget_check(spec, organization)
+    if state is not None:
+        return _propose(signed, state, actor)
+    with state_received(organization=organization, digest=spec.initial_state) as content:
+        return _propose(signed, content, actor)
+
+
+def _propose(signed: Signed[wire.JobSpec], state: bytes | mmap, actor: Actor) -> tuple[Job, bool]:
+    spec = signed.body
+    with as_coordinator():
+        proposals.proposal_check(signed, state)
+    _budget_check(spec, spec.proposer)
     first = state_put(job_id=spec.job_id, step=0, digest=spec.initial_state, content=state)
     with as_coordinator(), transaction.atomic():
         key_epoch_hold(digest=spec.key_epoch)

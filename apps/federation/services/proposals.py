@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mmap import mmap
+
 from django.conf import settings
 
 from apps.aggregation.models import KeyEpoch
@@ -19,7 +21,7 @@ from federated.wire.base import Signed
 from federated.wire.job import Evaluation, JobSpec
 
 
-def proposal_check(signed: Signed[JobSpec], state: bytes) -> None:
+def proposal_check(signed: Signed[JobSpec], state: bytes | mmap) -> None:
     """Raises InvalidInput or SignatureInvalid with the first thing that does not hold."""
     spec = signed.body
     if spec.consortium != settings.FSC_CONSORTIUM:
@@ -66,7 +68,7 @@ def _check_epoch(spec: JobSpec) -> wire.KeyEpoch:
     return epoch
 
 
-def _check_state(spec: JobSpec, content: bytes) -> None:
+def _check_state(spec: JobSpec, content: bytes | mmap) -> None:
     state = ServerState.from_bytes(content)
     if state.digest() != spec.initial_state:
         raise InvalidInput(

@@ -17,7 +17,7 @@ import pytest
 from django.core.files.storage import storages
 
 from apps.federation.models import Job, MaskedVector
-from federated.client import files, home, http, work_train
+from federated.client import files, home, octets, work_train
 from federated.client.home import About, Attempt, SiteHome
 from federated.client.site import Site
 from federated.client.work_train import contribution_send
@@ -50,7 +50,7 @@ def test_agents_train_one_masked_model(sites: Sites) -> None:
 def test_an_upload_goes_on_where_it_broke_off(
     sites: Sites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "PART_BYTES", 5)
+    monkeypatch.setattr(octets, "PART_BYTES", 5)
     monkeypatch.setattr(files, "PIECE_BYTES", 2)
     job = sites.start(aggregation="masked")
     site = sites["summit"]

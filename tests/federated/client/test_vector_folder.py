@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from federated.client.cli import main
 from federated.client.vectors import VectorFolder
-from federated.client.verify_replay import attempts_of, replay_job
+from federated.client.verify_replay import record_of, replay_job
 from federated.errors import InvalidInput, NotFound
 from federated.provenance.bundle import load_bundle
 from tests.federated.provenance.small_bundle import masked_bundle_bytes, masked_record
@@ -25,7 +25,7 @@ def bundle(tmp_path: Path) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path, bundle: Path) -> VectorFolder:
     made = VectorFolder.create(tmp_path / "vectors")
-    attempts = attempts_of(load_bundle(bundle))
+    attempts = record_of(load_bundle(bundle)).attempts
     size, gone = made.fill(attempts, lambda transcript, digest: [masked_record()[1][digest]])
     assert (size, gone) == (2 * 4 * 16, [])
     return made
@@ -65,7 +65,7 @@ def test_replay(bundle: Path, folder: VectorFolder, tmp_path: Path) -> None:
 def test_other_bytes_are_not_kept(bundle: Path, tmp_path: Path) -> None:
     made = VectorFolder.create(tmp_path / "vectors")
     with pytest.raises(InvalidInput, match="came with digest"):
-        made.fill(attempts_of(load_bundle(bundle)), lambda transcript, digest: [b"other"])
+        made.fill(record_of(load_bundle(bundle)).attempts, lambda transcript, digest: [b"other"])
     assert not list(made.path.iterdir())
 
 
@@ -76,7 +76,7 @@ def test_what_is_gone_is_named(bundle: Path, tmp_path: Path) -> None:
         return [masked_record()[1][digest]]
 
     made = VectorFolder.create(tmp_path / "vectors")
-    size, gone = made.fill(attempts_of(load_bundle(bundle)), fetch)
+    size, gone = made.fill(record_of(load_bundle(bundle)).attempts, fetch)
     assert (size, gone) == (7 * 16, ["lakeside in round 1.1"])
 
 
