@@ -78,7 +78,8 @@ def plot(rows: list[Row], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 3, figsize=(15, 5), layout="constrained")
+    figure, axes = pyplot.subplots(1, 3, figsize=(18, 5), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.08)
     for axis, metric in zip(axes, ("encrypt", "decrypt", "wire"), strict=True):
         found = sorted((r for r in rows if r.metric == metric), key=lambda row: -row.value)
         names = [f"{row.system}\n{row.case}" for row in found]
