@@ -85,6 +85,23 @@ def test_a_block_that_the_guard_doubts_is_multiplied_in_integers(monkeypatch):
         np.testing.assert_array_equal(row, schoolbook(values, small))
 
 
+def test_a_transform_that_went_wrong_is_multiplied_in_integers(monkeypatch):
+    """What a processor or a library gets wrong costs time and no coefficient."""
+    small, large = key(8), uniform(8, 3)
+    whole = negacyclic._backward
+
+    def broken(values):
+        whole(values)
+        values[0, 0, 5], values[1, 1, 2000] = np.nan, values[1, 1, 2000] + 0.4
+
+    monkeypatch.setattr(negacyclic, "_backward", broken)
+    factor = SmallFactor(small)
+    _, exact = factor._times_float(large)
+    assert exact.tolist() == [False, False, True]
+    for row, values in zip(factor.times(large), large, strict=True):
+        np.testing.assert_array_equal(row, schoolbook(values, small))
+
+
 def limbs(large, widths):
     """Signed limbs as floats, shape (limbs, blocks, 4096), their two halves interleaved."""
     values = np.empty((len(widths), len(large), DEGREE // 2), dtype=np.complex128)
