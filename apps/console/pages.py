@@ -334,6 +334,8 @@ class PurchaseRow:
     model_digest: str
     at: datetime
     campaign_id: str = ""
+    mechanism: str = ""
+    """With its parameters; empty for a job that is not known here."""
 
     @property
     def known(self) -> bool:

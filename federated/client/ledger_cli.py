@@ -100,7 +100,12 @@ def cost(job_id: str, home: Path) -> None:
     from federated.client.home import SiteHome
     from federated.client.http import CoordinatorAPI
     from federated.client.work_approve import cost_line
-    from federated.protocol.cost import check_spec_privacy, job_epsilons, privacy_warnings
+    from federated.protocol.cost import (
+        check_spec_privacy,
+        job_epsilons,
+        mechanism_of,
+        privacy_warnings,
+    )
     from federated.wire.job import JobSpec
 
     site = SiteHome(home)
@@ -120,6 +125,7 @@ def cost(job_id: str, home: Path) -> None:
         f"coordinator with {spec.privacy.colluding} sites, {both['insiders']:.3f} against all "
         "other insiders"
     )
+    out.print(mechanism_of(spec))
     for warning in privacy_warnings(spec):
         out.print(f"[bold]warning:[/] {warning}")
     if spec.privacy.high_epsilon_reason:

@@ -62,6 +62,22 @@ def job_epsilons(spec: JobSpec, *, rounds: int | None = None) -> dict[str, float
     }
 
 
+def mechanism_of(spec: JobSpec) -> str:
+    """A job's mechanism and its parameters, in words: what each of its charges paid for."""
+    privacy, rounds = spec.privacy, spec.strategy.rounds
+    if privacy.mechanism == "none":
+        return "no noise"
+    clipped = (
+        ""
+        if isinstance(spec.strategy, Evaluation)
+        else f", clipping norm {privacy.clipping_norm:g}"
+    )
+    return (
+        f"discrete Gaussian, sigma {privacy.noise_sigma:.4g} a site, {spec.honest} of them counted, "
+        f"sensitivity {privacy.units}{clipped}, {rounds} round{'' if rounds == 1 else 's'}"
+    )
+
+
 def noise_and_signal(spec: JobSpec) -> tuple[float, float]:
     """Of one coordinate of a round's mean update: the noise's standard deviation, and the signal.
 

@@ -25,7 +25,7 @@ from apps.federation.models import Job, Round
 from apps.federation.selectors.jobs import jobs_of
 from apps.organizations.models import Organization
 from federated.protocol.campaign_ledger import ledger_id
-from federated.protocol.cost import job_cost
+from federated.protocol.cost import job_cost, mechanism_of
 from federated.wire.job import JobSpec
 
 #: The rules of composition in words, in the order of the page.
@@ -228,7 +228,17 @@ def _purchase(
         released=released,
         model_digest=job.model_digest if job is not None and released else "",
         at=_moment(charges[-1].at),
+        mechanism=_mechanism(job, campaign),
     )
+
+
+def _mechanism(job: Job | None, campaign: Campaign | None) -> str:
+    if campaign is not None:
+        noise = campaign.wire.noise
+        name = "Laplace" if noise.kind == "laplace" else "Gaussian"
+        runs = f"{campaign.wire.runs} run{'' if campaign.wire.runs == 1 else 's'}"
+        return f"discrete {name}, epsilon {noise.epsilon:g} a run, {runs}"
+    return "" if job is None else mechanism_of(job.wire)
 
 
 def _title(job: Job | None, campaign: Campaign | None) -> str:

@@ -424,6 +424,7 @@ def test_a_jobs_cost_is_known_at_the_site_before_anyone_approves(
     assert "proposed" in shown
     assert "epsilon 1.000 against the coordinator with 1 sites" in shown
     assert "all other insiders" in shown
+    assert f"discrete Gaussian, sigma {job.wire.privacy.noise_sigma:.4g} a site" in shown
     run("allot", "ward", *home, "--epsilon", "0.1", "--reason", "nearly none")
     assert f"{alone - 0.1:.3f} short" in run("cost", str(job.pk), *home).stdout
     assert site.home.ledger.report("northwind").charges == ()
