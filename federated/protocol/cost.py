@@ -73,7 +73,7 @@ def mechanism_of(spec: JobSpec) -> str:
         else f", clipping norm {privacy.clipping_norm:g}"
     )
     return (
-        f"discrete Gaussian, sigma {privacy.noise_sigma:.4g} a site, {spec.honest} of them counted, "
+        f"discrete Gaussian, sigma {privacy.noise_sigma:.4g} a site, {spec.honest} counted, "
         f"sensitivity {privacy.units}{clipped}, {rounds} round{'' if rounds == 1 else 's'}"
     )
 
