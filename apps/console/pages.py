@@ -270,6 +270,7 @@ class JobPage:
     epsilon_insiders: float
     delta: float | None
     high_epsilon_reason: str
+    purpose: str
     warnings: list[str]
     colluding: int
     insiders: int

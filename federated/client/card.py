@@ -82,6 +82,7 @@ def card_make(source: CardSource, *, evaluations: Iterable[CardSource] = ()) -> 
         "proposed_at": spec.proposed_at,
         "task": {
             "summary": task_words(spec),
+            "purpose": spec.purpose or None,
             "dataset": spec.data.dataset,
             "target": spec.data.target.dump(),
         },

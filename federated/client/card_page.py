@@ -70,10 +70,12 @@ def _standing(card: Card) -> Markup:
 
 def _glance(card: Card) -> Markup:
     model, training, spent = card["model"], card["training"], card["privacy"]["spent"]
+    purpose = card["task"]["purpose"]
     return part(
         "At a glance",
         facts(
             [
+                ("Purpose", foreign(purpose) if purpose else "not stated by the proposer"),
                 ("Consortium", foreign(card["consortium"])),
                 ("Proposed by", [foreign(card["proposer"]), f", {card['proposed_at']}"]),
                 ("Organizations", str(len(card["participants"]))),

@@ -57,7 +57,7 @@ STRATEGY_OPTIONS = (
     "batch_size",
     "mu",
 )
-JOB_OPTIONS = ("minimum_cohort", "round_seconds", "aggregation")
+JOB_OPTIONS = ("minimum_cohort", "round_seconds", "aggregation", "purpose")
 log = logging.getLogger("federated")
 
 
@@ -123,8 +123,12 @@ class FederatedClient:
         minimum_cohort: int | None = None,
         round_seconds: int | None = None,
         aggregation: Literal["packed", "masked"] | None = None,
+        purpose: str | None = None,
     ) -> str:
         """Propose a job and return its id.
+
+        ``purpose`` says in a line what the model is to be used for: sites approve it with the rest,
+        and the model's card shows it.
 
         ``aggregation`` is chosen by the model's size where it is not given: long vectors are
         masked, short ones packed into ciphertexts.
@@ -167,6 +171,7 @@ class FederatedClient:
             "minimum_cohort": minimum_cohort,
             "round_seconds": round_seconds,
             "aggregation": aggregation,
+            "purpose": purpose,
         }
         options = {
             name: loaded.spec.get(name) if value is None else value for name, value in given.items()

@@ -119,6 +119,9 @@ def cost(job_id: str, home: Path) -> None:
         raise InvalidInput(f"job {spec.job_id} came for {job_id}")
     check_spec_privacy(spec)
     both = job_epsilons(spec)
+    if spec.purpose:
+        out.print("purpose: ", end="")
+        out.print(spec.purpose, markup=False)
     out.print(f"job {job_id} of {spec.proposer}, {told['state']}: {cost_line(site, spec)}")
     out.print(
         f"at its own delta {spec.privacy.delta:g}: epsilon {both['coordinator']:.3f} against the "

@@ -167,4 +167,5 @@ def _summary(spec: JobSpec) -> str:
         f"{spec.strategy.rounds} rounds, epsilon {spec.privacy.epsilon:g} at delta "
         f"{spec.privacy.delta:g} a {spec.privacy.unit}, {len(spec.participants)} sites"
         + (f"; epsilon above {LARGEST_EPSILON:g}, because: {reason}" if reason else "")
+        + (f"; for: {spec.purpose}" if spec.purpose else "")
     )

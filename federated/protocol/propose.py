@@ -50,6 +50,7 @@ def spec_make(
     minimum_cohort: int | None = None,
     round_seconds: int = 120,
     aggregation: str = "packed",
+    purpose: str | None = None,
 ) -> JobSpec:
     """A whole job spec; see JobSpec for the fields.
 
@@ -94,7 +95,7 @@ def spec_make(
         "round_seconds": round_seconds,
         "key_epoch": key_epoch,
     }
-    return JobSpec.parse(body)
+    return JobSpec.parse(body if purpose is None else body | {"purpose": purpose})
 
 
 def aggregation_chosen(spec: JobSpec, epoch: KeyEpoch) -> JobSpec:

@@ -6,9 +6,9 @@ denominators, noise, pinned site keys and the key epoch. Its digest is what site
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from federated.errors import InvalidInput
 from federated.wire.base import Bytes, Digest, Identifier, Message, Name, Slug
@@ -136,8 +136,17 @@ class Participant(Message):
     public_key: Bytes
 
 
+Purpose = Annotated[
+    str, Field(min_length=1, max_length=500, pattern=r"^[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
+]
+"""What a model is to be used for, in one line of text."""
+
+
 class JobSpec(Message):
     """Everything that a job's sites approve and countersign.
+
+    ``purpose`` is what the proposer says that the model is for. Where nothing is said it is not
+    written either, so that a spec from before there was the field has the digest it had.
 
     ``strategy`` says what its rounds make: a model, or the counts of a joint evaluation.
     ``aggregation`` says how vectors are summed: whole in Paillier ciphertexts, or under a mask
@@ -161,6 +170,14 @@ class JobSpec(Message):
     aggregation: Literal["packed", "masked"] = "packed"
     round_seconds: Annotated[int, Field(ge=1, le=86_400)]
     key_epoch: Digest
+    purpose: Purpose = ""
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        if not self.purpose:
+            del written["purpose"]
+        return written
 
     @model_validator(mode="after")
     def _whole(self) -> JobSpec:

@@ -23,7 +23,7 @@ from tests.federation.world import World
 @pytest.fixture
 def job(world: World) -> Job:
     """A job of one round, and a joint evaluation of its model."""
-    made = world.start(rounds=1)
+    made = world.start(rounds=1, purpose="to plan <b>beds</b>")
     play(world, made)
     play(world, world.propose_evaluation(made))
     return made
@@ -31,6 +31,7 @@ def job(world: World) -> Job:
 
 def test_the_card_is_the_bundles(world: World, job: Job, northwind_auditor: Client) -> None:
     page = northwind_auditor.get(f"/o/northwind/jobs/{job.pk}/", secure=True).content.decode()
+    assert "to plan &lt;b&gt;beds&lt;/b&gt;" in page
     links = re.findall(r'href="([^"]+/card)"', page)
     shown, download = (northwind_auditor.get(link, secure=True) for link in links)
     assert (shown.status_code, download.status_code) == (200, 200)
@@ -38,6 +39,7 @@ def test_the_card_is_the_bundles(world: World, job: Job, northwind_auditor: Clie
     assert shown["Content-Security-Policy"].startswith(POLICY)
     text = shown.content.decode()
     assert "Not verified: " in text and "Performance after round 1" in text
+    assert "to plan &lt;b&gt;beds&lt;/b&gt;" in text
     assert "AUC" in text and job.model_digest in text
 
     content = world["northwind"].get(f"jobs/{job.pk}/bundle").content

@@ -59,6 +59,7 @@ def job_page(*, membership: Membership, job_id: Any) -> pages.JobPage:
         epsilon_coordinator=spent["coordinator"],
         epsilon_insiders=spent["insiders"],
         delta=spec.privacy.delta,
+        purpose=spec.purpose,
         high_epsilon_reason=spec.privacy.high_epsilon_reason or "",
         warnings=privacy_warnings(spec),
         colluding=spec.privacy.colluding,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from federated.client.card_page import card_page
 from federated.client.card_source import source_of, sources_of
 from federated.errors import InvalidInput
 from federated.provenance.bundle import Bundle
+from federated.wire.job import JobSpec
 from federated.wire.record import JobRecord
 from tests.federated.provenance.small_bundle import (
     evaluation_bundle_bytes,
@@ -172,6 +174,15 @@ def test_public_seeds_are_told(kind: str) -> None:
     card = card_make(record)
     assert [one["round"] for one in card["seeds"]["rounds"]] == [1, 2]
     assert "Public seeds" in card_page(card)
+
+
+def test_the_purpose_is_the_proposers() -> None:
+    assert "not stated by the proposer" in card_page(card_make(small_record()))
+    source = source_of(small_record())
+    spec = JobSpec.parse(source.spec.dump() | {"purpose": "to plan beds <b>"})
+    card = card_of_sources(replace(source, spec=spec))
+    assert card["task"]["purpose"] == "to plan beds <b>"
+    assert "to plan beds &lt;b&gt;" in card_page(card)
 
 
 def test_an_unverified_card_says_so() -> None:

@@ -100,8 +100,9 @@ def submit(client: FederatedClient, **changes: object) -> str:
 def test_a_job_is_proposed_trained_and_received(
     sites: dict[str, SiteAtWork], client: FederatedClient, tmp_path: Path
 ) -> None:
-    job_id = submit(client)
+    job_id = submit(client, purpose="to plan beds")
     job = play(sites, job_id)
+    assert job.wire.purpose == "to plan beds"
     model = client.receive_update(job_id, timeout=0)
     assert isinstance(model, GlobalModel)
     assert (model.round, model.verified, model.job_id) == (2, True, job_id)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from federated.errors import InvalidInput
 from federated.wire.base import decode_bytes, encode_bytes
-from federated.wire.job import NumericFeature
+from federated.wire.job import JobSpec, NumericFeature
 from federated.wire.round import Cohort, RoundContext
+from tests.federated.provenance.small_bundle import small_consortium
 
 DIGEST = "ab" * 32
 
@@ -87,3 +88,20 @@ def test_messages_of_two_types_never_share_a_digest():
     one = Cohort(context=DIGEST, members=members)
     assert one.digest() != RoundContext.parse(context()).digest()
     assert Cohort.TAG != RoundContext.TAG
+
+
+def test_a_purpose_is_a_part_of_the_spec_where_there_is_one():
+    spec = small_consortium().spec
+    assert "purpose" not in spec.dump()
+    stated = JobSpec.parse(spec.dump() | {"purpose": "to plan beds"})
+    assert stated.digest() != spec.digest()
+    assert JobSpec.parse(stated.canonical()).purpose == "to plan beds"
+    assert JobSpec.parse(spec.canonical()).digest() == spec.digest()
+
+
+@pytest.mark.parametrize(
+    "purpose", ["", None, " led by a space", "two\nlines", "nul\x00", "x" * 501]
+)
+def test_a_purpose_is_one_line(purpose):
+    with pytest.raises(InvalidInput, match="purpose"):
+        JobSpec.parse(small_consortium().spec.dump() | {"purpose": purpose})
