@@ -141,6 +141,23 @@ def look_at(page: Any, name: str, picture: Callable[[Any, str], None]) -> None:
         ]
 
 
+def look_at_paper(page: Any) -> None:
+    """Printed, a page is white whatever the screen's, has no navigation, and tables stay tables."""
+    size = page.viewport_size
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 688, "height": 980})
+    assert page.locator("header.topbar").is_hidden()
+    assert page.locator("form").filter(has_text="Show").is_hidden()
+    style = "([tag, name]) => getComputedStyle(document.querySelector(tag))[name]"
+    assert page.evaluate(style, ["body", "backgroundColor"]) == "rgb(255, 255, 255)"
+    assert page.evaluate(style, ["thead", "display"]) == "table-header-group"
+    assert page.evaluate(style, ["td", "display"]) == "table-cell"
+    overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert overflow <= 0, f"the report is {overflow} px wider than paper"
+    page.emulate_media(media="screen")
+    page.set_viewport_size(size)
+
+
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 #: What a look changes is colours and places; the rest is the same on all.
 RULES: dict[str, dict[str, Any]] = {
@@ -206,6 +223,9 @@ def test_pages_fit_in_every_look(
         look_at(page, f"events_{look}", picture)
         page.goto(f"/o/northwind/events/consortium/{event.pk}/")
         look_at(page, f"event_{look}", picture)
+        page.goto("/o/northwind/report/?from=2026-01-01&to=2099-01-01")
+        look_at(page, f"report_{look}", picture)
+        look_at_paper(page)
         page.goto("/o/northwind/verify/")
         look_at(page, f"verify_{look}", picture)
         for state, one in verifications.items():
