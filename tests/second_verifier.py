@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 PREFIX = "federated-simulation-cloud/v1"
+SECTIONS = {"jobs", "campaigns", "certificates", "witnesses"}
 EXPIRED = "federation:contributions:expired"
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -818,6 +819,7 @@ def verify(raw: bytes, vectors: Path | None = None) -> list[State]:
     need(bundle["format"] == "federated-simulation-cloud/bundle/1", "the format")
     logs = {log["origin"]: log for log in bundle["logs"]}
     need(len(logs) == len(bundle["logs"]), "a log is given twice")
+    need(bundle["sections"].keys() <= SECTIONS, "an unknown section")
     check_certificates(bundle["sections"])
     witnesses = check_witnesses(bundle["sections"])
     named = set().union(*(check_log(log, witnesses) for log in logs.values()))

@@ -11,6 +11,7 @@ from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 
 from tests.second_verifier import (
+    SECTIONS,
     Challenges,
     Key,
     canonical,
@@ -296,6 +297,7 @@ def verify(raw: bytes) -> list[dict]:
     bundle = json.loads(raw)
     need(canonical(bundle) + b"\n" == raw, "the file is not canonical")
     named: set[str] = set()
+    need(bundle["sections"].keys() <= SECTIONS, "an unknown section")
     check_certificates(bundle["sections"])
     events = [json.loads(e["canonical"]) for log in bundle["logs"] for e in log["events"]]
     expiries = {(e["subject"]["id"], e["data"]["run"]) for e in events if e["tag"] == EXPIRED}

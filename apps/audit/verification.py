@@ -36,6 +36,8 @@ from apps.organizations import ca
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 from federated.client.verify_campaigns import campaign_checks
+from federated.client.verify_chain import chain_checks
+from federated.client.verify_parts import section_checks
 from federated.client.verify_rounds import round_checks
 from federated.client.verify_trust import trust_checks
 from federated.client.verify_witnesses import witness_checks
@@ -233,7 +235,14 @@ def _verify(found: Verification, path: Path) -> None:
     _bounded(bundle)
     # An uploaded bundle may be another consortium's.
     authorities = () if found.kind == Kind.FILE else (ca.certificate(),)
-    checks = [round_checks, campaign_checks, witness_checks(), trust_checks(authorities)]
+    checks = [
+        section_checks,
+        round_checks,
+        campaign_checks,
+        witness_checks(),
+        trust_checks(authorities),
+        chain_checks(),
+    ]
     noted = time.monotonic()
     for check in bundle_checked(bundle, checks=checks):
         found.checks.append(_row(check))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import click
 from rich.markup import escape
 
 from federated.client.bench_cli import bench
-from federated.client.commands import HOME, answered, out
+from federated.client.commands import HOME, answered, out, visible
 from federated.client.key_cli import ceremony, key, roster
 from federated.client.ledger_cli import ledger
 from federated.errors import InvalidInput, NotFound
@@ -289,8 +290,17 @@ def replay(bundle: Path, path: Path, job_id: str | None, vectors: Path | None) -
     out.print(f"model written to {escape(str(written))}")
 
 
+@contextmanager
+def naming(option: str) -> Iterator[None]:
+    """Which option a value was given to."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidInput(f"{option}: {error.message}") from error
+
+
 @main.command()
-@click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True)
 @click.option("--log-key", "log_keys", multiple=True, help="A log's verifier key, known before.")
 @click.option("--witness-key", "witness_keys", multiple=True, help="A witness's, known before.")
@@ -303,7 +313,7 @@ def replay(bundle: Path, path: Path, job_id: str | None, vectors: Path | None) -
 @click.option("--contract", help="The anchors' contract, known before; with --rpc.")
 @click.option(
     "--trust",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     help="The consortium's authority in PEM: check that the pinned keys are the organizations'.",
 )
 @VECTORS
@@ -325,10 +335,11 @@ def verify(
     from federated.client.vectors import VectorFolder
     from federated.client.verify_campaigns import campaign_checks
     from federated.client.verify_chain import chain_checks
+    from federated.client.verify_parts import section_checks
     from federated.client.verify_rounds import round_checks
     from federated.client.verify_trust import authorities_read, trust_checks
     from federated.client.verify_witnesses import site_checks, witness_checks
-    from federated.provenance.verify import verify_bundle
+    from federated.provenance.verify import log_keys_read, verify_bundle
 
     beside = None if vectors is None else VectorFolder(vectors)
 
@@ -336,23 +347,31 @@ def verify(
         return round_checks(given, beside)
 
     authorities = authorities_read(trust) if trust else ()
-    checks = [jobs, campaign_checks, witness_checks(witness_keys), trust_checks(authorities)]
-    checks += [site_checks(SiteHome(home))] if home else []
-    checks += [chain_checks(rpc, contract)] if rpc else []
+    with naming("--log-key"):
+        log_keys_read(log_keys)
+    with naming("--witness-key"):
+        witnesses = witness_checks(witness_keys)
+    checks = [section_checks, jobs, campaign_checks, witnesses, trust_checks(authorities)]
+    if home is not None:
+        site = SiteHome(home)
+        site.about()
+        checks.append(site_checks(site))
+    checks.append(chain_checks(rpc, contract))
     report = verify_bundle(bundle, checks=checks, log_keys=log_keys)
     if as_json:
         listed = [vars(check) for check in report.checks]
         click.echo(json.dumps({"ok": report.ok, "checks": listed}, indent=2))
     else:
         for check in report.checks:
-            out.print(f"{ROUND_MARKS[check.status]:<8} {escape(f'{check.name}: {check.detail}')}")
-        failed, all_of = len(report.failures), len(report.checks)
-        verdict = (
-            f"[bold red]{failed} of {all_of} checks failed[/]"
-            if failed
-            else (f"[bold green]all {all_of} checks hold[/]")
-        )
-        out.print(verdict)
+            told = escape(visible(f"{check.name}: {check.detail}"))
+            out.print(f"{ROUND_MARKS[check.status]:<8} {told}")
+        count = Counter(check.status for check in report.checks)
+        missing = f", {count['skipped']} could not be made" if count["skipped"] else ""
+        if count["failed"]:
+            made = count["failed"] + count["ok"]
+            out.print(f"[bold red]{count['failed']} of {made} checks failed[/]{missing}")
+        else:
+            out.print(f"[bold green]{count['ok']} checks hold[/]{missing}")
     sys.exit(0 if report.ok else 1)
 
 

@@ -18,18 +18,38 @@ RUNTIME = "0a1ee43eb747bc3456865d614b9b784c7897f0c637631c7f592bf9544fa1fd77"
 """SHA-256 of AnchorRegistry's runtime bytecode: any other code may answer what it likes."""
 
 
-def chain_checks(rpc: str, contract: str | None = None) -> BundleCheck:
+def chain_checks(rpc: str | None = None, contract: str | None = None) -> BundleCheck:
     """Checks that each anchor's root is in its contract, and its block in that chain.
 
     A bundle names its contract itself, and anyone can deploy one: ``contract`` is the address that
-    the reader knows to be the consortium's. Without it the checks say so.
+    the reader knows to be the consortium's. Without it, and without a node, the checks say so.
+    Raises InvalidInput for what is no address, of a node or a contract.
     """
+    if rpc is not None and not _is_url(rpc):
+        raise InvalidInput(f"--rpc {rpc!r}: an address like http://127.0.0.1:8545 is needed")
+    if contract is not None and not re.fullmatch("0x[0-9a-fA-F]{40}", contract):
+        raise InvalidInput(f"--contract {contract!r} is no address (0x and 40 hexadecimal digits)")
+    if contract is not None and rpc is None:
+        raise InvalidInput("--contract is looked up at a node: give --rpc too")
 
     def chain_check(bundle: Bundle) -> Iterable[Check]:
+        if rpc is None:
+            if bundle.anchors:
+                what = "anchors not looked up: give --rpc, a node of the chain that you trust"
+                yield Check("chain", "skipped", what)
+            return
         with httpx.Client(timeout=10.0, trust_env=False) as http:
             yield from _checks(bundle, rpc, contract, http)
 
     return chain_check
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return False
+    return url.scheme in ("http", "https") and bool(url.host)
 
 
 def _checks(bundle: Bundle, rpc: str, contract: str | None, http: httpx.Client) -> Iterator[Check]:
@@ -41,6 +61,9 @@ def _checks(bundle: Bundle, rpc: str, contract: str | None, http: httpx.Client) 
             if contract is not None and anchor.contract.lower() != contract.lower():
                 raise InvalidInput(f"the anchor is in {anchor.contract}, not in {contract}")
             _look_up(anchor, rpc, http)
+        except Unavailable as error:
+            yield Check("chain", "failed", f"anchors not looked up: {error.message}")
+            return
         except DomainError as error:
             yield Check(name, "failed", error.message)
         else:

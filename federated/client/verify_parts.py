@@ -15,6 +15,15 @@ from federated.wire.job import JobSpec, Participant
 from federated.wire.key import KeyEpoch
 from federated.wire.record import JobRecord
 
+SECTIONS = frozenset({"jobs", "campaigns", "certificates", "witnesses"})
+
+
+def section_checks(bundle: Bundle) -> Iterator[Check]:
+    """What no check reads, nobody vouches for."""
+    for name in sorted(bundle.sections.keys() - SECTIONS):
+        allowed = ", ".join(sorted(SECTIONS))
+        yield Check(f"section {name}", "failed", f"this verifier knows none but {allowed}")
+
 
 def checked(name: str, check: Callable[[], str]) -> Check:
     """The result of one check: what it returns, or what it raises."""

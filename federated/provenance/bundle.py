@@ -183,6 +183,11 @@ def _item(kind: type[Message], name: str) -> type[Message]:
 
 
 def _filed(frame: Frame) -> FiledBundle:
+    if not isinstance(frame.value, dict):
+        raise BundleInvalid("not a bundle: not a JSON object")
+    if frame.value.get("format") != FORMAT:
+        known = "it names no format" if "format" not in frame.value else "another format"
+        raise BundleInvalid(f"not a bundle: {known}; what is read here is {FORMAT}")
     checked = Bundle.model_validate(frame.value)
     if checked.digest is None or frame.digest_span is None:
         raise BundleInvalid("not a bundle: its digest is missing")

@@ -73,15 +73,25 @@ def bundle_checked(
     bundle: Bundle, *, checks: Sequence[BundleCheck] = (), log_keys: Sequence[str] = ()
 ) -> Iterator[Check]:
     """The results of `verify_bundle`, each as soon as it is known."""
-    pinned = {key.name: key for key in map(VerifierKey.parse, log_keys)}
+    pinned = log_keys_read(log_keys)
     if len({log.origin for log in bundle.logs}) != len(bundle.logs):
         yield Check("logs", "failed", "a log is given twice")
+    for origin in pinned.keys() - {log.origin for log in bundle.logs}:
+        yield Check(f"log {origin}: key", "failed", "pinned, but the bundle has no such log")
     for log in bundle.logs:
         yield from _log_checks(log, pinned)
     yield from _anchor_checks(bundle)
     for check in checks:
         yield from _guarded(check, bundle)
     yield from _digest_check(bundle)
+
+
+def log_keys_read(log_keys: Sequence[str]) -> dict[str, VerifierKey]:
+    """Pinned keys by their logs' origins. Raises InvalidInput for one that is none."""
+    pinned = {key.name: key for key in map(VerifierKey.parse, log_keys)}
+    if len(pinned) != len(set(log_keys)):
+        raise InvalidInput("two keys of one log are given")
+    return pinned
 
 
 def _digest_check(bundle: Bundle) -> Iterator[Check]:
@@ -234,11 +244,6 @@ def _anchor_checks(bundle: Bundle) -> Iterator[Check]:
             continue
         place = f"block {anchor.block_number} of chain {anchor.chain_id}, {anchor.tx_hash}"
         yield Check(name, "ok", f"covers {covered}; claimed in {place}")
-    yield Check(
-        "chain",
-        "skipped",
-        "offline: ask a node of the chain for root_at(sha256(origin), size) to confirm the anchors",
-    )
 
 
 def _anchor_covers(anchor: Anchor, logs: dict[str, BundleLog]) -> str:

@@ -11,7 +11,7 @@ from federated.client.cli import main
 from federated.client.verify_chain import RUNTIME, chain_checks
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check, origin_hash, verify_bundle
-from tests.federated.provenance.small_bundle import small_bundle
+from tests.federated.provenance.small_bundle import small_bundle, small_bundle_bytes
 
 pytestmark = pytest.mark.any_chain
 
@@ -37,7 +37,7 @@ def anchored(chain, registry) -> dict:
 def looked_up(raw: dict, port: int, contract: str | None = None) -> list[Check]:
     rpc = f"http://127.0.0.1:{port}"
     report = verify_bundle(raw, checks=[chain_checks(rpc, contract)])
-    return [check for check in report.checks if check.name.startswith("chain ")]
+    return [check for check in report.checks if check.name.startswith("chain")]
 
 
 def test_the_pinned_runtime_is_the_artifacts(artifact):
@@ -80,6 +80,11 @@ def test_anchors_on_the_chain(chain, registry, anchored, tmp_path):
     rpc = f"http://127.0.0.1:{chain.port}"
     done = run("verify", str(path), "--rpc", rpc, "--contract", registry.address, "--json")
     assert (done.exit_code, json.loads(done.stdout)["ok"]) == (0, True)
+    assert "not looked up" not in done.stdout
+    anchored["anchors"][0]["chain_id"] += 1
+    Bundle.model_validate(anchored).write(path)
+    done = run("verify", str(path), "--rpc", rpc, "--contract", registry.address)
+    assert (done.exit_code, done.stderr, done.stdout.count("FAILED")) == (1, "", 1)
 
 
 def run(*arguments: str) -> Result:
@@ -93,3 +98,21 @@ def test_no_node_is_a_failed_check(tmp_path):
             c for c in looked_up(small_bundle(), held.getsockname()[1]) if c.status == "failed"
         ]
     assert "does not answer as a JSON-RPC node" in told.detail
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--rpc", ""), "--rpc '': an address"),
+        (("--rpc", "localhost:8545"), "--rpc 'localhost:8545': an address"),
+        (("--rpc", "http://[::1"), "an address like"),
+        (("--rpc", "http://127.0.0.1:1", "--contract", "0x12"), "--contract '0x12' is no address"),
+        (("--contract", "0x" + "12" * 20), "give --rpc too"),
+    ],
+)
+def test_what_is_no_address_is_one_line(tmp_path, options, message):
+    path = tmp_path / "bundle.json"
+    path.write_bytes(small_bundle_bytes())
+    done = run("verify", str(path), *options)
+    assert (done.exit_code, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+    assert message in done.stderr

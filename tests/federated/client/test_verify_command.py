@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federated.client.cli import main
 from federated.client.verify_replay import replay_job
 from federated.errors import InvalidInput
 from federated.provenance.bundle import Bundle
+from federated.provenance.checkpoint import VerifierKey
 from federated.provenance.software import software_here
 from federated.training.model import read_model
+from federated.wire.base import canonical
 from federated.wire.round import Release
 from tests.federated.provenance.small_bundle import small_bundle, small_bundle_bytes, small_record
 
@@ -62,6 +67,63 @@ def test_a_foreign_key_is_a_failed_check(path: Path) -> None:
     assert run("verify", path, "--log-key", key).exit_code == 0
     done = run("verify", path, "--log-key", "consortium+00000000+AAAA")
     assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+    assert "--log-key: " in done.stderr
+    assert "--witness-key: " in run("verify", path, "--witness-key", "x").stderr
+    stranger = str(VerifierKey.of("another", Ed25519PrivateKey.generate()))
+    done = run("verify", path, "--log-key", stranger)
+    assert (done.exit_code, done.stdout.count("FAILED")) == (1, 1)
+    assert "the bundle has no such log" in done.stdout
+    own = str(VerifierKey.of("consortium", Ed25519PrivateKey.generate()))
+    done = run("verify", path, "--log-key", own)
+    assert (done.exit_code, "the bundle's key is not the pinned key" in done.stdout) == (1, True)
+    done = run("verify", path, "--log-key", own, "--log-key", key)
+    assert (done.exit_code, "two keys of one log" in done.stderr) == (1, True)
+
+
+def test_the_verdict_counts_what_was_not_checked(path: Path) -> None:
+    checks = json.loads(run("verify", path, "--json").stdout)["checks"]
+    skipped = [check["name"] for check in checks if check["status"] == "skipped"]
+    assert skipped == ["log consortium: key", "trust", "chain"]
+    last = run("verify", path).stdout.splitlines()[-1]
+    assert last == f"{len(checks) - 3} checks hold, 3 could not be made"
+
+
+@pytest.mark.parametrize("option", ["", "--trust", "--home"])
+def test_what_cannot_be_read_is_one_line(path: Path, option: str) -> None:
+    folder = path.parent
+    for given in (folder, folder / "none"):
+        done = run("verify", *([path, option, given] if option else [given]))
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert len(done.stderr.splitlines()) == 1
+
+
+EVIL = "\x1b[2J\x1b[32m\u202e\x9ball checks hold\x1b[0m\r\nall checks hold:b:[/]"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda raw: raw["logs"][0].update(origin=EVIL),
+        lambda raw: raw["logs"][0]["events"][0].update(id=EVIL),
+        lambda raw: raw["sections"].update({EVIL: []}),
+        lambda raw: raw.update({EVIL: []}),
+    ],
+)
+def test_a_bundle_writes_no_verdict_of_its_own(path: Path, write: Callable[[dict], None]) -> None:
+    raw = json.loads(path.read_bytes())
+    write(raw)
+    path.write_bytes(bundle_file(raw))
+    done = run("verify", path)
+    assert done.exit_code == 1
+    told = done.stdout + done.stderr
+    assert "\\x1b[2J" in told and ":b:[/]" in told
+    assert not {each for each in told if not each.isprintable()} - {"\n"}
+    assert not any(line.startswith("all checks hold") for line in told.splitlines())
+
+
+def bundle_file(raw: dict) -> bytes:
+    content = {name: value for name, value in raw.items() if name != "digest"}
+    return canonical(content | {"digest": sha256(canonical(content)).hexdigest()}) + b"\n"
 
 
 def test_a_replay_gives_the_released_model_bit_for_bit(path: Path, tmp_path: Path) -> None:

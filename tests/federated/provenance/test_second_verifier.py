@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from federated.client.vectors import VectorFolder
+from federated.client.verify_parts import section_checks
 from federated.client.verify_rounds import round_checks
 from federated.client.verify_trust import trust_checks
 from federated.client.verify_witnesses import witness_checks
@@ -63,7 +64,7 @@ def test_it_imports_nothing_of_the_project() -> None:
 def test_both_accept_an_honest_bundle_and_recompute_one_state(tmp_path: Path) -> None:
     path = tmp_path / "bundle.json"
     path.write_bytes(small_bundle_bytes())
-    assert verify_bundle(path, checks=[round_checks, witness_checks(), trust_checks()]).ok
+    assert verify_bundle(path, checks=CHECKS).ok
     (state,) = second_verifier.verify(small_bundle_bytes())
     assert state.digest() == small_record().attempts[-1].release.state
     command = [sys.executable, second_verifier.__file__, str(path)]
@@ -158,6 +159,7 @@ def test_both_refuse_a_masked_job_that_was_edited(vectors: Path, change: str) ->
         second_verifier.verify(resealed(raw), vectors)
 
 
+CHECKS = [section_checks, round_checks, witness_checks(), trust_checks()]
 EDITS = {
     "event": lambda b: b["logs"][0]["events"][3].update(
         canonical=b["logs"][0]["events"][3]["canonical"].replace("closed", "opened")
@@ -176,6 +178,7 @@ EDITS = {
         | {"key": b["sections"]["witnesses"][1]["body"]["key"]}
     ),
     "witness left out": lambda b: b["sections"]["witnesses"].pop(0),
+    "section": lambda b: b["sections"].update(models=[]),
     "certificate": lambda b: b["sections"]["certificates"].append(b["sections"]["certificates"][0]),
     "anchor root": lambda b: b["anchors"][0].update(root="0" * 64),
     "anchor size": lambda b: b["anchors"][0].update(size=5),
@@ -212,7 +215,7 @@ def first(bundle: dict) -> dict:
 def test_both_refuse_an_edited_bundle(edit: str) -> None:
     raw = small_bundle()
     EDITS[edit](raw)
-    assert not verify_bundle(raw, checks=[round_checks, witness_checks(), trust_checks()]).ok
+    assert not verify_bundle(raw, checks=CHECKS).ok
     with pytest.raises(ACCEPTED_OF_MALFORMED):
         second_verifier.verify(resealed(raw))
 
