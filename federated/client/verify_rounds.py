@@ -141,7 +141,9 @@ def _release(
     vectors: VectorFolder | None,
 ) -> ServerState:
     if transcript.expired:
-        return release_check(transcript, spec=spec, epoch=record.key_epoch, state=state)
+        return release_check(
+            transcript, spec=spec, epoch=record.key_epoch, state=state, proofs=False
+        )
     source = vectors.source if vectors is not None else _none
     total = total_of(transcript, spec=spec, epoch=record.key_epoch, source=source)
     return release_check(transcript, spec=spec, epoch=record.key_epoch, state=state, total=total)
