@@ -208,7 +208,10 @@ def _privacy(card: Card) -> Markup:
                 ("Honest noise counted", f"{privacy['honest']} sites' in the smallest cohort"),
             ]
         ),
-        [element("p", warning, class_="warn") for warning in privacy["warnings"]],
+        [
+            element("p", element("strong", "Warning: ", class_="warn"), foreign(warning))
+            for warning in privacy["warnings"]
+        ],
         element("h3", "Not protected"),
         bullets(privacy["does_not_protect"]),
     )

@@ -68,7 +68,8 @@ dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.6rem}}
 @page{size:A4;margin:16mm 15mm}
 @media print{:root{color-scheme:light;--paper:#fff;--surface:#fff;--ink:#000;--muted:#444;
 --line:#bbb;--accent:#000;--good:#0b4a2b;--warn:#5c3a00;--sunken:#f2f2f2}
-body{font-size:9.5pt}main{max-width:none;padding:0}.scroll{overflow:visible}
+body{font-size:9.5pt}code,pre{font-size:7.5pt}dl{grid-template-columns:10rem 1fr}
+main{max-width:none;padding:0}.scroll{overflow:visible}
 section{border:0;border-top:1px solid var(--line);border-radius:0;padding:4mm 0;margin:0}
 h2,h3{break-after:avoid}tr,dt,dd,li,pre{break-inside:avoid}thead{display:table-header-group}}
 """.strip()
