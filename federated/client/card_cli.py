@@ -46,6 +46,8 @@ def card(
     from federated.client.card_page import card_page
     from federated.client.files import write_durably
     from federated.client.vectors import VectorFolder
+    from federated.client.verify_chain import chain_checks
+    from federated.client.verify_parts import section_checks
     from federated.client.verify_rounds import round_checks
     from federated.client.verify_trust import authorities_read, trust_checks
     from federated.client.verify_witnesses import witness_checks
@@ -61,9 +63,11 @@ def card(
         bundle_checked(
             given,
             checks=[
+                section_checks,
                 partial(round_checks, vectors=beside),
                 witness_checks(),
                 trust_checks(authorities),
+                chain_checks(),
             ],
             log_keys=log_keys,
         )
