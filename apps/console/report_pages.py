@@ -73,7 +73,9 @@ class ChargeRow(Row):
     epsilon: float | None
     delta: float | None
     cohort: str
-    mirrored: bool
+    missing: str
+    """Where the ledger as reported does not hold it: ``awaited`` of a report older than the
+    receipt, ``lacking`` of a newer one; empty where it does."""
     balance: Balance | None
 
 

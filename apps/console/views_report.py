@@ -1,4 +1,4 @@
-"""Auditors' reports: of a job, a campaign, a period. A selector and a template, nothing written.
+"""Auditors' reports: of a job, a campaign, a period. A selector and a template; no event.
 
 Every member may read what the events page shows them; an operator reads the consortium's log.
 """
@@ -26,7 +26,7 @@ from apps.console.views_provenance import operators_only
 from apps.federation.selectors.jobs import job_get_for
 from federated.errors import InvalidInput
 
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+DATE = re.compile(r"2\d{3}-\d{2}-\d{2}")
 
 
 @require_safe
@@ -88,7 +88,7 @@ def period_read(given: Mapping[str, str]) -> tuple[datetime, datetime]:
             found[name] = datetime.fromisoformat(text).replace(tzinfo=UTC)
         except ValueError as error:
             raise InvalidInput(
-                f"{name}: {text[:40]!r} is no date; write it as 2026-01-31", field=name
+                f"{name}: {text[:40]!r} is no date from 2000 on; write it as 2026-01-31", field=name
             ) from error
     if found["from"] >= found["to"]:
         raise InvalidInput(

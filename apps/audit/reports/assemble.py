@@ -92,6 +92,7 @@ def _assemble(scope: _Scope) -> Report:
     ledger = None if organization is None else OwnLedger(organization)
     released, disagreeing = releases(lines, specs)
     start, end = scope.period or (None, None)
+    cut_at = min((read.cut_at for read in reads if read.cut_at), default=None)
     return Report(
         kind=scope.kind,
         organization=organization or "",
@@ -101,7 +102,7 @@ def _assemble(scope: _Scope) -> Report:
         anchoring=anchoring_state(),
         start=start,
         end=end,
-        cut_at=min((read.cut_at for read in reads if read.cut_at), default=None),
+        cut_at=cut_at,
         jobs=specs.jobs,
         campaigns=specs.campaigns,
         decisions=decisions(lines, specs),
@@ -110,19 +111,27 @@ def _assemble(scope: _Scope) -> Report:
         failures=failures([*lines, *verdicts_read(disagreeing)]),
         changes=[line for line in lines if line.body.tag in CHANGES],
         counts=[count for read in reads for count in read.counts],
-        **_of_ledger(scope, ledger, lines, specs),
+        **_of_ledger(scope, ledger, lines, specs, cut_at),
     )
 
 
 def _of_ledger(
-    scope: _Scope, ledger: OwnLedger | None, lines: list[Line], specs: Specs
+    scope: _Scope,
+    ledger: OwnLedger | None,
+    lines: list[Line],
+    specs: Specs,
+    cut_at: datetime | None,
 ) -> dict[str, Any]:
-    """What the organization's own ledger adds; nothing for an operator."""
+    """What the organization's own ledger adds; nothing for an operator.
+
+    Past a cut a charge has no receipt among the lines, which says nothing: it is left out.
+    """
     if ledger is None:
         return {"charges": [], "differences": [], "ledger_report": "", "reported_at": None}
     period = None if scope.period is None else (stamp(scope.period[0]), stamp(scope.period[1]))
+    charges = charges_own(lines, specs, ledger, period)
     return {
-        "charges": charges_own(lines, specs, ledger, period),
+        "charges": [one for one in charges if one.line or not cut_at or one.at < cut_at],
         "differences": ledger.differences(None if period else specs.ledger_ids()),
         "ledger_report": ledger.report_digest,
         "reported_at": ledger.reported_at,

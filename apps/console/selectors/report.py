@@ -171,9 +171,13 @@ class _Writer:
             epsilon=one.epsilon,
             delta=one.delta,
             cohort=one.cohort,
-            mirrored=bool(one.state),
+            missing="" if one.state else self._missing(one),
             balance=one.balance,
         )
+
+    def _missing(self, one: OwnCharge) -> str:
+        reported = self.report.reported_at
+        return "lacking" if reported is not None and reported > one.at else "awaited"
 
     def _release(self, one: Release) -> pages.ReleaseRow:
         verdicts = f"{one.agree} agree{'s' if one.agree == 1 else ''}"
@@ -232,8 +236,10 @@ def _details(data: dict[str, Any]) -> Iterable[tuple[str, str]]:
 def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return ", ".join(value)[:PLAIN_AT_MOST]
+    if isinstance(value, list):
+        return ", ".join(_plain(one) for one in value)[:PLAIN_AT_MOST]
+    if isinstance(value, dict):
+        return " ".join(f"{key} {_plain(one)}" for key, one in value.items())[:PLAIN_AT_MOST]
     return str(value)[:PLAIN_AT_MOST]
 
 
