@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -16,6 +17,10 @@ from federated.provenance.verify import BundleCheck, Check, origin_hash
 ROOT_AT = "root_at(bytes32,uint64)"
 RUNTIME = "0a1ee43eb747bc3456865d614b9b784c7897f0c637631c7f592bf9544fa1fd77"
 """SHA-256 of AnchorRegistry's runtime bytecode: any other code may answer what it likes."""
+
+MAX_ANSWER_BYTES = 1 << 23
+"""More than a block of 100,000 transactions' hashes."""
+MAX_ANSWER_PARTS = 900
 
 
 def chain_checks(rpc: str | None = None, contract: str | None = None) -> BundleCheck:
@@ -73,7 +78,7 @@ def _checks(bundle: Bundle, rpc: str, contract: str | None, http: httpx.Client) 
 
 def _look_up(anchor: Anchor, rpc: str, http: httpx.Client) -> None:
     """Raises InvalidInput for another chain, root or block, Unavailable for no answer."""
-    chain = int(_text(_call(http, rpc, "eth_chainId")), 16)
+    chain = _quantity(_call(http, rpc, "eth_chainId"))
     if chain != anchor.chain_id:
         raise InvalidInput(f"the node's chain is {chain}, the anchor's {anchor.chain_id}")
     code = bytes.fromhex(_text(_call(http, rpc, "eth_getCode", anchor.contract, "latest")))
@@ -95,18 +100,39 @@ def _look_up(anchor: Anchor, rpc: str, http: httpx.Client) -> None:
 def _call(http: httpx.Client, rpc: str, method: str, *parameters: Any) -> Any:
     request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}
     try:
-        answer = http.post(rpc, json=request).json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        with http.stream("POST", rpc, json=request) as response:
+            answer = json.loads(_read(response))
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
         raise Unavailable(f"{rpc} does not answer as a JSON-RPC node") from error
     if not isinstance(answer, dict) or "result" not in answer:
         told = answer.get("error") if isinstance(answer, dict) else answer
-        raise InvalidInput(f"{rpc}: {method}: {told}")
+        raise InvalidInput(f"{rpc}: {method}: {str(told)[:300]}")
     return answer["result"]
+
+
+def _read(response: httpx.Response) -> bytes:
+    """Raises ValueError for a longer answer than any that was asked for."""
+    content = bytearray()
+    for piece in response.iter_bytes():
+        content += piece
+        if len(content) > MAX_ANSWER_BYTES:
+            raise ValueError("the answer does not end")
+    if content.count(b"[") + content.count(b"{") > MAX_ANSWER_PARTS:
+        # Some libraries raise the recursion limit: a deep answer would then end the process.
+        raise ValueError("nothing that was asked for is nested so")
+    return bytes(content)
+
+
+def _quantity(answer: Any) -> int:
+    """A node's number of 64 bits. Raises InvalidInput."""
+    if not isinstance(answer, str) or not re.fullmatch("0x[0-9a-f]{1,16}", answer):
+        raise InvalidInput("the node's answer is no number in hexadecimal")
+    return int(answer, 16)
 
 
 def _text(answer: Any) -> str:
     """The digits of a node's hexadecimal answer. Raises InvalidInput."""
-    if not isinstance(answer, str) or not re.fullmatch("0x[0-9a-f]*", answer):
+    if not isinstance(answer, str) or not re.fullmatch("0x([0-9a-f]{2})*", answer):
         raise InvalidInput("the node's answer is not hexadecimal text")
     return answer.removeprefix("0x")
 

@@ -3,12 +3,15 @@
 import hashlib
 import json
 import socket
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from click.testing import CliRunner, Result
 
 from federated.client.cli import main
-from federated.client.verify_chain import RUNTIME, chain_checks
+from federated.client.verify_chain import MAX_ANSWER_BYTES, RUNTIME, chain_checks
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check, origin_hash, verify_bundle
 from tests.federated.provenance.small_bundle import small_bundle, small_bundle_bytes
@@ -98,6 +101,40 @@ def test_no_node_is_a_failed_check(tmp_path):
             c for c in looked_up(small_bundle(), held.getsockname()[1]) if c.status == "failed"
         ]
     assert "does not answer as a JSON-RPC node" in told.detail
+
+
+class Nonsense(BaseHTTPRequestHandler):
+    answer = b""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):
+            self.wfile.write(self.answer)
+
+    def log_message(self, *given: object) -> None:
+        pass
+
+
+def test_a_node_that_answers_nonsense_is_one_failed_check():
+    raw = small_bundle()
+    server = HTTPServer(("127.0.0.1", 0), Nonsense)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    deep, long = b"[" * 100_000, b" " * (MAX_ANSWER_BYTES + 1)
+    absent = [b"<html>", b"", b"\xff", b"[[[", deep, long]
+    values = [b"null", b"7", b'"0x"', b'"0xzz"', b'"0x' + b"f" * 10_000 + b'"', b'"0x8"', b"{}"]
+    wrong = [b"[]", b"null", b"{}", b'{"error":"no"}', *(b'{"result":%b}' % v for v in values)]
+    try:
+        for answer in (*absent, *wrong):
+            Nonsense.answer = answer
+            told = looked_up(raw, server.server_port, raw["anchors"][0]["contract"])
+            assert [check.status for check in told] == ["failed"], answer[:20]
+            assert "stopped" not in told[0].detail
+            assert ("does not answer" in told[0].detail) == (answer in absent)
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.mark.parametrize(
