@@ -64,6 +64,7 @@ white-space:pre-wrap;overflow-wrap:anywhere}
 bdi{overflow-wrap:anywhere}
 footer{color:var(--muted);font-size:.8125rem}
 @media (max-width:36rem){main{padding-top:1rem}section{padding:1rem}
+td.number{white-space:normal}
 dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.6rem}}
 @page{size:A4;margin:16mm 15mm}
 @media print{:root{color-scheme:light;--paper:#fff;--surface:#fff;--ink:#000;--muted:#444;

@@ -217,6 +217,13 @@ def test_pages_fit_in_every_look(
         for name, job in jobs.items():
             page.goto(f"/o/northwind/jobs/{job.pk}/")
             look_at(page, f"job-{name}_{look}", picture)
+        page.goto(f"/o/northwind/jobs/{jobs['finished'].pk}/report/")
+        look_at(page, f"report_{look}", picture)
+        if look != "narrow":  # Of both, the same document.
+            page.goto(f"/o/northwind/jobs/{jobs['finished'].pk}/card")
+            look_at(page, f"card_{look}", picture)
+            page.goto("/o/northwind/report/")
+            look_at(page, f"report-period_{look}", picture)
         page.goto("/o/northwind/benchmarks/")
         look_at(page, f"benchmarks_{look}", picture)
         page.goto("/o/northwind/events/?log=consortium")

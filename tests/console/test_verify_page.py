@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from django_tenants.utils import schema_context
 
-from apps.audit import verification
+from apps.audit import tasks, verification
 from apps.audit.models import Verification
 from apps.audit.verification import verification_run, verifications_tick
 from apps.common.uploads import UPLOAD_MOST
@@ -22,6 +22,7 @@ from apps.federation.storage import blob_storage
 from apps.provenance.models import Event
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check
+from portal.celery import HEADER, app
 from tests.console.test_job_page import job_url, text_of
 from tests.federated.provenance.small_bundle import small_bundle_bytes
 from tests.federation.test_job_whole import play
@@ -112,6 +113,24 @@ def test_the_page_follows_check_by_check(
     assert "release Holds" in seen[-1][1]
     last = northwind_auditor.get(live, {"seen": "running-1"}, secure=True)
     assert (last.status_code, "No check failed" in text_of(last)) == (286, True)
+
+
+def test_it_reaches_a_worker_through_the_broker(
+    northwind_auditor: Client, django_capture_on_commit_callbacks: Any
+) -> None:
+    with app.connection_for_write() as broker:
+        queue = broker.SimpleQueue("audit")
+        queue.clear()
+        with django_capture_on_commit_callbacks(execute=True):
+            upload(northwind_auditor, small_bundle_bytes())
+        message = queue.get(timeout=10)
+        message.ack()
+        assert (message.headers["task"], message.headers[HEADER]) == (tasks.verify.name, "public")
+        (arguments, _, _) = json.loads(message.body)
+        queue.close()
+    connection.set_schema_to_public()
+    tasks.verify(*arguments)
+    assert newest().state == "done"
 
 
 def test_an_uploaded_bundle_is_verified_and_not_kept(db: None, northwind_auditor: Client) -> None:
