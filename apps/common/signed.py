@@ -8,7 +8,11 @@ from django.db import models
 
 from apps.common.models import Model
 from apps.common.scopes import Scope
+from federated.errors import TooLarge
 from federated.wire.base import Message, Signed
+from federated.wire.round import Refusal
+
+REFUSALS_MOST = 50
 
 
 class SignedMessage(Model):
@@ -64,3 +68,26 @@ class Answer(Model):
         if self.state != self.State.APPROVED or self.answer is None:
             return None
         return Signed[self.approves].parse(self.answer)  # type: ignore[name-defined]
+
+
+def refusal_keep(
+    rows: Any, *, organization: str, signed: Signed[Refusal], counts: bool, of: str
+) -> bool:
+    """Keep one of an organization's refusals among ``rows``, a locked attempt's or run's.
+
+    False where it was sent before. Raises TooLarge beyond the most that are kept.
+    """
+    sent = rows.filter(organization=organization)
+    if sent.filter(digest=signed.digest()).exists():
+        return False
+    if sent.count() >= REFUSALS_MOST:
+        raise TooLarge(f"{REFUSALS_MOST} refusals of one {of} are kept; no more.")
+    rows.create(
+        organization=organization,
+        content=signed.canonical(),
+        digest=signed.digest(),
+        reason=signed.body.reason.value,
+        detail=signed.body.detail,
+        counts=counts,
+    )
+    return True

@@ -156,6 +156,14 @@ class RunFolder(SignedFolder):
         (self.path / "replace").unlink(missing_ok=True)
         (self.path / "replacement-measured.json").unlink(missing_ok=True)
 
+    def replacement_drop(self) -> None:
+        """The run closed without it: its measurements wait for the next, unless newer ones do."""
+        measured = read_optional(self.path / "replacement-measured.json")
+        if measured is not None and self.campaign.waiting() is None:
+            write_durably(self.campaign.path / "waiting.json", measured)
+        for name in ("replacement.json", "replace", "replacement-measured.json"):
+            (self.path / name).unlink(missing_ok=True)
+
     # The release that this site verified.
 
     def release(self) -> CampaignRelease | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from federated.client.campaign_home import NOISE, RunFolder
 from federated.client.site import Site, short
 from federated.client.work_campaign import run_context, submission_renew
-from federated.errors import BudgetExceeded, DomainError, InvalidInput, NotFound
+from federated.errors import BudgetExceeded, Conflict, DomainError, InvalidInput, NotFound
 from federated.protocol.campaign_expired import campaign_expired_check, expired_noise_check
 from federated.protocol.campaign_ledger import ledger_id
 from federated.protocol.campaign_noise import noise_make
@@ -297,6 +297,9 @@ def _finish(site: Site, run: RunFolder) -> None:
     if run.replacement() is not None or run.replacement_asked:
         try:
             submission_renew(site, run.campaign.campaign_id, run.number)
+        except Conflict as error:
+            run.replacement_drop()
+            site.say(f"run {run.number}: replacement not taken, it waits: {short(error)}")
         except DomainError as error:
             site.say(f"run {run.number}: replacement not taken: {short(error)}")
 

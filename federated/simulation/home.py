@@ -139,6 +139,10 @@ class MortalRun(RunFolder):
         with dying(self._faults):
             super().replacement_done()
 
+    def replacement_drop(self) -> None:
+        with dying(self._faults):
+            super().replacement_drop()
+
     def release_keep(self, release: CampaignRelease, spec: CampaignSpec) -> None:
         with dying(self._faults):
             super().release_keep(release, spec)

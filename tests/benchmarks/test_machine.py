@@ -202,6 +202,28 @@ def test_a_submission_is_replaced_before_the_close_by_naming_the_old_one(
     consortium.until(campaign, "released")
 
 
+def test_a_replacement_that_comes_too_late_waits_for_the_next_run(consortium: Consortium) -> None:
+    campaign = consortium.create()
+    consortium.step()
+    consortium.measure(campaign)
+    consortium.step()
+    site = consortium["lakeside"]
+    folder = site.home.campaign(str(campaign.pk))
+    assert run_of(campaign).state == "charging"
+    consortium.measure(campaign, "lakeside", value=99.0)
+    folder.run(1).replacement_ask()
+    first = folder.run(1).submission()
+    site.step()
+    assert site.said("replacement not taken, it waits")
+    waiting = folder.waiting()
+    assert waiting is not None
+    assert waiting.values["latency_ms"].value == 99.0
+    assert not folder.run(1).replacement_asked
+    assert folder.run(1).replacement() is None
+    assert folder.run(1).submission() == first
+    consortium.until(campaign, "released")
+
+
 def test_a_changed_campaign_is_approved_and_reserved_anew(consortium: Consortium) -> None:
     campaign = consortium.create(**HOURLY)
     consortium.step()

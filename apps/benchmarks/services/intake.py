@@ -22,7 +22,6 @@ from apps.benchmarks.models import (
     Run,
     RunMessage,
     RunReceipt,
-    RunRefusal,
     RunShare,
     RunVerdict,
     Submission,
@@ -33,15 +32,14 @@ from apps.benchmarks.services import checks, machine
 from apps.benchmarks.services.runs import COORDINATOR, run_event
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
+from apps.common.signed import refusal_keep
 from apps.federation.errors import AlreadySent
 from apps.federation.queue import enqueue
 from apps.provenance.tags import Tag
-from federated.errors import TooLarge
 from federated.wire import campaign as wire
 from federated.wire import round as wire_round
 from federated.wire.base import Signed
 
-REFUSALS_MOST = 50
 Check = Callable[[Any, Run], None]
 
 
@@ -157,33 +155,23 @@ def refusal_receive(
     """
     checks.sender(signed, organization=organization)
     checks.signature(signed, found)
-    digest, body = signed.digest(), signed.body
+    body = signed.body
     with as_coordinator(), transaction.atomic():
         row = Run.objects.select_for_update().get(pk=found.pk)
         row.campaign = found.campaign
-        sent = RunRefusal.objects.filter(run=row, organization=organization)
-        if sent.filter(digest=digest).exists():
-            return False
-        if sent.count() >= REFUSALS_MOST:
-            raise TooLarge(f"{REFUSALS_MOST} refusals of one run are kept; no more.")
         own = {row.cohort_digest, row.noised_digest} - {""}
         counts = body.context == row.context_digest and body.cohort in own
-        RunRefusal.objects.create(
-            run=row,
-            organization=organization,
-            content=signed.canonical(),
-            digest=digest,
-            reason=body.reason.value,
-            detail=body.detail,
-            counts=counts,
-        )
+        if not refusal_keep(
+            row.runrefusals, organization=organization, signed=signed, counts=counts, of="run"
+        ):
+            return False
         run_event(
             Tag.RUN_REFUSED,
             row,
             actor=actor,
             digests={"refused_context": body.context, "refused_cohort": body.cohort},
             data={"organization": organization, "reason": body.reason.value, "detail": body.detail},
-            signature=digest,
+            signature=signed.digest(),
         )
         bell_ring(found.campaign.slugs())
         if counts and row.going:

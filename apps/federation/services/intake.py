@@ -16,12 +16,12 @@ from django_tenants.utils import schema_context
 from apps.aggregation.bell import bell_ring
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
+from apps.common.signed import refusal_keep
 from apps.federation.errors import AlreadySent, Closed
 from apps.federation.models import (
     Contribution,
     ContributionReceipt,
     Receipt,
-    Refusal,
     Round,
     RoundMessage,
     Share,
@@ -32,12 +32,11 @@ from apps.federation.selectors.transcripts import epoch_of
 from apps.federation.services import checks, machine
 from apps.federation.services.rounds import round_event
 from apps.provenance.tags import Tag
-from federated.errors import InvalidInput, TooLarge
+from federated.errors import InvalidInput
 from federated.wire import round as wire
 from federated.wire.base import Signed
 
 R = TypeVar("R", bound=RoundMessage)
-REFUSALS_MOST = 50
 
 
 def contribution_receive(
@@ -134,32 +133,21 @@ def refusal_receive(
     """
     checks.sender(signed, organization=organization)
     checks.signature(signed, job=found.job)
-    digest = signed.digest()
     body = signed.body
     with as_coordinator(), transaction.atomic():
         row = Round.objects.select_for_update().get(pk=found.pk)
-        sent = Refusal.objects.filter(round=row, organization=organization)
-        if sent.filter(digest=digest).exists():
-            return False
-        if sent.count() >= REFUSALS_MOST:
-            raise TooLarge(f"{REFUSALS_MOST} refusals of one attempt are kept; no more.")
         counts = body.context == row.context_digest and body.cohort == row.cohort_digest
-        Refusal.objects.create(
-            round=row,
-            organization=organization,
-            content=signed.canonical(),
-            digest=digest,
-            reason=body.reason.value,
-            detail=body.detail,
-            counts=counts,
-        )
+        if not refusal_keep(
+            row.refusals, organization=organization, signed=signed, counts=counts, of="attempt"
+        ):
+            return False
         round_event(
             Tag.SHARE_REFUSED,
             row,
             actor=actor,
             digests={"refused_context": body.context, "refused_cohort": body.cohort},
             data={"organization": organization, "reason": body.reason.value, "detail": body.detail},
-            signature=digest,
+            signature=signed.digest(),
         )
         bell_ring(found.job.slugs())
         if counts and row.open:

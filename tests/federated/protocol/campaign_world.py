@@ -5,11 +5,19 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 
+import pytest
+
 from federated.protocol.campaign_layout import run_cost
 from federated.protocol.campaign_noise import noise_make
 from federated.protocol.campaign_propose import MetricDraft, campaign_make
 from federated.protocol.campaign_release import campaign_release_make, campaign_share_make
 from federated.protocol.campaign_submit import submission_make
+from federated.protocol.campaign_transcript import (
+    campaign_charges_check,
+    campaign_transcript_check,
+    noised_cohort_check,
+)
+from federated.protocol.refused import Refused
 from federated.wire.base import Signed
 from federated.wire.campaign import (
     CampaignApproval,
@@ -20,7 +28,7 @@ from federated.wire.campaign import (
     Submission,
 )
 from federated.wire.job import Participant
-from federated.wire.round import ChargeReceipt
+from federated.wire.round import ChargeReceipt, Reason
 
 from .conftest import CAST, Consortium, with_
 
@@ -177,3 +185,16 @@ def make_campaign(consortium: Consortium, **changes: object) -> Campaign:
         **changes,
     }
     return Campaign(consortium, campaign_make(**options))
+
+
+def options(campaign):
+    return {"spec": campaign.spec, "epoch": campaign.consortium.epoch}
+
+
+def refusal(campaign, transcript, own=None) -> Reason:
+    """The reason that a trustee refuses to decrypt a transcript for."""
+    with pytest.raises(Refused) as caught:
+        cohort = campaign_transcript_check(transcript, **options(campaign))
+        campaign_charges_check(transcript.receipts, cohort=cohort, **options(campaign))
+        noised_cohort_check(transcript, own=own, **options(campaign))
+    return caught.value.reason

@@ -1,42 +1,29 @@
-"""What a cheating organization, trustee or coordinator tries in a campaign, refused by name."""
+"""What a cheating organization or coordinator tries with votes and members, refused by name."""
 
 from __future__ import annotations
 
-import random
 import secrets
-from contextlib import closing
-from itertools import combinations
 
 import gmpy2
 import pytest
 
-from federated.client.ledger import Ledger
-from federated.crypto import proofs, vote_proofs
+from federated.crypto import vote_proofs
 from federated.crypto.vote_proofs import Statement, VoteProof
-from federated.errors import DomainError, InvalidInput, ProofInvalid
+from federated.errors import InvalidInput, ProofInvalid
 from federated.protocol.campaign_layout import vote_layout
-from federated.protocol.campaign_release import (
-    campaign_release_check,
-    campaign_release_make,
-    campaign_share_check,
-)
 from federated.protocol.campaign_submit import submission_check
 from federated.protocol.campaign_transcript import (
-    campaign_charges_check,
     campaign_transcript_check,
-    noised_cohort_check,
     submission_cohort_check,
 )
 from federated.protocol.keys import public_key_of
 from federated.protocol.refused import Refused
 from federated.wire.base import decode_bytes, encode_bytes
-from federated.wire.campaign import CampaignTranscript, NoisedCohort, Submission, Vote
+from federated.wire.campaign import Submission, Vote
 from federated.wire.round import Reason
 
-from .campaign_world import LATENCY, make_campaign
+from .campaign_world import LATENCY, make_campaign, options, refusal
 from .conftest import CAST, with_
-
-FLIPS = 60
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +39,6 @@ def closed(campaign):
 @pytest.fixture(scope="module")
 def released(campaign):
     return campaign.released()
-
-
-def options(campaign):
-    return {"spec": campaign.spec, "epoch": campaign.consortium.epoch}
-
-
-def refusal(campaign, transcript, own=None) -> Reason:
-    with pytest.raises(Refused) as caught:
-        cohort = campaign_transcript_check(transcript, **options(campaign))
-        campaign_charges_check(transcript.receipts, cohort=cohort, **options(campaign))
-        noised_cohort_check(transcript, own=own, **options(campaign))
-    return caught.value.reason
 
 
 def signed_votes(campaign, name, context, votes):
@@ -294,180 +269,3 @@ def test_a_charge_is_missing_or_of_less(campaign, released):
     signed = campaign.consortium.identities[body.organization].sign(cheap)
     less = with_(released, receipts=(signed, *released.receipts[1:]))
     assert refusal(campaign, less) is Reason.CHARGE_MISMATCH
-
-
-# Noise.
-
-
-def own_of(released, name):
-    return next(signed for signed in released.noise if signed.body.organization == name)
-
-
-def test_noise_left_out(campaign, released):
-    fewer = with_(released, noise=released.noise[1:])
-    assert refusal(campaign, fewer) is Reason.NOISE_MISSING
-    # Replaced by another trustee's: t shares are in, one of an honest trustee among them.
-    other = campaign.noise("westbrook", released)
-    replaced = with_(released, noise=(*released.noise[1:], other))
-    for own in (*released.noise, other):
-        noised_cohort_check(replaced, own=own, **options(campaign))
-
-
-def test_a_trustee_whose_noise_is_for_another_cohort_does_not_decrypt(campaign, released):
-    smaller = campaign.closed(members=CAST[:3])
-    own = campaign.noise("westbrook", smaller)
-    assert refusal(campaign, released, own=own) is Reason.COHORT_ALREADY_SERVED
-
-
-def test_noise_counted_twice(campaign, released):
-    twice = with_(released, noise=(*released.noise, released.noise[0]))
-    assert refusal(campaign, twice) is Reason.NOISE_REPEATED
-    doubled = with_(released, noise=(released.noise[0], released.noise[0], released.noise[1]))
-    assert refusal(campaign, doubled) is Reason.NOISE_REPEATED
-
-
-def test_resampled_noise(campaign, released):
-    """A trustee whose kept share was swapped for a fresh one of its own does not decrypt."""
-    name = released.noise[0].body.organization
-    fresh = campaign.noise(name, released)
-    resampled = with_(released, noise=(fresh, *released.noise[1:]))
-    assert refusal(campaign, resampled, own=released.noise[0]) is Reason.NOISE_CHANGED
-
-
-def test_noise_of_another_cohort(campaign, released):
-    smaller = campaign.closed(members=CAST[:3])
-    other = campaign.noise("lakeside", smaller)
-    mixed = with_(released, noise=(other, *released.noise[1:]))
-    assert refusal(campaign, mixed) is Reason.CONTEXT_MIXED
-
-
-@pytest.mark.parametrize("how", ["copied", "inverted"])
-def test_noise_made_from_anothers(campaign, released, how):
-    """The inverse of an honest share would cancel it: the proof needs the plaintext."""
-    epoch = campaign.consortium.epoch
-    key = public_key_of(epoch)
-    honest = own_of(released, "lakeside").body
-    values = [int.from_bytes(decode_bytes(c), "big") for c in honest.ciphertexts]
-    if how == "inverted":
-        values = [pow(value, -1, key.n_squared) for value in values]
-    forged = with_(
-        honest,
-        organization="northwind",
-        index=epoch.trustee("northwind").index,
-        ciphertexts=tuple(encode_bytes(key.encode_ciphertext(v)) for v in values),
-    )
-    signed = campaign.consortium.identities["northwind"].sign(forged)
-    rows = [s for s in released.noise if s.body.organization != "northwind"]
-    cancelled = with_(released, noise=(*rows, signed))
-    assert refusal(campaign, cancelled) is Reason.PROOF_INVALID
-
-
-def test_noise_signed_by_somebody_else(campaign, released):
-    body = own_of(released, "lakeside").body
-    forged = campaign.consortium.identities["summit"].sign(body)
-    rows = [s for s in released.noise if s.body.organization != "lakeside"]
-    assert refusal(campaign, with_(released, noise=(*rows, forged))) is Reason.SIGNATURE_INVALID
-
-
-def test_a_proof_of_a_vote_is_no_proof_of_noise(campaign, released):
-    """The two proofs have domains of their own."""
-    assert proofs._DOMAIN != vote_proofs._DOMAIN
-
-
-# Quorums.
-
-
-def test_any_quorum_decrypts_the_same_sums(campaign, released):
-    """A trustee is lost after it gave noise: one that gave none finishes."""
-    other = campaign.share("westbrook", released)
-    campaign_share_check(other, transcript=released, epoch=campaign.consortium.epoch)
-    finished = with_(released, shares=(*released.shares[1:], other))
-    campaign_release_check(finished, **options(campaign))
-
-
-def test_a_split_quorum_never_decrypts_two_sets_of_noise(campaign, closed, tmp_path):
-    """One cohort with two sets of noise: their difference would cancel the votes."""
-    cohort, honest = closed.cohort(), [name for name in CAST if name != CAST[1]]
-    first, second = (
-        NoisedCohort(
-            context=cohort.context, cohort=cohort.digest(), noise=dict.fromkeys(quorum, "0" * 64)
-        ).digest()
-        for quorum in (CAST[:3], CAST[1:])
-    )
-    asked = {"job_id": campaign.spec.campaign_id, "round": 1, "attempt": 1, "charged": False}
-    # Any trustee may decrypt either; some honest ones are shown the first set before the second.
-    for number, early in enumerate(subset for n in range(4) for subset in combinations(honest, n)):
-        served = {first: {CAST[1]}, second: {CAST[1]}}
-        for name in honest:
-            with closing(Ledger(tmp_path / f"{number}-{name}.sqlite")) as ledger:
-                order = (first, second) if name in early else (second, first)
-                ledger.serve(cohort=order[0], **asked)
-                served[order[0]].add(name)
-                with pytest.raises(Refused) as caught:
-                    ledger.serve(cohort=order[1], **asked)
-                assert caught.value.reason is Reason.COHORT_ALREADY_SERVED
-        assert min(map(len, served.values())) < campaign.consortium.epoch.threshold
-
-
-def test_a_share_for_one_set_of_noise_does_not_count_for_another(campaign, released):
-    other = with_(released, noise=(*released.noise[:2], campaign.noise("westbrook", released)))
-    with pytest.raises(InvalidInput, match="another attempt or cohort"):
-        campaign_share_check(released.shares[0], transcript=other, epoch=campaign.consortium.epoch)
-
-
-# The release.
-
-
-def test_released_numbers_that_do_not_follow(campaign, released):
-    first, *rest = released.release.metrics
-    slots = with_(first, slots=(first.slots[0] + 1, *first.slots[1:]))
-    mean = first.statistics["mean"]
-    better = with_(mean, value=mean.value + 1.0)
-    statistics = with_(first, statistics={**first.statistics, "mean": better})
-    sure = with_(first, illustrative=False)
-    for metric, message in (
-        (slots, "released sums differ"),
-        (statistics, "statistics do not follow"),
-        (sure, "statistics do not follow"),
-    ):
-        release = with_(released.release, metrics=(metric, *rest))
-        with pytest.raises(InvalidInput, match=message):
-            campaign_release_check(with_(released, release=release), **options(campaign))
-
-
-def test_a_share_that_moves_a_sum_by_one_is_named(campaign, released):
-    """Times 1 + n it combines as a right one does; signed again, only its proof tells."""
-    consortium, (first, *rest) = campaign.consortium, released.shares
-    key = public_key_of(consortium.epoch)
-    values = [int.from_bytes(decode_bytes(p), "big") * (1 + key.n) for p in first.body.partials]
-    moved = tuple(encode_bytes(key.encode_ciphertext(v % key.n_squared)) for v in values)
-    name = first.body.organization
-    signed = consortium.identities[name].sign(with_(first.body, partials=moved))
-    forged = with_(released, shares=(signed, *rest))
-    release = campaign_release_make(forged, **options(campaign))
-    assert release.metrics[0].slots != released.release.metrics[0].slots
-    with pytest.raises(ProofInvalid, match=f"share of {name}: partial decryption"):
-        campaign_release_check(with_(forged, release=release), **options(campaign))
-
-
-def whole_check(campaign, transcript):
-    cohort = campaign_transcript_check(transcript, **options(campaign))
-    campaign_charges_check(transcript.receipts, cohort=cohort, **options(campaign))
-    noised_cohort_check(transcript, **options(campaign))
-    campaign_release_check(transcript, **options(campaign))
-
-
-def test_a_flipped_bit_of_a_transcript_is_noticed(campaign, released):
-    content = released.canonical()
-    rng = random.Random(5)
-    for bit in rng.sample(range(8 * len(content)), FLIPS):
-        flipped = bytearray(content)
-        flipped[bit // 8] ^= 1 << (bit % 8)
-        try:
-            transcript = CampaignTranscript.parse(bytes(flipped))
-            if transcript == released:
-                continue
-            whole_check(campaign, transcript)
-        except DomainError:
-            continue
-        pytest.fail(f"bit {bit}: {content[bit // 8 - 40 : bit // 8 + 40]!r} may change")
