@@ -62,6 +62,7 @@ def train(
                 model=str(model_write(home / "models" / "risk_model.pt")),
                 local_data=str(home / "rows.csv"),
                 epochs=rounds,
+                purpose="to show how the consortium works; not to treat anybody",
             )
             step.detail = f"job {job_id}"
         with story.step("Every site approves by its policy") as step:
