@@ -251,6 +251,9 @@ class _Scan:
         self.tokens += 1
         if token in b"{[":
             self.depth += 1
+            if self.depth > MAX_DEPTH:
+                # A deeper one would end the process where a library raised the recursion limit.
+                raise PartInvalid(f"not a bundle: nested deeper than {MAX_DEPTH}")
         elif token in b"}]":
             self.depth -= 1
             return self.depth == 0

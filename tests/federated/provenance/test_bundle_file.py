@@ -178,3 +178,14 @@ def test_an_honest_gigabyte_verifies_in_half_of_one(tmp_path: Path) -> None:
     codes, peak, errors = verified_peak(tmp_path / "big.json")
     assert codes == ["exit 0"], errors
     assert peak < 500
+
+
+def test_a_part_that_is_nested_deeply_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    whole = small_bundle_bytes()
+    begin = b'"attempts":[{'
+    at = whole.index(begin) + len(begin)
+    path = tmp_path / "bundle.json"
+    # Where a library has raised the recursion limit, parsing so many would end the process.
+    path.write_bytes(whole[:at] + b'"a":' + b"[" * 80_000 + b"]" * 80_000 + b"," + whole[at:])
+    with pytest.raises(BundleInvalid, match="nested deeper than 64"):
+        load_bundle(path)
