@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -11,6 +12,8 @@ from federated.errors import InvalidInput, TooLarge
 from federated.wire.base import Message
 
 M = TypeVar("M", bound=Message)
+# An escaped null character in JSON: after an even number of backslashes. PostgreSQL takes none.
+_NULL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 SMALL = 256 * 1024
 """Bytes that a message without ciphertexts or parameters may take."""
 
@@ -38,4 +41,7 @@ def body_read(request: Any, *, limit: int | None = None) -> bytes:
 
 def message_read(request: Any, kind: type[M], *, limit: int | None = None) -> M:
     """The one wire message in the body. Raises InvalidInput naming the first field at fault."""
-    return kind.parse(body_read(request, limit=limit))
+    body = body_read(request, limit=limit)
+    if b"\\u0000" in body and _NULL.search(body):
+        raise InvalidInput(f"{kind.__name__}: a text holds a null character, which is not allowed.")
+    return kind.parse(body)
