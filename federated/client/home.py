@@ -23,7 +23,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,6 +37,7 @@ from federated.client.epochs import EpochFolder
 from federated.client.files import (
     folder_make,
     keep_aside,
+    read_mapped,
     read_optional,
     write_durably,
     write_once,
@@ -53,6 +54,7 @@ from federated.wire.key import KeyEpoch
 
 if TYPE_CHECKING:
     from federated.client.campaign_home import CampaignFolder
+    from federated.training.server import ServerState
 
 M = TypeVar("M", bound=Message)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -327,8 +329,20 @@ class JobFolder(SignedFolder, JobResults):
     def state(self, round: int) -> bytes | None:
         return read_optional(self.path / "states" / f"{round}.safetensors")
 
-    def state_keep(self, round: int, content: bytes) -> None:
-        write_durably(self.path / "states" / f"{round}.safetensors", content)
+    def state_read(self, round: int) -> ServerState | None:
+        """The same, parsed; its vectors are views of the mapped file. Raises InvalidInput."""
+        from federated.training.server import ServerState
+
+        content = read_mapped(self.path / "states" / f"{round}.safetensors")
+        return None if content is None else ServerState.from_bytes(content)
+
+    def state_keep(self, round: int, content: Iterable[bytes | memoryview]) -> None:
+        """Keep a state that comes in pieces, whole or not at all."""
+        folder = self.path / "states"
+        with writing_aside(folder) as (aside, file):
+            for piece in content:
+                file.write(piece)
+            keep_aside(aside, file, folder / f"{round}.safetensors")
         # The one before stays: a coordinator that lost its database may ask for a round again.
         for old in (self.path / "states").glob("*.safetensors"):
             if old.stem.isdigit() and 0 < int(old.stem) < round - 1:

@@ -53,7 +53,7 @@ def job_decide(site: Site, job_id: str) -> None:
             _check(site, signed, epoch, state)
             _check_person(site, spec, job)
             _reserve(site, spec)
-            folder.state_keep(0, state)
+            folder.state_keep(0, [state])
             folder.spec_keep(spec)
         except Unavailable:
             raise

@@ -23,13 +23,13 @@ def evaluation_accept(site: Site, spec: JobSpec, evaluation: Evaluation) -> None
     folder = site.home.job(evaluation.job_id)
     if (folder.verified_round() or 0) < evaluation.round <= trained.strategy.rounds:
         catch_up(site, evaluation.job_id, upto=evaluation.round)
-    content = folder.state(evaluation.round)
-    if content is None:
+    state = folder.state_read(evaluation.round)
+    if state is None:
         raise InvalidInput(
             f"strategy.round: this site holds no state of round {evaluation.round} of job "
             f"{evaluation.job_id}"
         )
-    evaluation_check(spec, trained=trained, state=ServerState.from_bytes(content))
+    evaluation_check(spec, trained=trained, state=state)
     _held_out(site, spec)
 
 

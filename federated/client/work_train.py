@@ -126,8 +126,7 @@ def _state(site: Site, spec: JobSpec, folder: JobFolder, context: RoundContext) 
     """The state that this site recomputed for the round before, and no other."""
     if (folder.verified_round() or 0) < context.round - 1:
         catch_up(site, spec.job_id, upto=context.round - 1)
-    content = folder.state(context.round - 1)
-    state = None if content is None else ServerState.from_bytes(content)
+    state = folder.state_read(context.round - 1)
     if state is None or state.digest() != context.model:
         known = "none" if state is None else state.digest()[:16]
         raise Refused(

@@ -107,19 +107,19 @@ def _follow(
             Reason.COHORT_ALREADY_SERVED,
             f"released for cohort {cohort.digest()[:16]}, charged was {charged[:16]}",
         )
-    content = folder.state(at.round - 1)
-    if content is None:
+    before = folder.state_read(at.round - 1)
+    if before is None:
         raise InvalidInput(f"{at}: this site holds no verified state before it")
     after = release_check(
         transcript,
         spec=spec,
         epoch=epoch,
-        state=ServerState.from_bytes(content),
+        state=before,
         total=_total(site, spec, folder, transcript, at),
     )
     if isinstance(spec.strategy, Evaluation):
         evaluation_keep(site, spec, folder, transcript)
-    folder.state_keep(at.round, after.to_bytes())
+    folder.state_keep(at.round, after.pieces())
     folder.vectors_forget(before=at.round)
     if not isinstance(spec.strategy, Evaluation):
         _score(site, spec, folder, after, at.round)

@@ -108,4 +108,4 @@ def release_check(
 
 
 def _digest(values: NDArray[np.int64]) -> str:
-    return hashlib.sha256(values.astype("<i8", copy=False).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(values, dtype="<i8").data).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -74,7 +74,7 @@ class MortalFolder(JobFolder):
         with dying(self._faults):
             return super().message_keep(name, message)
 
-    def state_keep(self, round: int, content: bytes) -> None:
+    def state_keep(self, round: int, content: Iterable[bytes | memoryview]) -> None:
         with dying(self._faults):
             super().state_keep(round, content)
 

@@ -159,14 +159,17 @@ def bound_records(gradients: Floats, privacy: PrivacySpec) -> NDArray[np.int64]:
     would tell the coordinator about it.
     """
     units = privacy.units
-    rows = np.where(np.isfinite(gradients).all(axis=1, keepdims=True), gradients, 0.0)
+    # Few buffers at once: a row of a million parameters is 8 MB.
+    finite = np.isfinite(gradients).all(axis=1, keepdims=True)
+    rows = gradients if finite.all() else np.where(finite, gradients, 0.0)
     # Divided by its largest entry first: the squares of a huge row would overflow.
-    largest = np.abs(rows).max(axis=1, keepdims=True)
+    largest = np.maximum(rows.max(axis=1, keepdims=True), -rows.min(axis=1, keepdims=True))
     shape = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
     spread = np.sqrt((shape**2).sum(axis=1, keepdims=True))  # of 1 to sqrt(d), or 0
     with np.errstate(over="ignore"):
         length = np.minimum(spread * (largest * (units / privacy.clipping_norm)), units)
-    scaled = shape * np.divide(length, spread, out=np.zeros_like(length), where=spread > 0)
+    scaled = shape
+    scaled *= np.divide(length, spread, out=np.zeros_like(length), where=spread > 0)
     bounded: NDArray[np.int64] = np.rint(scaled).astype(np.int64)
     over = _squared_norms(bounded) > units**2
     bounded[over] = np.trunc(scaled[over]).astype(np.int64)
@@ -198,4 +201,4 @@ def _checked(model: ModelSpec, parameters: NDArray[np.floating], dataset: Datase
 
 
 def _squared_norms(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.asarray((rows * rows).sum(axis=1, dtype=np.int64))
+    return np.asarray(np.einsum("ij,ij->i", rows, rows))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from mmap import mmap
@@ -61,7 +61,11 @@ class ServerState:
 
     def to_bytes(self) -> bytes:
         """The state as a safetensors file with a fixed layout: equal states are equal bytes."""
-        return encode_tensors(self._tensors())
+        return b"".join(self.pieces())
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """What ``to_bytes`` joins, the vectors not copied."""
+        return encode_pieces(self._tensors())
 
     def _tensors(self) -> dict[str, NDArray[np.generic]]:
         return {
@@ -120,7 +124,10 @@ class ServerState:
     @cached_property
     def _digest(self) -> str:
         # Hashed once: a million parameters are 24 MB.
-        return hashlib.sha256(self.to_bytes()).hexdigest()
+        seen = hashlib.sha256()
+        for piece in self.pieces():
+            seen.update(piece)
+        return seen.hexdigest()
 
 
 def server_step(
@@ -151,7 +158,10 @@ def server_step(
     if not isinstance(values, np.ndarray):
         values = np.array([int(value) for value in values], dtype=np.int64)
     with np.errstate(over="ignore", invalid="ignore"):
-        gradient = (values.astype(np.float64) * grid) / float(denominator)
+        # In place: a million parameters are 8 MB a vector.
+        gradient = values.astype(np.float64)
+        gradient *= grid
+        gradient /= float(denominator)
         parameters, moments = _optimize(state, gradient, strategy.server_optimizer)
     step = state.step + 1
     if not all(np.isfinite(part).all() for part in (parameters, *moments.values())):
@@ -202,13 +212,17 @@ def encode_tensors(tensors: Mapping[str, NDArray[np.generic]], architecture: str
     Written here, byte by byte: the library orders metadata as it likes, and digests need one
     layout for good. ``architecture`` becomes the file's only metadata, where given.
     """
-    body = [
-        np.ascontiguousarray(tensors[name]).astype(
-            f"<{_kind(tensors[name])[0].lower()}8", copy=False
-        )
-        for name in sorted(tensors)
-    ]
-    return b"".join([tensors_header(tensors, architecture), *(part.data for part in body)])
+    return b"".join(encode_pieces(tensors, architecture))
+
+
+def encode_pieces(
+    tensors: Mapping[str, NDArray[np.generic]], architecture: str = ""
+) -> Iterator[bytes | memoryview]:
+    """The parts that encode_tensors joins: the header, then each tensor's memory."""
+    yield tensors_header(tensors, architecture)
+    for name in sorted(tensors):
+        kind = f"<{_kind(tensors[name])[0].lower()}8"
+        yield np.ascontiguousarray(tensors[name]).astype(kind, copy=False).data
 
 
 def tensors_header(tensors: Mapping[str, NDArray[np.generic]], architecture: str = "") -> bytes:

@@ -94,7 +94,7 @@ def test_old_states_go_and_the_initial_one_stays(home: SiteHome) -> None:
     folder = home.job(AT.job_id)
     assert folder.verified_round() is None
     for round in range(5):
-        folder.state_keep(round, bytes([round]))
+        folder.state_keep(round, [bytes([round])])
     assert folder.verified_round() == 4
     kept = [number for number in range(5) if folder.state(number) is not None]
     assert kept == [0, 3, 4]

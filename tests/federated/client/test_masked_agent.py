@@ -200,7 +200,7 @@ def template(consortium: Consortium) -> Iterator[Path]:
         made.epoch_folder(consortium.epoch.digest()).epoch_keep(consortium.epoch)
         job = made.job(consortium.spec.job_id)
         job.spec_keep(consortium.spec)
-        job.state_keep(0, consortium.state.to_bytes())
+        job.state_keep(0, consortium.state.pieces())
         rows = Path(folder) / "ward.csv"
         table(NAME, 20).to_csv(rows, index=False)
         job.bind(rows)
