@@ -5,7 +5,7 @@ from __future__ import annotations
 from apps.benchmarks.models import Run
 from apps.benchmarks.selectors.trustees import GRACE
 from apps.common.coordinator import as_coordinator
-from tests.benchmarks.world import EVERYBODY, Consortium, pass_deadline, run_of
+from tests.benchmarks.world import EVERYBODY, Consortium, run_of
 
 
 def decrypting(consortium: Consortium) -> tuple[Run, str, str]:
@@ -38,14 +38,3 @@ def test_the_trustee_that_gave_no_noise_finishes(consortium: Consortium) -> None
     assert consortium[idle].said("decryption share")
     consortium.step(*alive)
     assert list(released.runverdicts.values_list("agrees", flat=True)) == [True] * 3
-
-
-def test_with_fewer_than_t_trustees_left_the_run_ends_and_says_so(consortium: Consortium) -> None:
-    found, lost, idle = decrypting(consortium)
-    consortium.step(*(slug for slug in EVERYBODY if slug not in (lost, idle)))
-    pass_deadline(found)
-    ended = run_of(found.campaign)
-    assert (ended.state, ended.reason) == (
-        "abandoned",
-        "shares of fewer than 3 trustees by the deadline",
-    )

@@ -24,7 +24,7 @@ SPEC = Path(__file__).parents[2] / "data" / "campaign_faults.yaml"
 def scenario(**changes) -> CampaignScenario:
     found = scenario_load(SPEC)
     assert found is not None
-    return found.model_copy(update={"runs": 2, **changes})
+    return found.model_copy(update={"runs": 1, **changes})
 
 
 @cache
@@ -40,12 +40,12 @@ def played(seed: int, **changes) -> Outcome:
 def test_every_run_ends_in_a_right_release_or_a_clean_abandonment(seed):
     outcome = played(seed)
     assert outcome.violations == []
-    assert len(outcome.rounds) == 2
-    assert sum(outcome.faults.values()) > 20
+    assert len(outcome.rounds) == 1
+    assert sum(outcome.faults.values()) > 10
 
 
 def test_a_seed_repeats_what_goes_wrong():
-    one, two = (played(1, runs=1) for _ in range(2))
+    one, two = (played(1) for _ in range(2))
     assert (one.rounds, one.faults, one.trace) == (two.rounds, two.faults, two.trace)
 
 
@@ -66,7 +66,7 @@ def test_noise_that_is_drawn_again_is_noticed(monkeypatch):
         return signed if name == "noise" else keep(self, name, signed)
 
     monkeypatch.setattr(MortalRun, "signed_keep", careless)
-    outcome = simulate_faulty(world(), scenario(), seed=1, drop=0.3)
+    outcome = simulate_faulty(world(), scenario(runs=2), seed=1, drop=0.3)
     assert any("sent two different noises" in violation for violation in outcome.violations)
 
 
