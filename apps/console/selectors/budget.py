@@ -17,7 +17,7 @@ from apps.budgets import outlook
 from apps.budgets.models import Account, AllotmentChange, AllotmentRequest, Charge, LedgerReport
 from apps.budgets.selectors import cost_outlook
 from apps.common.roles import Role
-from apps.console import pages
+from apps.console import budget_pages, pages
 from apps.console.charts import StepChart, time_chart
 from apps.console.selectors.home import account_row
 from apps.console.selectors.words import job_title
@@ -50,7 +50,7 @@ TERMS = {
 }
 
 
-def budget_page(*, organization: Organization, role: str) -> pages.BudgetPage:
+def budget_page(*, organization: Organization, role: str) -> budget_pages.BudgetPage:
     """The mirrored ledger as its members see it; call under the organization's role."""
     report = LedgerReport.objects.order_by("-sequence").first()
     charges: dict[tuple[str, str], list[Charge]] = defaultdict(list)
@@ -59,7 +59,7 @@ def budget_page(*, organization: Organization, role: str) -> pages.BudgetPage:
     jobs = _jobs(organization.slug, {c.job_id for made in charges.values() for c in made})
     campaigns = _campaigns(organization.slug)
     now = timezone.now()
-    return pages.BudgetPage(
+    return budget_pages.BudgetPage(
         name=organization.name,
         slug=organization.slug,
         accounts=[
@@ -93,7 +93,7 @@ def _account(
     jobs: dict[UUID, tuple[Job, int]],
     campaigns: dict[UUID, Campaign],
     now: datetime,
-) -> pages.BudgetAccount:
+) -> budget_pages.BudgetAccount:
     made = outlook.charges_of_period(account, charges, now)
     rules = outlook.composition(account, made)
     ever = outlook.spent_ever(charges)
@@ -105,7 +105,7 @@ def _account(
         for job, of_job in by_job.items()
     ]
     purchases.sort(key=lambda row: row.at, reverse=True)
-    return pages.BudgetAccount(
+    return budget_pages.BudgetAccount(
         account=account_row(account),
         chart=_chart(account, made, now),
         rules=[(RULES[name], rules[name]) for name in RULES],
@@ -131,8 +131,8 @@ def _allotments(account: Account) -> dict[str, Any]:
     }
 
 
-def _request(row: AllotmentRequest) -> pages.RequestRow:
-    return pages.RequestRow(
+def _request(row: AllotmentRequest) -> budget_pages.RequestRow:
+    return budget_pages.RequestRow(
         id=str(row.pk),
         waits=row.state == AllotmentRequest.State.WAITING,
         moved=_moved(row.before, row.message["allotment"]),
@@ -142,8 +142,8 @@ def _request(row: AllotmentRequest) -> pages.RequestRow:
     )
 
 
-def _change(message: dict[str, Any]) -> pages.AllotmentRow:
-    return pages.AllotmentRow(
+def _change(message: dict[str, Any]) -> budget_pages.AllotmentRow:
+    return budget_pages.AllotmentRow(
         at=_moment(message["at"]),
         moved=_moved(message["before"] or {}, message["after"]),
         reason=message["reason"],
@@ -213,10 +213,10 @@ def _purchase(
     charges: list[Charge],
     known: tuple[Job, int] | None,
     campaign: Campaign | None,
-) -> pages.PurchaseRow:
+) -> budget_pages.PurchaseRow:
     states = [charge.state for charge in charges]
     job, released = known or (None, 0)
-    return pages.PurchaseRow(
+    return budget_pages.PurchaseRow(
         job_id=str(charges[0].job_id),
         title=_title(job, campaign),
         proposer=job.proposer if job else campaign.creator if campaign else "",
@@ -252,10 +252,10 @@ def _campaigns(slug: str) -> dict[UUID, Campaign]:
     return {UUID(ledger_id(found.wire)): found for found in campaigns_of(slug)}
 
 
-def _difference(one: dict[str, Any]) -> pages.DifferenceRow:
+def _difference(one: dict[str, Any]) -> budget_pages.DifferenceRow:
     where = f"round {one['round']}"
     if one["attempt"] > 1:
         where += f", attempt {one['attempt']}"
-    return pages.DifferenceRow(
+    return budget_pages.DifferenceRow(
         kind=one["kind"], job_id=one["job_id"], where=where, detail=one["detail"]
     )

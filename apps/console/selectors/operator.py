@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count
 
 from apps.aggregation.models import KeyEpoch
-from apps.console import pages
+from apps.console import operator_pages
 from apps.console.selectors.events import anchor_row
 from apps.console.selectors.sites import site_row
 from apps.federation.models import Job
@@ -21,7 +21,7 @@ KEYS_MOST = 20
 ANCHORS_SHOWN = 8
 
 
-def operator_page() -> pages.OperatorPage:
+def operator_page() -> operator_pages.OperatorPage:
     """Call in the public schema."""
     counts = dict(
         Job.objects.order_by().values("state").annotate(n=Count("pk")).values_list("state", "n")
@@ -30,9 +30,9 @@ def operator_page() -> pages.OperatorPage:
     organizations = Organization.objects.prefetch_related(
         "sites__certificates", "sites__organization"
     )
-    return pages.OperatorPage(
+    return operator_pages.OperatorPage(
         organizations=[
-            pages.OrganizationRow(
+            operator_pages.OrganizationRow(
                 name=row.name,
                 slug=row.slug,
                 state=row.state,
@@ -48,14 +48,14 @@ def operator_page() -> pages.OperatorPage:
     )
 
 
-def _keys() -> list[pages.KeyRow]:
+def _keys() -> list[operator_pages.KeyRow]:
     """The newest epochs, the active one first."""
     newest = KeyEpoch.objects.prefetch_related("confirmations", "retirements").order_by("-number")
     rows = [_key(epoch) for epoch in newest[:KEYS_MOST]]
     return sorted(rows, key=lambda row: row.state != KeyEpoch.State.ACTIVE)
 
 
-def _key(epoch: KeyEpoch) -> pages.KeyRow:
+def _key(epoch: KeyEpoch) -> operator_pages.KeyRow:
     message = epoch.wire
     confirmed = {row.organization for row in epoch.confirmations.all()}
     destroyed = {row.organization for row in epoch.retirements.all()}
@@ -67,7 +67,7 @@ def _key(epoch: KeyEpoch) -> pages.KeyRow:
             return "not yet destroyed"
         return "confirmed" if organization in confirmed else "not yet confirmed"
 
-    return pages.KeyRow(
+    return operator_pages.KeyRow(
         number=epoch.number,
         digest=epoch.digest,
         state=epoch.state,
