@@ -86,11 +86,11 @@ def main() -> int:
     cases = {
         "1 round, 4 parameters": {},
         "1 round, 4 parameters, half the noise": {"scale": 0.5},
-        "10 rounds, 25 parameters": {"rounds": 10, "inputs": 24, "runs": 100_000},
+        "10 rounds, 25 parameters": {"rounds": 10, "inputs": 24, "runs": 400_000},
         "10 rounds, 25 parameters, half the noise": {
             "rounds": 10,
             "inputs": 24,
-            "runs": 100_000,
+            "runs": 400_000,
             "scale": 0.5,
         },
     }
