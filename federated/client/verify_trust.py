@@ -97,8 +97,9 @@ class _Pins:
 
 def _pins(bundle: Bundle) -> Iterator[_Pins]:
     """Of each spec. Raises InvalidInput for a record or a time that is none."""
-    logged = _first_named(bundle)
-    for spec, epoch in specs_of(bundle):
+    specs = list(specs_of(bundle))
+    logged = _first_named(bundle, frozenset(spec.digest() for spec, _ in specs))
+    for spec, epoch in specs:
         keys = frozenset((p.organization, p.public_key) for p in spec.participants)
         keys |= {(t.organization, t.public_key) for t in epoch.trustees}
         if isinstance(spec, CampaignSpec):
@@ -109,11 +110,11 @@ def _pins(bundle: Bundle) -> Iterator[_Pins]:
         yield _Pins(label, at, keys)
 
 
-def _first_named(bundle: Bundle) -> dict[str, datetime]:
-    """When the log first named each digest: a proposer's own clock may be wrong."""
+def _first_named(bundle: Bundle, wanted: frozenset[str]) -> dict[str, datetime]:
+    """When the log first named each spec's digest: a proposer's own clock may be wrong."""
     named: dict[str, datetime] = {}
     for _, event in bundle.events():
-        for digest in event.digests.values():
+        for digest in wanted.intersection(event.digests.values()):
             named[digest] = min(named.get(digest, event.time), event.time)
     return named
 
