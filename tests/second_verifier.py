@@ -759,7 +759,10 @@ def check_attempt(
         name = left["organization"]
         need(name in keys and name not in members, "an expired contribution's organization")
         members[name] = left["envelope"]
-    need(len(members) >= spec["minimum_cohort"], "the cohort is below the minimum")
+    least, most = spec["minimum_cohort"], len(spec["participants"])
+    asked = attempt["context"].get("minimum_cohort")
+    need(asked is None or least < asked <= most, "a context's minimum cohort")
+    need(len(members) >= (asked or least), "the cohort is below the minimum")
     cohort = digest("cohort", {"context": context, "members": members})
     release = attempt["release"]
     if release is None:

@@ -45,6 +45,7 @@ def _source(job: Job) -> CardSource:
         assert cohort is not None
         attempts.append(
             attempt_of(
+                spec,
                 found.wire_context,
                 cohort,
                 charged=found.charged_at is not None,

@@ -19,7 +19,7 @@ from federated.client.card_source import CardSource, sources_of
 from federated.client.card_words import limits, privacy_words, round_words, task_words
 from federated.client.joint_evaluation import evaluation_of
 from federated.errors import InvalidInput
-from federated.protocol.cost import job_epsilons, privacy_warnings, round_rho
+from federated.protocol.cost import full_sigma, job_epsilons, privacy_warnings, round_rho
 from federated.provenance.bundle import Bundle, record_read
 from federated.provenance.checkpoint import parse_checkpoint
 from federated.provenance.verify import Check
@@ -188,8 +188,8 @@ def _privacy(source: CardSource) -> dict[str, Any]:
     return {
         **spec.privacy.dump(),
         "honest": spec.honest,
-        "noise_of_a_sum": spec.privacy.noise_sigma * math.sqrt(len(spec.participants)),
-        "rho_of_a_round": _finite(round_rho(spec, honest=spec.honest)),
+        "noise_of_a_sum": full_sigma(spec),
+        "rho_of_a_round": _finite(round_rho(spec)),
         "charged_attempts": charged,
         "spent": {name: _finite(value) for name, value in spent.items()},
         **privacy_words(spec),
@@ -210,8 +210,14 @@ def _evaluations(source: CardSource, others: Iterable[CardSource]) -> list[dict[
             continue
         if released.get(strategy.round) != other.spec.initial_state:
             continue
-        members = other.released[-1].members
-        told = evaluation_of(other.spec, other.counts, members, verified=False).dump()
+        last = other.released[-1]
+        told = evaluation_of(
+            other.spec,
+            other.counts,
+            last.members,
+            minimum_cohort=last.minimum_cohort,
+            verified=False,
+        ).dump()
         del told["verified"]
         epsilon = {name: _finite(value) for name, value in told["epsilon"].items()}
         more = {"round": strategy.round, "proposed_at": other.spec.proposed_at}

@@ -26,6 +26,7 @@ class CardAttempt:
     context: str
     cohort: str
     members: tuple[str, ...]
+    minimum_cohort: int
     charged: bool
     release: str | None
     state: str | None
@@ -60,7 +61,12 @@ class CardSource:
 
 
 def attempt_of(
-    context: RoundContext, cohort: Cohort, *, charged: bool, release: Release | None
+    spec: JobSpec,
+    context: RoundContext,
+    cohort: Cohort,
+    *,
+    charged: bool,
+    release: Release | None,
 ) -> CardAttempt:
     return CardAttempt(
         round=context.round,
@@ -69,6 +75,7 @@ def attempt_of(
         cohort=cohort.digest(),
         # The same few names in every attempt.
         members=tuple(sys.intern(name) for name in sorted(cohort.members)),
+        minimum_cohort=context.minimum(spec),
         charged=charged,
         release=None if release is None else release.digest(),
         state=None if release is None else release.state,
@@ -85,6 +92,7 @@ def source_of(record: JobRecord) -> CardSource:
         cohort = attempt.cohort()
         attempts.append(
             attempt_of(
+                spec,
                 attempt.context,
                 cohort,
                 charged={s.body.organization for s in attempt.receipts} == set(cohort.members),

@@ -100,4 +100,5 @@ def evaluation_receive(
     if transcript.release is None or transcript.spec.digest() != signed.digest():
         raise InvalidInput("the coordinator's transcript is not the one of this evaluation")
     members = tuple(sorted(transcript.cohort().members))
-    return evaluation_of(spec, transcript.release, members, verified=False)
+    minimum = transcript.context.minimum(spec)
+    return evaluation_of(spec, transcript.release, members, minimum_cohort=minimum, verified=False)

@@ -34,12 +34,18 @@ class JobResults:
     # The counts of a joint evaluation that this site recomputed itself.
 
     def counts(self) -> dict[str, Any] | None:
-        """The release and the cohort's ``members``, once they are verified."""
+        """The release, the cohort's ``members`` and ``minimum_cohort``, once they are verified."""
         found: dict[str, Any] | None = self._read("counts")
         return found
 
-    def counts_keep(self, release: Release, members: tuple[str, ...]) -> None:
-        kept = {"release": release.dump(), "members": list(members)}
+    def counts_keep(
+        self, release: Release, members: tuple[str, ...], *, minimum_cohort: int
+    ) -> None:
+        kept = {
+            "release": release.dump(),
+            "members": list(members),
+            "minimum_cohort": minimum_cohort,
+        }
         write_once(self.path / "counts.json", canonical(kept))
 
     # The held-out curve, by round.

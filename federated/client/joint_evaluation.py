@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from federated.client.home import JobFolder, SiteHome
 from federated.client.site import Site
-from federated.protocol.cost import job_epsilons
+from federated.protocol.cost import job_epsilons, sum_sigma
 from federated.wire.job import Evaluation, JobSpec
 from federated.wire.round import Release, Transcript
 
@@ -65,12 +65,18 @@ class JointEvaluation:
 
 
 def evaluation_of(
-    spec: JobSpec, release: Release, members: tuple[str, ...], *, verified: bool
+    spec: JobSpec,
+    release: Release,
+    members: tuple[str, ...],
+    *,
+    minimum_cohort: int,
+    verified: bool,
 ) -> JointEvaluation:
-    """The results that a release holds."""
+    """The results that a release holds, of an attempt with that smallest cohort."""
     from federated.training.joint import joint_result
 
-    result = joint_result(spec, release.values, len(members))
+    sigma = sum_sigma(spec, minimum_cohort=minimum_cohort, members=len(members))
+    result = joint_result(spec, release.values, sigma=sigma)
     return JointEvaluation(spec, result, members, verified)
 
 
@@ -79,8 +85,9 @@ def evaluation_keep(site: Site, spec: JobSpec, folder: JobFolder, transcript: Tr
     release = transcript.release
     assert release is not None and isinstance(spec.strategy, Evaluation)
     members = tuple(sorted(transcript.cohort().members))
-    folder.counts_keep(release, members)
-    found = evaluation_of(spec, release, members, verified=True)
+    minimum = transcript.context.minimum(spec)
+    folder.counts_keep(release, members, minimum_cohort=minimum)
+    found = evaluation_of(spec, release, members, minimum_cohort=minimum, verified=True)
     told = ", ".join(_told(name, value) for name, value in list(found.metrics.items())[:2])
     site.say(f"joint evaluation of job {spec.strategy.job_id[:8]}: {told} (95%, noise)")
 
@@ -90,8 +97,13 @@ def evaluation_kept(folder: JobFolder) -> JointEvaluation | None:
     kept, spec = folder.counts(), folder.spec()
     if kept is None or spec is None:
         return None
-    release = Release.parse(kept["release"])
-    return evaluation_of(spec, release, tuple(kept["members"]), verified=True)
+    return evaluation_of(
+        spec,
+        Release.parse(kept["release"]),
+        tuple(kept["members"]),
+        minimum_cohort=kept.get("minimum_cohort", spec.minimum_cohort),
+        verified=True,
+    )
 
 
 def evaluations_of(home: SiteHome, job_id: str) -> list[JointEvaluation]:

@@ -83,7 +83,13 @@ def replay_job(
                     reproducibility_check(made, transcript, spec=spec)
             if isinstance(spec.strategy, Evaluation):
                 members = tuple(sorted(transcript.cohort().members))
-                evaluation = evaluation_of(spec, transcript.release, members, verified=True)
+                evaluation = evaluation_of(
+                    spec,
+                    transcript.release,
+                    members,
+                    minimum_cohort=transcript.context.minimum(spec),
+                    verified=True,
+                )
     if isinstance(spec.strategy, Evaluation) and evaluation is None:
         raise InvalidInput(f"job {spec.job_id} released no counts")
     if state.step == 0:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from federated.aggregation.base import Sealed, Sink
 from federated.errors import InvalidInput
 from federated.privacy import discrete_gaussian
+from federated.protocol.cost import share_sigma
 from federated.protocol.identity import SiteIdentity, verify_signed
 from federated.protocol.layout import aggregator_of, clamp_of
 from federated.wire.base import Signed, decode_bytes, encode_bytes
@@ -31,9 +32,10 @@ def contribution_make(
 ) -> Signed[Contribution]:
     """The signed contribution of a bounded gradient sum (int64, shape (d,), grid units).
 
-    Coordinates are clamped, then the noise share is added. Every call draws fresh noise and
-    randomness: store the result before it is sent, and resend those very bytes. ``sink`` takes the
-    masked vector of a masked job, piece by piece, so that no more than pieces of it are in memory.
+    Coordinates are clamped, then the noise share of the context's smallest cohort is added. Every
+    call draws fresh noise and randomness: store the result before it is sent, and resend those very
+    bytes. ``sink`` takes the masked vector of a masked job, piece by piece, so that no more than
+    pieces of it are in memory.
     Raises InvalidInput for another shape or type, or a masked job without a sink.
     """
     if gradient.shape != (spec.dimension,) or gradient.dtype != np.int64:
@@ -43,7 +45,7 @@ def contribution_make(
         )
     digest = context.digest()
     sealed = aggregator_of(spec, epoch).encrypt(
-        _noisy(gradient, spec),
+        _noisy(gradient, spec, share_sigma(spec, minimum_cohort=context.minimum(spec))),
         context=bytes.fromhex(digest),
         organization=identity.organization,
         sink=sink,
@@ -59,13 +61,13 @@ def contribution_make(
     )
 
 
-def _noisy(gradient: NDArray[np.int64], spec: JobSpec) -> Iterator[NDArray[np.int64]]:
+def _noisy(gradient: NDArray[np.int64], spec: JobSpec, sigma: float) -> Iterator[NDArray[np.int64]]:
     """The clamped gradient with its noise share, in pieces."""
     clamp = clamp_of(spec)
     for at in range(0, len(gradient), _PIECE):
         piece = np.clip(gradient[at : at + _PIECE], -clamp, clamp)
-        if spec.privacy.noise_sigma > 0:
-            piece += discrete_gaussian.sample(spec.privacy.noise_sigma, len(piece))
+        if sigma > 0:
+            piece += discrete_gaussian.sample(sigma, len(piece))
         yield piece
 
 

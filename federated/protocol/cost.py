@@ -9,12 +9,54 @@ from federated.privacy import accountant
 from federated.wire.job import Cost, Evaluation, JobSpec
 
 
-def round_rho(spec: JobSpec, *, honest: int) -> float:
-    """zCDP of one attempt when ``honest`` sites' noise shares count (arXiv 2102.06387, Thm 1)."""
+def share_sigma(spec: JobSpec, *, minimum_cohort: int) -> float:
+    """One site's noise, in grid units, in an attempt that sums at least that many contributions.
+
+    ``privacy.noise_sigma`` is that of the spec's own smallest cohort, of h honest shares. A cohort
+    of m has m - colluding of them, so that sigma sqrt(h / (m - colluding)) a share adds up to the
+    same variance. It is rounded up beyond a float's error, and never below the 3 grid units (or
+    the spec's) at which a sum of shares is as good as one discrete Gaussian.
+    """
+    sigma = spec.privacy.noise_sigma
+    reduced = sigma * math.sqrt(spec.honest / (minimum_cohort - spec.privacy.colluding))
+    return min(sigma, max(accountant.SMALLEST_SIGMA, reduced * (1 + 2**-50)))
+
+
+def sum_sigma(spec: JobSpec, *, minimum_cohort: int, members: int) -> float:
+    """Standard deviation of the noise in a cohort's sum, in grid units."""
+    return share_sigma(spec, minimum_cohort=minimum_cohort) * math.sqrt(members)
+
+
+def full_sigma(spec: JobSpec) -> float:
+    """The same where every participant contributes, as an attempt first asks for."""
+    everybody = len(spec.participants)
+    return sum_sigma(spec, minimum_cohort=everybody, members=everybody)
+
+
+def round_rho(spec: JobSpec) -> float:
+    """zCDP of one attempt against the coordinator with ``colluding`` sites.
+
+    It is the same for every smallest cohort that an attempt may have: the honest shares' variance
+    is (``share_sigma``), and at 3 grid units and more tau of arXiv 2102.06387, proposition 14, is
+    below 1e-34, less than a float tells apart from none.
+    """
+    return _rho(spec, sigma=spec.privacy.noise_sigma, honest=spec.honest)
+
+
+def insiders_rho(spec: JobSpec) -> float:
+    """zCDP of one attempt against all other members of its cohort.
+
+    One share alone counts, and it is smallest where the attempt asks for every participant.
+    """
+    sigma = share_sigma(spec, minimum_cohort=len(spec.participants))
+    return _rho(spec, sigma=sigma, honest=1)
+
+
+def _rho(spec: JobSpec, *, sigma: float, honest: int) -> float:
     if spec.privacy.mechanism == "none":
         return math.inf
     return accountant.round_rho(
-        noise_sigma=spec.privacy.noise_sigma,
+        noise_sigma=sigma,
         sensitivity=spec.privacy.units,
         honest=honest,
         dimension=spec.dimension,
@@ -26,7 +68,7 @@ def round_cost(spec: JobSpec) -> Cost:
 
     Raises InvalidInput for a job without noise: it has no finite cost to charge.
     """
-    rho = round_rho(spec, honest=spec.honest)
+    rho = round_rho(spec)
     if math.isinf(rho):
         raise InvalidInput(
             'privacy.mechanism "none" has no finite cost; it is allowed for synthetic data only'
@@ -40,25 +82,20 @@ def job_cost(spec: JobSpec) -> Cost:
     return once.model_copy(update={"rho": once.rho * spec.strategy.rounds})
 
 
-def epsilon_of(spec: JobSpec, *, rounds: int, honest: int) -> float:
-    """Epsilon at the spec's delta after ``rounds`` attempts with ``honest`` sites' noise."""
-    if spec.privacy.mechanism == "none" or spec.privacy.delta is None:
-        return math.inf
-    rho = rounds * round_rho(spec, honest=honest)
-    return accountant.rho_to_epsilon(rho, spec.privacy.delta)
-
-
 def job_epsilons(spec: JobSpec, *, rounds: int | None = None) -> dict[str, float]:
     """Epsilon against the coordinator with ``colluding`` sites, and against all other insiders.
 
-    ``insiders`` counts one honest site's noise alone (all others of the smallest cohort collude).
+    ``insiders`` counts one honest site's noise alone (all others of a cohort collude).
     """
     done = spec.strategy.rounds if rounds is None else rounds
     if done == 0:
         return {"coordinator": 0.0, "insiders": 0.0}
+    delta = spec.privacy.delta
+    if delta is None:
+        return {"coordinator": math.inf, "insiders": math.inf}
     return {
-        "coordinator": epsilon_of(spec, rounds=done, honest=spec.honest),
-        "insiders": epsilon_of(spec, rounds=done, honest=1),
+        "coordinator": accountant.rho_to_epsilon(done * round_rho(spec), delta),
+        "insiders": accountant.rho_to_epsilon(done * insiders_rho(spec), delta),
     }
 
 
@@ -73,7 +110,8 @@ def mechanism_of(spec: JobSpec) -> str:
         else f", clipping norm {privacy.clipping_norm:g}"
     )
     return (
-        f"discrete Gaussian, sigma {privacy.noise_sigma:.4g} a site, {spec.honest} counted, "
+        f"discrete Gaussian, sigma {privacy.noise_sigma:.4g} a site where {spec.minimum_cohort} "
+        f"contribute, {spec.honest} counted, "
         f"sensitivity {privacy.units}{clipped}, {rounds} round{'' if rounds == 1 else 's'}"
     )
 
@@ -85,9 +123,9 @@ def noise_and_signal(spec: JobSpec) -> tuple[float, float]:
     mean square of a coordinate where every unit's vector has the clipping norm and one direction:
     no job has more. Both in the units of ``clipping_norm``.
     """
-    privacy, sites = spec.privacy, len(spec.participants)
+    privacy = spec.privacy
     grid = privacy.clipping_norm / privacy.units
-    noise = privacy.noise_sigma * math.sqrt(sites) * grid / spec.denominator
+    noise = full_sigma(spec) * grid / spec.denominator
     return noise, privacy.clipping_norm / math.sqrt(spec.model.parameters)
 
 
@@ -113,7 +151,7 @@ def privacy_warnings(spec: JobSpec) -> list[str]:
 
 def _counts_warnings(spec: JobSpec) -> list[str]:
     """An evaluation whose cells would be noise even if every nominal record were held out."""
-    noise = spec.privacy.noise_sigma * math.sqrt(len(spec.participants)) / spec.privacy.units
+    noise = full_sigma(spec) / spec.privacy.units
     fair = spec.data.nominal_records / spec.dimension
     if noise <= fair:
         return []

@@ -36,7 +36,8 @@ def expired_check(transcript: Transcript, *, spec: JobSpec, epoch: KeyEpoch) -> 
     Raises Refused. Nobody charges or decrypts on it: transcript_check refuses such a transcript.
     """
     attempt_check(transcript, spec=spec, epoch=epoch)
-    members_check([left.organization for left in transcript.expired], spec=spec)
+    names = [left.organization for left in transcript.expired]
+    members_check(names, spec=spec, minimum=transcript.context.minimum(spec))
     return transcript.cohort()
 
 

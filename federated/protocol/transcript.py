@@ -42,7 +42,8 @@ def transcript_check(transcript: Transcript, *, spec: JobSpec, epoch: KeyEpoch) 
             Reason.CONTRIBUTION_EXPIRED, "the contributions are gone, their retention is over"
         )
     attempt_check(transcript, spec=spec, epoch=epoch)
-    members_check([c.body.organization for c in transcript.contributions], spec=spec)
+    names = [signed.body.organization for signed in transcript.contributions]
+    members_check(names, spec=spec, minimum=transcript.context.minimum(spec))
     for signed in transcript.contributions:
         _check_contribution(signed, spec=spec, epoch=epoch, context=transcript.context)
     return transcript.cohort()
@@ -70,6 +71,13 @@ def context_check(context: RoundContext, *, spec: JobSpec, epoch: KeyEpoch) -> N
         raise Refused(
             Reason.CONTEXT_MIXED,
             f"round {context.round} of a job of {spec.strategy.rounds} rounds",
+        )
+    asked, most = context.minimum_cohort, len(spec.participants)
+    if asked and not spec.minimum_cohort < asked <= most:
+        raise Refused(
+            Reason.CONTEXT_MIXED,
+            f"minimum_cohort {asked}; above the spec's {spec.minimum_cohort} and at most {most} "
+            "are allowed, or nothing",
         )
 
 
@@ -195,9 +203,10 @@ def _check_approvals(approvals: Sequence[Signed[Approval]], *, spec: JobSpec) ->
         raise Refused(Reason.APPROVAL_MISSING, f"not approved by {', '.join(missing)}")
 
 
-def members_check(names: Sequence[str], *, spec: JobSpec) -> None:
+def members_check(names: Sequence[str], *, spec: JobSpec, minimum: int) -> None:
     """Check that a cohort's organizations are participants, none twice, and enough.
 
+    ``minimum`` is the attempt's: fewer members' noise shares do not reach the target together.
     Raises Refused.
     """
     for name in names:
@@ -206,11 +215,11 @@ def members_check(names: Sequence[str], *, spec: JobSpec) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise Refused(Reason.MEMBER_REPEATED, f"more than one contribution of {repeated[0]}")
-    if len(names) < spec.minimum_cohort:
+    if len(names) < minimum:
         raise Refused(
             Reason.COHORT_BELOW_MINIMUM,
             f"{len(names)} contributions ({', '.join(sorted(names))}), "
-            f"the spec's minimum is {spec.minimum_cohort}",
+            f"this attempt's minimum is {minimum}",
         )
 
 

@@ -29,7 +29,7 @@ from federated.wire.key import KeyEpoch, SealedShare
 from federated.wire.round import Cohort, Reason, Release, RoundContext, Transcript
 from federated.wire.site import Inbox, Task, Work
 
-ATTEMPTS_MOST = 3
+ATTEMPTS_MOST = 4
 APPROVAL_SECONDS = 600.0
 WAIT_MS, ENDED_WAIT_MS = 1000, 20_000
 OPEN = ("collecting", "charging", "decrypting")
@@ -281,7 +281,7 @@ class Coordinator:
 
     def _close(self, found: Try) -> bool:
         contributions = found.sent["contribution"]
-        if len(contributions) < self.spec.minimum_cohort:
+        if len(contributions) < found.context.minimum(self.spec):
             return self._abandon(found, f"{len(contributions)} contributions")
         members = {name: signed.digest() for name, signed in contributions.items()}
         found.cohort = Cohort(context=found.context.digest(), members=members)
@@ -324,14 +324,21 @@ class Coordinator:
         return True
 
     def _open(self, round: int, number: int) -> None:
-        context = RoundContext(
-            job_id=self.spec.job_id,
-            spec=self.spec.digest(),
-            round=round,
-            attempt=number,
-            model=self.model.digest(),
-            key_epoch=self.epoch.digest(),
-            checkpoint="0" * 64,
+        # As the portal asks for a cohort: see round_open there.
+        released = [len(t.cohort.members) for t in self.tries if t.release and t.cohort]
+        expected = min(released, default=len(self.participants))
+        asks = number == 1 and expected > self.spec.minimum_cohort
+        context = RoundContext.parse(
+            {
+                "job_id": self.spec.job_id,
+                "spec": self.spec.digest(),
+                "round": round,
+                "attempt": number,
+                "model": self.model.digest(),
+                "key_epoch": self.epoch.digest(),
+                "checkpoint": "0" * 64,
+                **({"minimum_cohort": expected} if asks else {}),
+            }
         )
         self.tries.append(Try(Attempt(self.spec.job_id, round, number), context, self._later()))
 

@@ -119,7 +119,7 @@ class VirtualAPI:
             network.faults.random,
             honest=honest,
             state=found.state,
-            minimum=self._coordinator.spec.minimum_cohort,
+            minimum=found.context.minimum(self._coordinator.spec),
             name=self._name,
         )
         self._shown = (act, name)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from federated.client.home import Attempt
 from federated.client.local_data import read
 from federated.crypto.threshold import KeyShare, combine, partial_decrypt
-from federated.protocol.cost import round_cost
+from federated.protocol.cost import round_cost, share_sigma
 from federated.protocol.keys import public_key_of, verification_of
 from federated.protocol.layout import aggregator_of
 from federated.protocol.reproducibility import minibatch_order
@@ -99,7 +99,8 @@ class Truth:
         rows = read(self._homes[name] / "ward.csv", spec.data)
         order = minibatch_order(found.context, name)
         gradient = bounded_update(spec, state.parameters, rows, order=order)
-        if np.abs(vector - gradient).max() > NOISE_SIGMAS * spec.privacy.noise_sigma:
+        sigma = share_sigma(spec, minimum_cohort=found.context.minimum(spec))
+        if np.abs(vector - gradient).max() > NOISE_SIGMAS * sigma:
             self.violations.append(f"the vector of {name} in {found.at} is not its gradient")
 
     def end(self, *, spoilt: set[tuple[str, Attempt]], lied_to: set[tuple[str, Attempt]]) -> None:

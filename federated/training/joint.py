@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,8 +48,8 @@ class JointResult:
     noise: float
 
 
-def joint_result(spec: JobSpec, values: Sequence[int], members: int) -> JointResult:
-    """The results of released ``values`` (grid units, [d]) of a cohort of ``members`` sites.
+def joint_result(spec: JobSpec, values: Sequence[int], *, sigma: float) -> JointResult:
+    """The results of released ``values`` (grid units, [d]), whose noise has deviation ``sigma``.
 
     Raises InvalidInput for a job that is no evaluation, or another number of values.
     """
@@ -62,7 +61,7 @@ def joint_result(spec: JobSpec, values: Sequence[int], members: int) -> JointRes
     units = spec.privacy.units
     cells = np.array([value / units for value in values], dtype=np.float64)
     cells = cells.reshape(evaluation.classes(spec.data.target), evaluation.bins)
-    noise = spec.privacy.noise_sigma * math.sqrt(members) / units
+    noise = sigma / units
     target = spec.data.target
     bins: tuple[BinResult, ...] = ()
     if isinstance(target, BinaryTarget):

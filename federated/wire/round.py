@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from federated.wire.base import Bytes, Digest, Identifier, Message, Signed, Slug
 from federated.wire.job import Approval, Cost, JobSpec
@@ -18,7 +23,9 @@ class RoundContext(Message):
     """What everything signed, proven or masked in an attempt is bound to.
 
     ``checkpoint`` is the digest of the consortium log's last checkpoint when the attempt opened,
-    so that a transcript cannot predate the log it claims to follow.
+    so that a transcript cannot predate the log it claims to follow. ``minimum_cohort``
+    is the smallest cohort of this attempt where that is more than the spec's, and else not written:
+    noise shares are as small as it allows.
     """
 
     TAG: ClassVar[str] = "round-context"
@@ -30,6 +37,18 @@ class RoundContext(Message):
     model: Digest
     key_epoch: Digest
     checkpoint: Digest
+    minimum_cohort: Annotated[int, Field(ge=4)] = 0
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        if not self.minimum_cohort:
+            del written["minimum_cohort"]
+        return written
+
+    def minimum(self, spec: JobSpec) -> int:
+        """The least contributions that this attempt may sum."""
+        return self.minimum_cohort or spec.minimum_cohort
 
 
 class Contribution(Message):

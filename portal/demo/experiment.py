@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from federated.protocol.cost import share_sigma
 from federated.training.data import Dataset
 from federated.training.local import bounded_update
 from federated.training.metrics import auc, predict
@@ -74,14 +75,15 @@ def federated(
     initial: ServerState,
     noise: Callable[[float, int], NDArray[np.int64]] | None = None,
 ) -> dict[str, float | None]:
-    """The job's own training with ``noise(sigma, d)`` at each site, or with none."""
+    """The job's own training with ``noise(sigma, d)`` at each site, all present, or with none."""
+    sigma = share_sigma(spec, minimum_cohort=len(spec.participants))
     parts = [encoded(hospital.train) for hospital in hospitals]
     state = initial
     for _ in range(spec.strategy.rounds):
         total = sum(
             (
                 bounded_update(spec, state.parameters, part, order=str(state.step))
-                + (noise(spec.privacy.noise_sigma, spec.model.parameters) if noise else 0)
+                + (noise(sigma, spec.model.parameters) if noise else 0)
                 for part in parts
             ),
             start=np.zeros(spec.model.parameters, dtype=np.int64),

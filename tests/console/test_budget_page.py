@@ -66,8 +66,8 @@ def test_what_was_bought_and_what_it_composes_to(world: World, northwind_auditor
     assert "ward, logistic regression" in text
     assert "2 charged 2 rounds model" in text
     sigma = job.wire.privacy.noise_sigma
-    assert f"discrete Gaussian, sigma {sigma:.4g} a site, 2 counted, sensitivity 256" in text
-    assert "clipping norm 1, 2 rounds" in text
+    assert f"discrete Gaussian, sigma {sigma:.4g} a site where 3 contribute, 2 counted" in text
+    assert "sensitivity 256, clipping norm 1, 2 rounds" in text
     assert "ε by zCDP, the ledger's 1.00" in text
     tightest = gaussian_epsilon(2 * RHO, 1e-4)
     assert tightest < 1

@@ -105,7 +105,7 @@ def test_an_abandoned_attempt_says_why_and_costs_nothing(
     pass_deadline(current(job))
     text = text_of(northwind_auditor.get(job_url(job), secure=True))
     assert "1 attempt abandoned" in text
-    assert "0 contributions (nobody), the minimum is 3" in text
+    assert "0 contributions (nobody), the attempt's minimum is 3" in text
     assert "Nothing is spent" in text
 
 

@@ -30,19 +30,36 @@ def test_closes_when_everybody_has_contributed(world: World) -> None:
 
 
 def test_closes_at_the_deadline_with_the_minimum(world: World) -> None:
-    """A site killed mid-round costs its contribution, not the round."""
+    """A site killed mid-round costs its contribution and an attempt, not the round."""
     job = world.start(EVERYBODY, minimum_cohort=3)
     world.all_work(CAST, Work.TRAIN)
     assert current(job).state == Round.State.COLLECTING
     pass_deadline(current(job))
+    second = current(job)
+    assert (second.attempt, second.wire_context.minimum_cohort) == (2, 0)
+    world.all_work(CAST, Work.TRAIN)
+    pass_deadline(second)
     found = current(job)
-    assert (found.state, found.attempt, found.members) == (Round.State.CHARGING, 1, list(CAST))
+    assert (found.state, found.attempt, found.members) == (Round.State.CHARGING, 2, list(CAST))
     # Who is not in the cohort has nothing to charge, but is a trustee all the same.
     assert Work.CHARGE not in [task.kind for task in world["harbor"].inbox().tasks]
     world.all_work(CAST, Work.CHARGE)
     pass_grace(current(job))
     world.all_work(("harbor", "lakeside", "summit"), Work.DECRYPT)
-    assert current(job).number == 2
+    third = current(job)
+    assert (third.number, third.wire_context.minimum_cohort) == (2, 0), "three are expected now"
+
+
+def test_a_first_attempt_asks_for_all_and_charges_nobody_below_it(world: World) -> None:
+    job = world.start(EVERYBODY, minimum_cohort=3)
+    first = current(job)
+    assert first.wire_context.minimum_cohort == 4
+    world.all_work(CAST, Work.TRAIN)
+    pass_deadline(first)
+    first.refresh_from_db()
+    assert (first.state, first.cohort) == (Round.State.ABANDONED, None)
+    assert first.reason.endswith("(lakeside, northwind, summit), the attempt's minimum is 4")
+    assert not any(t.kind is Work.CHARGE for s in EVERYBODY for t in world[s].inbox().tasks)
 
 
 def test_below_the_minimum_nothing_is_charged_and_a_new_attempt_opens(world: World) -> None:
@@ -52,23 +69,23 @@ def test_below_the_minimum_nothing_is_charged_and_a_new_attempt_opens(world: Wor
     pass_deadline(first)
     first.refresh_from_db()
     assert (first.state, first.cohort) == (Round.State.ABANDONED, None)
-    assert "2 contributions (lakeside, northwind), the minimum is 3" in first.reason
+    assert "2 contributions (lakeside, northwind), the attempt's minimum is 3" in first.reason
     second = current(job)
     assert (second.number, second.attempt, second.state) == (1, 2, Round.State.COLLECTING)
     assert second.context_digest != first.context_digest
     assert not any(t.kind is Work.CHARGE for s in CAST for t in world[s].inbox().tasks)
 
 
-def test_three_abandoned_attempts_fail_the_job_with_the_reason(world: World) -> None:
+def test_four_abandoned_attempts_fail_the_job_with_the_reason(world: World) -> None:
     job = world.start()
-    for _ in range(3):
+    for _ in range(4):
         pass_deadline(current(job))
     job.refresh_from_db()
     assert job.state == Job.State.FAILED
     assert job.reason == (
-        "round 1 failed 3 times, at last: 0 contributions (nobody), the minimum is 3"
+        "round 1 failed 4 times, at last: 0 contributions (nobody), the attempt's minimum is 3"
     )
-    assert job.rounds.count() == 3
+    assert job.rounds.count() == 4
 
 
 def test_a_member_that_does_not_charge_costs_the_attempt(world: World) -> None:

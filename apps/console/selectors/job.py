@@ -63,7 +63,7 @@ def job_page(*, membership: Membership, job_id: Any) -> pages.JobPage:
         high_epsilon_reason=spec.privacy.high_epsilon_reason or "",
         warnings=privacy_warnings(spec),
         colluding=spec.privacy.colluding,
-        insiders=spec.minimum_cohort - 1,
+        insiders=len(spec.participants) - 1,
         minimum_cohort=spec.minimum_cohort,
         participants=[_participant(p, spec) for p in participants],
         rounds=[_round(attempt, job.slugs()) for attempt in attempts],

@@ -25,7 +25,7 @@ def charges_known(organization: str) -> Iterator[Attempt]:
     for row in found:
         if row.job_id not in costs:
             spec = row.job.wire
-            costs[row.job_id] = round_rho(spec, honest=spec.honest)
+            costs[row.job_id] = round_rho(spec)
         yield Attempt(
             job_id=str(row.job_id),
             round=row.number,

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from apps.federation.models import Job, Round
 from apps.federation.selectors.jobs import jobs_of
+from federated.protocol.cost import sum_sigma
 from federated.training.joint import JointResult, joint_result
 from federated.wire.job import Evaluation, JobSpec
 
@@ -30,7 +31,12 @@ def evaluation_result(job: Job) -> JointResult | None:
     release = None if found is None else found.wire_release
     if found is None or release is None:
         return None
-    return _result(job.wire, release.values, len(found.members))
+    sigma = sum_sigma(
+        job.wire,
+        minimum_cohort=found.wire_context.minimum(job.wire),
+        members=len(found.members),
+    )
+    return _result(job.wire, release.values, sigma)
 
 
 def evaluation_members(job: Job) -> list[str]:
@@ -40,8 +46,8 @@ def evaluation_members(job: Job) -> list[str]:
 
 
 @lru_cache(maxsize=256)
-def _result(spec: JobSpec, values: tuple[int, ...], members: int) -> JointResult:
-    return joint_result(spec, values, members)
+def _result(spec: JobSpec, values: tuple[int, ...], sigma: float) -> JointResult:
+    return joint_result(spec, values, sigma=sigma)
 
 
 def evaluation_describe(job: Job, *, organization: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 from federated.errors import DomainError, NotFound
 
-ATTEMPTS_MOST = 3
+ATTEMPTS_MOST = 4
 QUEUE_LOCK = 0x717565
 COORDINATOR = Actor.system("coordinator")
 log = logging.getLogger(__name__)

@@ -28,14 +28,19 @@ def checkpoint_digest() -> str:
 
 def round_open(job: Job, *, number: int, attempt: int) -> Round:
     """A new attempt, from the job's present model. One open attempt a job: a constraint."""
-    context = RoundContext(
-        job_id=str(job.pk),
-        spec=job.spec_digest,
-        round=number,
-        attempt=attempt,
-        model=job.model_digest,
-        key_epoch=job.wire.key_epoch,
-        checkpoint=checkpoint_digest(),
+    expected = _expected_cohort(job)
+    asks = attempt == 1 and expected > job.wire.minimum_cohort
+    context = RoundContext.parse(
+        {
+            "job_id": str(job.pk),
+            "spec": job.spec_digest,
+            "round": number,
+            "attempt": attempt,
+            "model": job.model_digest,
+            "key_epoch": job.wire.key_epoch,
+            "checkpoint": checkpoint_digest(),
+            **({"minimum_cohort": expected} if asks else {}),
+        }
     )
     opened = timezone.now()
     found = Round.objects.create(
@@ -52,8 +57,18 @@ def round_open(job: Job, *, number: int, attempt: int) -> Round:
     return found
 
 
+def _expected_cohort(job: Job) -> int:
+    """How many contributions a round's first attempt asks for, so that no noise is too much.
+
+    As many as came in each round before it: all participants at first. Where one stays away the
+    attempt is abandoned, uncharged, and the next asks for the spec's minimum, with more noise.
+    """
+    released = job.rounds.filter(state=Round.State.RELEASED)
+    return min((len(found.members) for found in released), default=len(job.wire.participants))
+
+
 def round_close(found: Round) -> bool:
-    """collecting -> charging with the cohort fixed, or abandoned below the minimum.
+    """collecting -> charging with the cohort fixed, or abandoned below the attempt's minimum.
 
     A contribution holds the attempt's row locked while it is stored, so that after the UPDATE
     every accepted one is visible. True if the attempt is over.
@@ -61,10 +76,10 @@ def round_close(found: Round) -> bool:
     if not _claim(found, Round.State.COLLECTING, Round.State.CHARGING, closed_at=timezone.now()):
         return False
     members = dict(found.contributions.values_list("organization", "digest"))
-    minimum = found.job.wire.minimum_cohort
+    minimum = found.wire_context.minimum(found.job.wire)
     if len(members) < minimum:
         there = ", ".join(sorted(members)) or "nobody"
-        reason = f"{len(members)} contributions ({there}), the minimum is {minimum}"
+        reason = f"{len(members)} contributions ({there}), the attempt's minimum is {minimum}"
         return round_abandon(found, reason=reason)
     cohort = Cohort(context=found.context_digest, members=members)
     found.cohort, found.cohort_digest = cohort.dump(), cohort.digest()

@@ -60,15 +60,25 @@ def test_a_job_releases_with_as_many_trustees_gone_as_the_key_allows(
 ) -> None:
     del sites["harbor"]
     step(sites)
+    asked = current(job)
+    assert asked.wire_context.minimum_cohort == 4, "all came before, so that little noise will do"
+    pass_deadline(asked)
+    asked.refresh_from_db()
+    assert asked.state == Round.State.ABANDONED
+    assert asked.reason == (
+        "3 contributions (lakeside, northwind, summit), the attempt's minimum is 4"
+    )
+    step(sites)
+    assert current(job).wire_context.minimum_cohort == 0
     pass_deadline(current(job))
     for _ in range(4):
         step(sites)
     job.refresh_from_db()
     assert (job.state, job.reason) == (Job.State.FINISHED, "")
     last = current(job)
-    assert (last.number, last.attempt, last.members) == (2, 1, ["lakeside", "northwind", "summit"])
+    assert (last.number, last.attempt, last.members) == (2, 2, ["lakeside", "northwind", "summit"])
     for site in sites.values():
-        assert committed(site) == {(1, 1): 1, (2, 1): 1}
+        assert committed(site) == {(1, 1): 1, (2, 2): 1}, "the attempt asking for four is free"
 
 
 def test_a_trustee_lost_between_its_charge_and_its_share_is_survived(
@@ -109,7 +119,7 @@ def test_one_more_ends_the_attempt_with_its_reason_and_no_second_charge(
         pass_deadline(found)
     job.refresh_from_db()
     assert job.state == Job.State.FAILED
-    assert "round 2 failed 3 times, at last: 2 contributions (lakeside, northwind)" in job.reason
+    assert "round 2 failed 4 times, at last: 2 contributions (lakeside, northwind)" in job.reason
     for name in LEFT:
         sites[name].step()
         assert committed(sites[name]) == {(1, 1): 1, (2, 1): 1}

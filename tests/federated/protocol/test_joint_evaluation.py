@@ -14,7 +14,7 @@ from federated.errors import InvalidInput
 from federated.privacy import discrete_gaussian
 from federated.privacy.config import PrivacyConfig
 from federated.protocol.contribute import contribution_make
-from federated.protocol.cost import check_spec_privacy
+from federated.protocol.cost import check_spec_privacy, share_sigma, sum_sigma
 from federated.protocol.evaluation import evaluation_make
 from federated.protocol.propose import spec_make
 from federated.protocol.release import release_make
@@ -137,7 +137,7 @@ def test_without_noise_the_results_are_those_of_the_records(consortium: Consorti
     quiet = {"privacy": PrivacyConfig(mechanism="none", allow_no_noise=True)}
     spec = make(consortium, TARGETS["binary"], **quiet)
     parameters, data = rows(spec)
-    found = joint_result(spec, bounded_counts(spec, parameters, data).tolist(), 4)
+    found = joint_result(spec, bounded_counts(spec, parameters, data).tolist(), sigma=0.0)
     told = predict(spec.model, spec.data.target, parameters, data.features)
     assert found.metrics["accuracy"].value == pytest.approx(
         accuracy_score(data.target, told >= 0.5)
@@ -154,7 +154,7 @@ def test_without_noise_the_results_are_those_of_the_records(consortium: Consorti
 
     spec = make(consortium, TARGETS["multiclass"], **quiet)
     parameters, data = rows(spec)
-    found = joint_result(spec, bounded_counts(spec, parameters, data).tolist(), 4)
+    found = joint_result(spec, bounded_counts(spec, parameters, data).tolist(), sigma=0.0)
     told = predict(spec.model, spec.data.target, parameters, data.features).argmax(axis=1)
     recalls = recall_score(data.target, told, average=None)
     assert found.metrics["accuracy"].value == pytest.approx(accuracy_score(data.target, told))
@@ -162,7 +162,7 @@ def test_without_noise_the_results_are_those_of_the_records(consortium: Consorti
 
     spec = make(consortium, TARGETS["regression"], **quiet)
     parameters, data = rows(spec)
-    found = joint_result(spec, bounded_counts(spec, parameters, data).tolist(), 4)
+    found = joint_result(spec, bounded_counts(spec, parameters, data).tolist(), sigma=0.0)
     told = predict(spec.model, spec.data.target, parameters, data.features)
     error = np.abs(told - (data.target.astype(np.float64) + 1) * 100)
     assert found.bins[-1].upper == 200 and found.bins[-1].share.value == 1
@@ -175,13 +175,16 @@ def test_intervals_hold_under_the_noise_that_sites_add(evaluation: JobSpec) -> N
     parameters, data = rows(evaluation)
     counts = bounded_counts(evaluation, parameters, data)
     none = evaluation.privacy.model_copy(update={"noise_sigma": 0.0})
-    truth = joint_result(evaluation.model_copy(update={"privacy": none}), counts.tolist(), 4)
+    quiet = evaluation.model_copy(update={"privacy": none})
+    truth = joint_result(quiet, counts.tolist(), sigma=0.0)
+    sigma = sum_sigma(evaluation, minimum_cohort=4, members=4)
     runs, inside, width = 60, dict.fromkeys(truth.metrics, 0), dict.fromkeys(truth.metrics, 0.0)
     for _ in range(runs):
         noise = sum(
-            discrete_gaussian.sample(evaluation.privacy.noise_sigma, len(counts)) for _ in range(4)
+            discrete_gaussian.sample(share_sigma(evaluation, minimum_cohort=4), len(counts))
+            for _ in range(4)
         )
-        found = joint_result(evaluation, (counts + noise).tolist(), 4)
+        found = joint_result(evaluation, (counts + noise).tolist(), sigma=sigma)
         for name, value in found.metrics.items():
             exact_value = truth.metrics[name].value
             assert exact_value is not None
@@ -251,4 +254,4 @@ def test_an_evaluation_counts_records_and_nothing_else(consortium: Consortium) -
     with pytest.raises(InvalidInput, match="trains no model"):
         _ = spec.training
     with pytest.raises(InvalidInput, match="16 cells"):
-        joint_result(spec, [0] * 4, 4)
+        joint_result(spec, [0] * 4, sigma=0.0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from federated.privacy.config import PrivacyConfig
+from federated.protocol.cost import share_sigma
 from federated.protocol.propose import LARGEST_WALK, learning_rate_chosen
 from federated.protocol.strategy import strategy_make
 from federated.training.server import ServerState, server_step
@@ -29,7 +30,7 @@ def test_noise_alone_carries_a_parameter_as_far_as_allowed(options):
     generator = np.random.default_rng(5)
     state = ServerState.initial(np.zeros(WIDE.parameters))
     for _ in range(30):
-        shares = generator.normal(0, spec.privacy.noise_sigma, (4, WIDE.parameters))
+        shares = generator.normal(0, share_sigma(spec, minimum_cohort=4), (4, WIDE.parameters))
         state = server_step(
             state,
             np.rint(shares.sum(axis=0)).astype(np.int64),

@@ -12,6 +12,7 @@ from federated.protocol.cost import (
     noise_and_signal,
     privacy_warnings,
     round_cost,
+    share_sigma,
 )
 from federated.protocol.layout import clamp_of
 from federated.protocol.strategy import strategy_make
@@ -57,11 +58,11 @@ def test_few_organizations_are_warned_with_the_numbers_and_many_are_not():
     spec = job()
     noise, signal = noise_and_signal(spec)
     grid = spec.privacy.clipping_norm / spec.privacy.units
-    assert noise == pytest.approx(spec.privacy.noise_sigma * grid * math.sqrt(4) / 4)
+    assert noise == pytest.approx(share_sigma(spec, minimum_cohort=4) * grid * math.sqrt(4) / 4)
     assert signal == pytest.approx(0.5)
     model = ModelSpec(layers=(LinearLayer(in_features=24, out_features=1),))
     (warning,) = privacy_warnings(job(model=model))
-    assert "carries noise of 0.4" in warning
+    assert "carries noise of 0.3" in warning
     assert "at most 0.2 (clipping_norm / sqrt of 25 parameters)" in warning
     assert "organizations would bring them level" in warning
     assert privacy_warnings(job(MANY, model=model)) == []
