@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from apps.provenance.models import Node
 from federated.errors import Unavailable
-from federated.provenance.merkle import Key, Nodes, keys_needed
+from federated.provenance.merkle import Key, Nodes, keys_needed, node_key, node_place
 
 T = TypeVar("T")
 
@@ -20,14 +20,14 @@ def load_nodes(keys: set[Key]) -> dict[Key, bytes]:
     if not keys:
         return {}
     by_level: dict[int, list[int]] = defaultdict(list)
-    for level, index in keys:
+    for level, index in map(node_place, keys):
         by_level[level].append(index)
     wanted = reduce(or_, (Q(level=level, index__in=at) for level, at in by_level.items()))
     rows = Node.objects.filter(wanted).values_list("level", "index", "hash")
-    nodes = {(level, index): bytes(hash_) for level, index, hash_ in rows}
+    nodes = {node_key(level, index): bytes(hash_) for level, index, hash_ in rows}
     missing = keys - nodes.keys()
     if missing:
-        raise Unavailable(f"the log's tree lacks the node {min(missing)}")
+        raise Unavailable(f"the log's tree lacks the node {node_place(min(missing))}")
     return nodes
 
 

@@ -180,7 +180,7 @@ def log_sequence(*, limit: int = SEQUENCE_BATCH, everything: bool = True) -> int
         written += merkle.append(nodes, log_index, leaf)
         leaves.append((event_id, log_index, leaf))
     _insert_leaves(leaves)
-    _insert_nodes([(level, index, nodes[level, index]) for level, index in written])
+    _insert_nodes([(*merkle.node_place(key), nodes[key]) for key in written])
     return len(leaves)
 
 

@@ -1,8 +1,12 @@
 """Append-only Merkle trees: RFC 9162, section 2.1.
 
-A log's tree is kept as a flat map ``(level, index) -> hash`` of its *complete* subtrees: the entry
-``(l, i)`` covers the leaves ``[i * 2**l, (i + 1) * 2**l)``. Entries are written once and never
-change, so the map fits an append-only table; every root and proof of every earlier size follows.
+A log's tree is kept as a flat map ``key -> hash`` of its *complete* subtrees: that of level l and
+index i covers the leaves ``[i * 2**l, (i + 1) * 2**l)``. Entries are written once and never change,
+so the map fits an append-only table; every root and proof of every earlier size follows.
+
+A subtree's key is its place in an in-order walk, the numbering of RFC 9420, appendix C: leaf n has
+2n, a parent stands between its children. Neighbours in the tree are neighbours in memory, and a
+path's keys take two bit operations each: most of a proof's time is waiting for memory.
 
 The functions take any mapping. A caller whose map is a database first asks `keys_needed`
 for the entries that a computation reads, and loads them in one query.
@@ -16,12 +20,28 @@ from typing import NamedTuple, TypeVar
 
 from federated.errors import InvalidInput, ProofInvalid
 
-Key = tuple[int, int]
+Key = int
+Place = tuple[int, int]
 Nodes = Mapping[Key, bytes]
 T = TypeVar("T")
 
 HASH_SIZE = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
+
+# By level, what makes 2n the key of the sibling of leaf n's subtree there: the level's low bits all
+# set, then its own bit cleared and the one above flipped. No log comes to 2**64 leaves.
+_SIBLING = tuple(((2 << level) - 1, 3 << level) for level in range(64))
+
+
+def node_key(level: int, index: int) -> Key:
+    """The key of the subtree over the leaves [index * 2**level, (index + 1) * 2**level)."""
+    return ((2 * index + 1) << level) - 1
+
+
+def node_place(key: Key) -> Place:
+    """The level and index of a key: `node_key` backwards."""
+    level = (~key & (key + 1)).bit_length() - 1
+    return level, key >> (level + 1)
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -45,25 +65,21 @@ def append(nodes: MutableMapping[Key, bytes], size: int, leaf: bytes) -> list[Ke
 
     Reads only the entries of `frontier_keys(size)` and those that earlier appends wrote.
     """
-    level, index, current = 0, size, leaf
-    written = [(level, index)]
-    nodes[level, index] = current
-    while index & 1:
-        current = node_hash(nodes[level, index - 1], current)
-        level, index = level + 1, index >> 1
-        nodes[level, index] = current
-        written.append((level, index))
+    key, width, current = 2 * size, 1, leaf
+    written = [key]
+    nodes[key] = current
+    while size & width:
+        current = node_hash(nodes[key - 2 * width], current)
+        key -= width
+        width *= 2
+        nodes[key] = current
+        written.append(key)
     return written
 
 
 def frontier_keys(size: int) -> list[Key]:
-    """The complete subtrees that a tree of `size` leaves consists of, largest first."""
-    keys, start = [], 0
-    for level in reversed(range(size.bit_length())):
-        if size >> level & 1:
-            keys.append((level, start >> level))
-            start += 1 << level
-    return keys
+    """The complete subtrees that a tree of `size` leaves consists of, smallest first."""
+    return _subtrees(0, size)
 
 
 def root(nodes: Nodes, size: int) -> bytes:
@@ -88,7 +104,7 @@ def inclusion_proof(nodes: Nodes, index: int, size: int) -> list[bytes]:
     """
     if not 0 <= index < size:
         raise InvalidInput(f"leaf {index} is not in a tree of {size} leaves")
-    return _path_up(nodes, 0, index, size)
+    return _path_up(nodes, index, 0, size)
 
 
 def consistency_proof(nodes: Nodes, old: int, new: int) -> list[bytes]:
@@ -102,23 +118,22 @@ def consistency_proof(nodes: Nodes, old: int, new: int) -> list[bytes]:
         return []
     # The last complete subtree of the old tree, and from there the path to the new root. Where it
     # is the whole old tree, the verifier has its hash.
-    level, position = 0, old - 1
-    while position & 1:
-        level, position = level + 1, position >> 1
-    first = [nodes[level, position]] if position else []
-    return first + _path_up(nodes, level, position, new)
+    width = old & -old
+    first = [] if width == old else [nodes[2 * old - width - 1]]
+    return first + _path_up(nodes, old - 1, width.bit_length() - 1, new)
 
 
-def _path_up(nodes: Nodes, level: int, position: int, size: int) -> list[bytes]:
-    """The siblings from a complete subtree up to the root of `size` leaves."""
-    path, last = [], size - 1 >> level
-    while last:
-        sibling = position ^ 1
-        if sibling < last:
-            path.append(nodes[level, sibling])
-        elif sibling == last:
-            path.append(_range_hash(nodes, last << level, size))
-        level, position, last = level + 1, position >> 1, last >> 1
+def _path_up(nodes: Nodes, leaf: int, level: int, size: int) -> list[bytes]:
+    """The siblings from the complete subtree of `level` around a leaf up to the root."""
+    last, key = size - 1, 2 * leaf
+    fork = (leaf ^ last).bit_length()
+    path = []
+    if fork:
+        # The last leaf is under the topmost sibling, which alone may be incomplete.
+        path = [nodes[(key | low) ^ flip] for low, flip in _SIBLING[level : fork - 1]]
+        path.append(_range_hash(nodes, last >> (fork - 1) << (fork - 1), size))
+    # From there on the path is that of the last leaf: what is left of it.
+    path += [nodes[left] for left in _subtrees(0, last >> fork << fork)]
     return path
 
 
@@ -189,7 +204,7 @@ class InclusionVerifier:
     def __init__(self, size: int, root: bytes) -> None:
         self._size = size
         self._root = root
-        self._known: dict[Key, tuple[bytes, list[bytes]]] = {}
+        self._known: dict[Place, tuple[bytes, list[bytes]]] = {}
         """By place, its hash and the rest of its path."""
 
     def verify(self, leaf: bytes, index: int, proof: Sequence[bytes]) -> None:
@@ -201,7 +216,7 @@ class InclusionVerifier:
         if met is not None:
             return self._agree(met, leaf, path)
         position, last, level, current = index, self._size - 1, 0, leaf
-        found: list[tuple[Key, bytes, list[bytes]]] = [((0, index), leaf, path)]
+        found: list[tuple[Place, bytes, list[bytes]]] = [((0, index), leaf, path)]
         for at, sibling in enumerate(path, start=1):
             if len(sibling) != HASH_SIZE:
                 raise ProofInvalid(f"a proof's hash has {len(sibling)} bytes, not {HASH_SIZE}")
@@ -312,18 +327,28 @@ class _Recorder(Mapping[Key, bytes]):
 
 
 def _range_hash(nodes: Nodes, start: int, end: int) -> bytes:
-    """MTH(D[start:end]) for ranges that a tree's recursion reaches (start is aligned)."""
-    width = end - start
-    level = width.bit_length() - 1
-    if width == 1 << level:
-        return nodes[level, start >> level]
-    middle = start + _split(width)
-    return node_hash(_range_hash(nodes, start, middle), _range_hash(nodes, middle, end))
+    """MTH(D[start:end]), RFC 9162 section 2.1.1, for the ranges of `_subtrees`."""
+    smallest, *larger = _subtrees(start, end)
+    current, begin = nodes[smallest], _node
+    for left in larger:
+        node = begin()
+        node.update(nodes[left] + current)
+        current = node.digest()
+    return current
 
 
-def _split(width: int) -> int:
-    """The largest power of two smaller than `width` (width > 1)."""
-    return 1 << ((width - 1).bit_length() - 1)
+def _subtrees(start: int, end: int) -> list[Key]:
+    """The complete subtrees of the leaves [start, end), smallest first.
+
+    `start` is a multiple of a power of two that the range is not longer than.
+    """
+    keys, rest = [], end - start
+    while rest:
+        width = rest & -rest
+        rest -= width
+        end -= width
+        keys.append(2 * end + width - 1)
+    return keys
 
 
 def _hashes(proof: Sequence[bytes]) -> Iterator[bytes]:

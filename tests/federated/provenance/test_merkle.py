@@ -157,6 +157,20 @@ def test_proofs_of_a_large_tree_touch_few_nodes(size, data):
     )
 
 
+@given(st.integers(0, 62), st.integers(0, 2**62))
+def test_a_key_is_a_place_in_order(level, index):
+    key = merkle.node_key(level, index)
+    assert merkle.node_place(key) == (level, index)
+    if level:
+        left, right = (merkle.node_key(level - 1, 2 * index + side) for side in (0, 1))
+        assert (left + right) // 2 == key
+        assert left < key < right
+
+
+def test_the_keys_of_a_complete_tree_are_its_first_numbers():
+    assert sorted(tree(numbered(64))) == list(range(127))
+
+
 @given(st.integers(0, 70), st.integers(0, 70))
 def test_appending_needs_only_the_frontier(size, more):
     data = numbered(size + more)
