@@ -19,6 +19,7 @@ import gmpy2
 from federated.crypto.fixed_base import FixedBase
 from federated.crypto.multi_power import multi_power
 from federated.crypto.paillier import NONCE_SLACK
+from federated.crypto.square_power import square_power
 from federated.crypto.threshold import KeyShare, VerificationKeys
 from federated.crypto.transcript import Transcript
 from federated.errors import InvalidInput, ProofInvalid
@@ -59,7 +60,7 @@ def _prove_with(
     modulus = gmpy2.mpz(verification.public_key.n_squared)
     base = _fold(ciphertexts, coefficients, 4, modulus)
     a = _v_comb(verification).power(nonce)
-    b = int(gmpy2.powmod(base, nonce, modulus))
+    b = square_power(base, nonce, verification.n)
     challenge = _challenge(transcript, a, b)
     response = nonce + challenge * share.delta * share.value
     return challenge.to_bytes(_CHALLENGE_BYTES, "big") + response.to_bytes(
@@ -97,7 +98,8 @@ def verify_shares(
     base = _fold(ciphertexts, coefficients, 4, modulus)
     answer = _fold(partials, coefficients, 2, modulus)
     a = comb.power(response) * gmpy2.powmod(v_i, -challenge, modulus) % modulus
-    b = gmpy2.powmod(base, response, modulus) * gmpy2.powmod(answer, -challenge, modulus) % modulus
+    b = square_power(base, response, verification.n)
+    b = b * gmpy2.powmod(answer, -challenge, modulus) % modulus
     if _challenge(transcript, int(a), int(b)) != challenge:
         raise ProofInvalid(
             f"partial decryption of trustee {index} is not proven for these ciphertexts in this "

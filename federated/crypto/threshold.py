@@ -20,6 +20,7 @@ import gmpy2
 
 from federated.crypto.paillier import PublicKey
 from federated.crypto.safe_primes import Progress, is_safe_prime, safe_prime
+from federated.crypto.square_power import square_power
 from federated.crypto.transcript import PROTOCOL
 from federated.errors import InvalidInput, ProofInvalid
 
@@ -212,8 +213,7 @@ def partial_decrypt(share: KeyShare, ciphertexts: Sequence[int]) -> list[int]:
     for ciphertext in ciphertexts:
         key.check_ciphertext(ciphertext)
     exponent = 2 * share.delta * share.value
-    powers = gmpy2.powmod_base_list([gmpy2.mpz(c) for c in ciphertexts], exponent, key.n_squared)
-    return [int(power) for power in powers]
+    return [square_power(ciphertext, exponent, key.n) for ciphertext in ciphertexts]
 
 
 def combine(
