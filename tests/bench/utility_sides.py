@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from federated.privacy.accountant import solve_noise_sigma
 from federated.privacy.config import PrivacyConfig
 from federated.privacy.discrete_gaussian import sample
+from federated.protocol.cost import share_sigma
 from federated.protocol.propose import default_minimum_cohort, learning_rate_chosen
 from federated.protocol.strategy import strategy_make
 from federated.training.data import Dataset
@@ -37,8 +38,8 @@ COLLUDING = 1
 RUNGS = (
     "central, Opacus's accountant",
     "central, this accountant",
-    "sites, nobody may drop out",
     "sites",
+    "sites, sized for a dropout",
 )
 """From the central mechanism to the federated one; see ``Sites.ladder``."""
 
@@ -117,8 +118,8 @@ class Sites:
 
         A central mechanism adds the noise multiplier z once: by Opacus's PRV accountant
         (``noises``, where it is known), then by this project's zCDP. With shares, h honest sites
-        have to reach z, and all N add one: z sqrt(N / h), h = N - colluding where nobody may drop
-        out, and the smallest cohort less the colluding where one in four may.
+        have to reach z, and all N add one: z sqrt(N / h), h = N - colluding in an attempt that asks
+        for everybody, and the smallest cohort less the colluding in one that does not.
         """
         seeds, spec, count = list(seeds), self.spec(recipe, epsilon), len(self.table.sites)
         units = spec.privacy.units
@@ -203,15 +204,16 @@ def noise_name(recipe: Recipe, epsilon: float | None) -> str:
 
 
 def train(spec: JobSpec, parts: list[Dataset], noise: Noise | None) -> NDArray[np.float64]:
-    """The released parameters of the job's rounds over the sites' training rows."""
+    """The released parameters of the job's rounds over the sites' training rows, all present."""
     parameters = spec.model.parameters
+    sigma = share_sigma(spec, minimum_cohort=len(spec.participants))
     state = ServerState.initial(np.zeros(parameters))
     for _ in range(spec.strategy.rounds):
         total = np.zeros(parameters, dtype=np.int64)
         for rows in parts:
             total += bounded_update(spec, state.parameters, rows, order=str(state.step))
             if noise is not None:
-                total += noise(spec.privacy.noise_sigma, parameters)
+                total += noise(sigma, parameters)
         state = server_step(
             state,
             total.tolist(),
