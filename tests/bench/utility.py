@@ -1,14 +1,15 @@
 """``make bench-utility``: test AUC against epsilon, beside pooled DP-SGD at the same epsilon.
 
 Three tables with natural sites (utility_data). Ours: the job's own clipping, rounding, noise shares
-and server steps, without encryption; every site comes to every round, and the shares cover the spec's
-colluder, so the sum carries more noise than a central mechanism's. Pooled: Opacus on the rows of all sites together,
-which their owners would not allow, with the noise of its own PRV accountant. Both sides have the
-same logistic model from zeros, rows, epsilon and delta, momentum 0.9 and mean of the second half's
-iterates, and choose from the same recipes: 10, 40 or 100 steps, learning rate 0.1, 0.3 or 1,
-clipping norm 0.3 or 1, full batches; Opacus also 40 and 100 mini-batches that take every row with
-probability 1/4. Each side's recipe for an epsilon is the one with the best mean over splits of
-other seeds than those reported. Neither is charged for that choice.
+and server steps, without encryption; every site comes to every round, and the shares cover the
+spec's colluder, so the sum carries more noise than a central mechanism's. Pooled: Opacus on the
+rows of all sites together, which their owners would not allow, with the noise of its own PRV
+accountant. Both sides have the same logistic model from zeros, rows, epsilon and delta, momentum
+0.9 and mean of the second half's iterates, and choose from the same recipes: 10, 40 or 100 steps,
+learning rate 0.1, 0.3 or 1, clipping norm 0.3 or 1, full batches; Opacus also 40 and 100
+mini-batches that take every row with probability 1/4. Each side's recipe for an epsilon is the one
+with the best mean over splits of other seeds than those reported. Neither is charged for that
+choice.
 
 Reported beside: ours as the SDK chooses by itself (40 rounds, clipping norm 1, the learning rate
 from the noise), both sides without noise, and a ladder from the central mechanism to the federated
