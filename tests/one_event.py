@@ -128,11 +128,15 @@ class Watch:
             return
         statement = Transaction(of_test=False)
         if table == EVENT:
-            names = ("tag", "subject_kind", "subject_id")
-            if "json_to_recordset" in sql:  # events_record
-                rows = [[row[name] for name in names] for row in json.loads(parameters[0])]
-            else:
-                rows = [[parameters[list(EVENT_COLUMNS).index(name)] for name in names]]
+            values = dict(zip(EVENT_COLUMNS, parameters, strict=True))
+            told = [values[name] for name in ("tag", "subject_kind", "subject_id")]
+            rows = [told]
+            if "string_to_array" in sql:  # events_record
+                lines = [text.split("\n") for text in told]
+                rows = [
+                    (tag, json.loads(kind), json.loads(name))
+                    for tag, kind, name in zip(*lines, strict=True)
+                ]
             for row in rows:
                 statement.events[str(connection.schema_name), *map(str, row)] += 1
         else:

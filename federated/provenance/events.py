@@ -71,7 +71,7 @@ class Event(_Frozen):
         """An event from Python values; `at` must be aware. Raises `InvalidInput`."""
         if at.tzinfo is None:
             raise InvalidInput("an event's time needs a time zone")
-        stamp = at.astimezone(UTC).strftime(TIME_FORMAT)
+        stamp = at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         try:
             return cls(id=str(id), at=stamp, **fields)
         except ValidationError as exc:

@@ -35,7 +35,7 @@ def test_many_events_are_one_statement_and_what_each_would_be_alone(
         {
             "tag": Tag.ROUND_CLOSED,
             "actor": ACTOR if number else Actor.system("rounds"),
-            "subject": ("round", number),
+            "subject": ("round", f'{number}\nline \\N "two"\r\u2028é'),
             "digests": {"cohort": "ab" * 32},
             "data": {"text": "Zürich \\ {}, NULL"},
             "signature": "cd" * 32 if number else None,
