@@ -78,7 +78,7 @@ def raised(found: Round) -> None:
 
 TRICKS = (
     Trick("asks for Switzerland alone", Reason.COHORT_BELOW_MINIMUM, alone),
-    Trick("asks for a cohort smaller by one", Reason.COHORT_ALREADY_SERVED, smaller),
+    Trick("asks for a cohort smaller by one", Reason.COHORT_BELOW_MINIMUM, smaller),
     Trick("asks for a second decryption", Reason.CONTEXT_MIXED, again),
     Trick("asks with a raised epsilon", Reason.SPEC_CHANGED, raised),
 )
