@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from federated.errors import InvalidInput
 from federated.privacy import accountant
@@ -20,6 +21,18 @@ def share_sigma(spec: JobSpec, *, minimum_cohort: int) -> float:
     sigma = spec.privacy.noise_sigma
     reduced = sigma * math.sqrt(spec.honest / (minimum_cohort - spec.privacy.colluding))
     return min(sigma, max(accountant.SMALLEST_SIGMA, reduced * (1 + 2**-50)))
+
+
+def cohort_asked(spec: JobSpec, *, attempt: int, released: Iterable[int]) -> dict[str, int]:
+    """What a context says of its smallest cohort, given the sizes of those released before.
+
+    A round's first attempt asks for as many as came in every round before it, all participants at
+    first. Where one stays away the attempt is abandoned, uncharged, and the next says nothing: the
+    spec's minimum, with more noise.
+    """
+    expected = min(released, default=len(spec.participants))
+    asks = attempt == 1 and expected > spec.minimum_cohort
+    return {"minimum_cohort": expected} if asks else {}
 
 
 def sum_sigma(spec: JobSpec, *, minimum_cohort: int, members: int) -> float:

@@ -15,7 +15,7 @@ from federated.aggregation.base import Total
 from federated.client.home import Attempt
 from federated.errors import Conflict, DomainError, Forbidden, InvalidInput, NotFound
 from federated.protocol.contribute import contribution_check
-from federated.protocol.cost import round_cost
+from federated.protocol.cost import cohort_asked, round_cost
 from federated.protocol.identity import verify_signed
 from federated.protocol.masked import masked_bytes, total_of
 from federated.protocol.refused import Refused
@@ -324,10 +324,7 @@ class Coordinator:
         return True
 
     def _open(self, round: int, number: int) -> None:
-        # As the portal asks for a cohort: see round_open there.
         released = [len(t.cohort.members) for t in self.tries if t.release and t.cohort]
-        expected = min(released, default=len(self.participants))
-        asks = number == 1 and expected > self.spec.minimum_cohort
         context = RoundContext.parse(
             {
                 "job_id": self.spec.job_id,
@@ -337,7 +334,7 @@ class Coordinator:
                 "model": self.model.digest(),
                 "key_epoch": self.epoch.digest(),
                 "checkpoint": "0" * 64,
-                **({"minimum_cohort": expected} if asks else {}),
+                **cohort_asked(self.spec, attempt=number, released=released),
             }
         )
         self.tries.append(Try(Attempt(self.spec.job_id, round, number), context, self._later()))

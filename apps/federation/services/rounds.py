@@ -15,6 +15,7 @@ from apps.federation.services.sums import sum_begin
 from apps.provenance.selectors import checkpoint_latest
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
+from federated.protocol.cost import cohort_asked
 from federated.wire.round import Cohort, RoundContext
 
 COORDINATOR = Actor.system("coordinator")
@@ -28,8 +29,8 @@ def checkpoint_digest() -> str:
 
 def round_open(job: Job, *, number: int, attempt: int) -> Round:
     """A new attempt, from the job's present model. One open attempt a job: a constraint."""
-    expected = _expected_cohort(job)
-    asks = attempt == 1 and expected > job.wire.minimum_cohort
+    released = job.rounds.filter(state=Round.State.RELEASED).values_list("cohort", flat=True)
+    sizes = [len(cohort["members"]) for cohort in released if cohort]
     context = RoundContext.parse(
         {
             "job_id": str(job.pk),
@@ -39,7 +40,7 @@ def round_open(job: Job, *, number: int, attempt: int) -> Round:
             "model": job.model_digest,
             "key_epoch": job.wire.key_epoch,
             "checkpoint": checkpoint_digest(),
-            **({"minimum_cohort": expected} if asks else {}),
+            **cohort_asked(job.wire, attempt=attempt, released=sizes),
         }
     )
     opened = timezone.now()
@@ -55,16 +56,6 @@ def round_open(job: Job, *, number: int, attempt: int) -> Round:
     _record(Tag.ROUND_OPENED, found, digests={"model": job.model_digest})
     bell_ring(job.slugs())
     return found
-
-
-def _expected_cohort(job: Job) -> int:
-    """How many contributions a round's first attempt asks for, so that no noise is too much.
-
-    As many as came in each round before it: all participants at first. Where one stays away the
-    attempt is abandoned, uncharged, and the next asks for the spec's minimum, with more noise.
-    """
-    released = job.rounds.filter(state=Round.State.RELEASED)
-    return min((len(found.members) for found in released), default=len(job.wire.participants))
 
 
 def round_close(found: Round) -> bool:
