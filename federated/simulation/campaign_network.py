@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from federated.client.home import Attempt
 from federated.errors import NotFound
 from federated.simulation.campaign_coordinator import CampaignCoordinator
 from federated.simulation.carrier import Carrier
+from federated.site.folder import Attempt
 from federated.wire.base import Signed
 from federated.wire.campaign import (
     CampaignApproval,

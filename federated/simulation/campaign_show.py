@@ -8,7 +8,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from federated.client.commands import out
+from federated.command.console import out
 from federated.simulation.campaign_run import RunResult, simulate_campaign
 from federated.simulation.campaign_world import CampaignScenario, CampaignWorld
 from federated.wire.campaign import QUANTILES

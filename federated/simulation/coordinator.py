@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from federated.aggregation.base import Total
-from federated.client.home import Attempt
 from federated.errors import Conflict, DomainError, Forbidden, InvalidInput, NotFound
 from federated.protocol.contribute import contribution_check
 from federated.protocol.cost import cohort_asked, round_cost
@@ -22,6 +21,7 @@ from federated.protocol.refused import Refused
 from federated.protocol.release import release_make
 from federated.protocol.share import product_of, share_check
 from federated.protocol.transcript import approval_check
+from federated.site.folder import Attempt
 from federated.training.server import ServerState
 from federated.wire.base import Signed
 from federated.wire.job import Approval, Decline, JobSpec

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from federated.client.home import Attempt
 from federated.errors import DomainError, Unavailable
 from federated.protocol.identity import SiteIdentity
 from federated.simulation.carrier import Carrier, Later
@@ -20,6 +19,7 @@ from federated.simulation.malice import (
     message_forge,
     transcript_forge,
 )
+from federated.site.folder import Attempt
 from federated.wire.base import Signed
 from federated.wire.job import Approval, Decline
 from federated.wire.key import KeyConfirmation, KeyEpoch, SealedShare
