@@ -13,7 +13,7 @@ from federated.api.credentials import Credentials
 from federated.api.octets import OctetTransport, pieces_of
 from federated.api.transport import M
 from federated.files import read_pieces
-from federated.site.folder import Attempt
+from federated.protocol.address import Attempt
 from federated.wire.base import Signed, canonical, encode_bytes
 from federated.wire.campaign import (
     CampaignApproval,

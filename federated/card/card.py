@@ -19,10 +19,10 @@ from federated.card.source import CardSource, sources_of
 from federated.card.words import limits, privacy_words, round_words, task_words
 from federated.errors import InvalidInput
 from federated.protocol.cost import full_sigma, job_epsilons, privacy_warnings, round_rho
+from federated.protocol.joint_evaluation import evaluation_of
 from federated.provenance.bundle import Bundle, record_read
 from federated.provenance.checkpoint import parse_checkpoint
 from federated.provenance.verify import Check
-from federated.site.joint_evaluation import evaluation_of
 from federated.training.network import initial_parameters
 from federated.training.server import ServerState
 from federated.wire.job import Evaluation

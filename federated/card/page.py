@@ -16,7 +16,7 @@ from federated.card.document import (
 )
 from federated.card.document import section as part
 from federated.card.evidence import reproducibility_part, verify_part
-from federated.command.show import METRICS
+from federated.card.words import METRICS
 
 COLUMNS_SHOWN = 200
 

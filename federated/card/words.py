@@ -8,6 +8,9 @@ from federated.wire.data import BinaryTarget, MulticlassTarget
 from federated.wire.job import FedAvg, FedProx, JobSpec
 from federated.wire.key import KeyEpoch
 
+METRICS = {"auc": "AUC", "accuracy": "accuracy", "macro_auc": "macro AUC", "r2": "R2"}
+"""How people write a metric's name."""
+
 
 def task_words(spec: JobSpec) -> str:
     """What the model predicts, and of what: the use that its data dictionary defines."""

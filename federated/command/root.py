@@ -231,8 +231,8 @@ def bundle(home: Path, job_id: str, path: Path, vectors: Path | None) -> None:
 
 
 def _vectors_fetch(api: CoordinatorAPI, bundle: Path, job_id: str, folder: Path) -> None:
+    from federated.protocol.address import Attempt
     from federated.provenance.bundle import load_bundle
-    from federated.site.folder import Attempt
     from federated.verify.replay import record_of
     from federated.verify.vectors import VectorFolder
 
@@ -332,6 +332,7 @@ def verify(
 ) -> None:
     """Verify BUNDLE without trusting who exported it; exit 1 where a check fails."""
     from federated.provenance.verify import log_keys_read, verify_bundle
+    from federated.site.bundle_checks import site_checks
     from federated.site.folder import SiteHome
     from federated.verify.campaigns import campaign_checks
     from federated.verify.chain import chain_checks
@@ -339,7 +340,7 @@ def verify(
     from federated.verify.rounds import round_checks
     from federated.verify.trust import authorities_read, trust_checks
     from federated.verify.vectors import VectorFolder
-    from federated.verify.witnesses import site_checks, witness_checks
+    from federated.verify.witnesses import witness_checks
 
     beside = None if vectors is None else VectorFolder(vectors)
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from federated.card.words import METRICS
 from federated.site.ledger import Ledger
 from federated.wire.site import AllotmentChange, LedgerReport
 
 if TYPE_CHECKING:
-    from federated.site.joint_evaluation import JointEvaluation
+    from federated.protocol.joint_evaluation import JointEvaluation
 
 BAR = 30
-METRICS = {"auc": "AUC", "accuracy": "accuracy", "macro_auc": "macro AUC", "r2": "R2"}
 
 
 def ledger_tables(ledger: Ledger, report: LedgerReport) -> list[Table]:

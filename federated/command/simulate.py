@@ -59,7 +59,7 @@ def simulate(
 
     campaign = scenario_load(spec)
     if campaign is not None and campaign.faults is None:
-        from federated.simulation.campaign_show import play
+        from federated.command.show_campaign import play
 
         seeds = range(seed, seed + runs)
         sys.exit(play(campaign, sites, drop=drop, malicious=malicious, seeds=seeds))

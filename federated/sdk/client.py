@@ -21,6 +21,7 @@ from federated.errors import Conflict, Forbidden, PrivacyWarning
 from federated.files import folder_make
 from federated.privacy.config import PrivacyConfig
 from federated.protocol.cost import check_spec_privacy, privacy_warnings
+from federated.protocol.joint_evaluation import JointEvaluation
 from federated.protocol.layout import aggregator_of
 from federated.protocol.propose import learning_rate_chosen
 from federated.protocol.strategy import strategy_make
@@ -37,7 +38,6 @@ from federated.sdk.proposal import (
 )
 from federated.site.agent import SiteAgent
 from federated.site.folder import AgentRuns, SiteHome
-from federated.site.joint_evaluation import JointEvaluation
 from federated.site.site import Site
 from federated.site.work.key import epoch_of
 from federated.wire.job import Cancel, DataDictionary, JobSpec, ModelSpec, ServerOptimizer

@@ -9,14 +9,15 @@ from typing import Any
 
 from federated.errors import Conflict, InvalidInput, NotFound
 from federated.privacy.config import PrivacyConfig
+from federated.protocol.address import Attempt
 from federated.protocol.cost import check_spec_privacy
 from federated.protocol.evaluation import evaluation_make
 from federated.protocol.identity import verify_signed
+from federated.protocol.joint_evaluation import JointEvaluation, evaluation_of
 from federated.protocol.layout import aggregator_of
 from federated.sdk.outcome import verified_wait
 from federated.sdk.proposal import participants_choose, privacy_choose
-from federated.site.folder import Attempt
-from federated.site.joint_evaluation import JointEvaluation, evaluation_kept, evaluation_of
+from federated.site.joint_evaluation import evaluation_kept
 from federated.site.site import Site
 from federated.site.work.evaluate import evaluation_accept
 from federated.site.work.key import epoch_of

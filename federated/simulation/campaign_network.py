@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from federated.errors import NotFound
+from federated.protocol.address import Attempt
 from federated.simulation.campaign_coordinator import CampaignCoordinator
 from federated.simulation.carrier import Carrier
-from federated.site.folder import Attempt
 from federated.wire.base import Signed
 from federated.wire.campaign import (
     CampaignApproval,

@@ -13,6 +13,7 @@ from typing import Any
 
 from federated.aggregation.base import Total
 from federated.errors import Conflict, DomainError, Forbidden, InvalidInput, NotFound
+from federated.protocol.address import Attempt
 from federated.protocol.contribute import contribution_check
 from federated.protocol.cost import cohort_asked, round_cost
 from federated.protocol.identity import verify_signed
@@ -21,7 +22,6 @@ from federated.protocol.refused import Refused
 from federated.protocol.release import release_make
 from federated.protocol.share import product_of, share_check
 from federated.protocol.transcript import approval_check
-from federated.site.folder import Attempt
 from federated.training.server import ServerState
 from federated.wire.base import Signed
 from federated.wire.job import Approval, Decline, JobSpec

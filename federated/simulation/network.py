@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from federated.errors import DomainError, Unavailable
+from federated.protocol.address import Attempt
 from federated.protocol.identity import SiteIdentity
 from federated.simulation.carrier import Carrier, Later
 from federated.simulation.coordinator import DURING, Coordinator
@@ -19,7 +20,6 @@ from federated.simulation.malice import (
     message_forge,
     transcript_forge,
 )
-from federated.site.folder import Attempt
 from federated.wire.base import Signed
 from federated.wire.job import Approval, Decline
 from federated.wire.key import KeyConfirmation, KeyEpoch, SealedShare

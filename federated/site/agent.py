@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from federated.api.coordinator import CoordinatorAPI
 from federated.api.transport import Interrupted
 from federated.errors import DomainError, InvalidInput, NotFound
+from federated.protocol.address import Attempt
 from federated.site.comparison import compare_and_say, next_to_compare
-from federated.site.folder import Attempt, SiteHome
+from federated.site.folder import SiteHome
 from federated.site.retention import contributions_expire, submissions_expire
 from federated.site.site import Say, Site, Waiting, short
 from federated.site.work.allot import request_decide

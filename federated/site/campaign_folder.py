@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from federated.errors import InvalidInput
 from federated.files import read_optional, write_durably, write_once
-from federated.site.folder import SignedFolder
+from federated.site.signed_folder import SignedFolder
 from federated.wire.base import Message, Signed
 from federated.wire.campaign import (
     CampaignRelease,

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from federated.errors import Conflict, DomainError, InvalidInput, NotFound
-from federated.site.folder import JobFolder, SiteHome
+from federated.site.folder import SiteHome
+from federated.site.job_folder import JobFolder
 from federated.site.site import Site, short
 from federated.wire.job import Evaluation, JobSpec
 

@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from federated.files import write_once
+from federated.protocol.address import Attempt
 from federated.protocol.campaign_ledger import ledger_id
 from federated.site.campaign_folder import EXPIRED, NOISE, CampaignFolder, RunFolder
-from federated.site.folder import Attempt, JobFolder, SiteHome
+from federated.site.folder import SiteHome
+from federated.site.job_folder import JobFolder
 from federated.wire.base import Signed, canonical
 from federated.wire.round import Contribution
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federated.errors import DomainError, InvalidInput
+from federated.protocol.joint_evaluation import JointEvaluation, evaluation_of
 from federated.protocol.masked import total_of
 from federated.protocol.release import release_check
 from federated.protocol.reproducibility import reproducibility_check
 from federated.provenance.bundle import Bundle, record_read
 from federated.provenance.software import software_differences, software_here
-from federated.site.joint_evaluation import JointEvaluation, evaluation_of
 from federated.training.server import ServerState, released_parameters
 from federated.verify.initial_state import initial_state, state_absent
 from federated.verify.vectors import VectorFolder

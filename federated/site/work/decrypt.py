@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from federated.errors import BudgetExceeded, InvalidInput
+from federated.protocol.address import Attempt
 from federated.protocol.refused import Refused
 from federated.protocol.share import share_make
 from federated.protocol.transcript import receipts_check
-from federated.site.folder import Attempt, JobFolder
+from federated.site.job_folder import JobFolder
 from federated.site.site import Site
 from federated.wire.job import JobSpec
 from federated.wire.round import (

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federated.aggregation.base import Sink
+from federated.protocol.address import Attempt
 from federated.protocol.contribute import contribution_make
 from federated.protocol.refused import Refused
 from federated.protocol.reproducibility import minibatch_order
 from federated.protocol.transcript import context_check
-from federated.site.folder import Attempt, JobFolder
+from federated.site.job_folder import JobFolder
 from federated.site.retention import expired_here
 from federated.site.site import Site
 from federated.site.work.evaluate import evaluation_counts

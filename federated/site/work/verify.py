@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from federated.aggregation.base import Total
 from federated.errors import DomainError, InvalidInput, NotFound
 from federated.files import read_pieces
+from federated.protocol.address import Attempt
 from federated.protocol.masked import total_of
 from federated.protocol.refused import Refused
 from federated.protocol.release import release_check
-from federated.site.folder import Attempt, JobFolder
+from federated.site.job_folder import JobFolder
 from federated.site.joint_evaluation import evaluation_keep
 from federated.site.site import Site, short
 from federated.training.server import ServerState

@@ -22,8 +22,8 @@ from apps.federation.models import (
 )
 from apps.federation.services.jobs import job_approve_by_person
 from federated.errors import Unavailable
+from federated.protocol.address import Attempt
 from federated.protocol.cost import round_cost
-from federated.site.folder import Attempt
 from federated.site.work.train import contribution_send
 from federated.training.data import load_table
 from federated.training.server import ServerState

@@ -18,8 +18,8 @@ from federated import FederatedClient, PrivacyConfig
 from federated.command.root import main
 from federated.errors import InvalidInput, NotFound
 from federated.protocol.cost import job_cost
+from federated.protocol.joint_evaluation import JointEvaluation
 from federated.provenance.verify import verify_bundle
-from federated.site.joint_evaluation import JointEvaluation
 from federated.site.local_data import LocalData
 from federated.site.site import Waiting
 from federated.site.work.approve import job_decide

@@ -10,7 +10,8 @@ import pytest
 
 from federated.errors import Conflict, InvalidInput, NotFound
 from federated.files import read_optional, write_durably, write_once
-from federated.site.folder import AgentRuns, Attempt, SiteHome
+from federated.protocol.address import Attempt
+from federated.site.folder import AgentRuns, SiteHome
 from federated.wire.round import Contribution, RoundContext
 from tests.federated.client.authority import Authority, write_private
 from tests.federated.protocol.conftest import Consortium

@@ -19,10 +19,11 @@ from django.core.files.storage import storages
 from apps.federation.models import Job, MaskedVector
 from federated import files
 from federated.api import octets
+from federated.protocol.address import Attempt
 from federated.protocol.masked import masked_check
 from federated.protocol.refused import Refused
 from federated.site import folder as home
-from federated.site.folder import About, Attempt, SiteHome
+from federated.site.folder import About, SiteHome
 from federated.site.site import Site
 from federated.site.work import train as work_train
 from federated.site.work.train import contribution_send

@@ -10,9 +10,9 @@ import pytest
 
 from apps.aggregation.bell import bell_ring
 from apps.federation.models import Contribution, Job, Round
+from federated.protocol.address import Attempt
 from federated.protocol.refused import Refused
 from federated.site import retention
-from federated.site.folder import Attempt
 from federated.site.retention import contributions_expire, expired_here
 from federated.site.work.train import contribution_send
 from federated.wire.round import Contribution as WireContribution

@@ -21,9 +21,10 @@ from federated.provenance.checkpoint import (
 )
 from federated.provenance.cosignature import CosignerKey, cosign, witness_name
 from federated.provenance.verify import Check
+from federated.site.bundle_checks import site_checks
 from federated.site.folder import About, SiteHome
 from federated.site.witness import Head, Witness
-from federated.verify.witnesses import site_checks, witness_checks
+from federated.verify.witnesses import witness_checks
 from tests import second_verifier
 from tests.federated.client.authority import Authority, write_private
 from tests.federated.protocol.conftest import CAST

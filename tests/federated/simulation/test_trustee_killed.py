@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from federated import files
+from federated.protocol.address import Attempt
 from federated.site import folder as home
 from federated.site import ledger
-from federated.site.folder import About, Attempt, SiteHome
+from federated.site.folder import About, SiteHome
 from federated.site.ledger import Ledger
 from federated.site.site import Site
 from federated.site.work import decrypt as work_decrypt
