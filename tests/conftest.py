@@ -22,6 +22,8 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 
 from portal.config import ROLES
@@ -34,6 +36,13 @@ OUTSIDER = "harbor"
 ORGANIZATIONS = (*CAST, OUTSIDER)
 ROLE_NAMES = ("admin", "scientist", "auditor")
 PASSWORD = "a long test passphrase"
+
+# A busy machine is no fault of an example, and one run's examples are the next one's. Fresh ones:
+# pytest --hypothesis-profile=explore
+_PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+hypothesis_settings.register_profile("seeded", derandomize=True, **_PATIENT)
+hypothesis_settings.register_profile("explore", **_PATIENT)
+hypothesis_settings.load_profile("seeded")
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

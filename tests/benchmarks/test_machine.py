@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
-from apps.benchmarks.cron import next_due, schedule_parse
 from apps.benchmarks.errors import CampaignClosed
 from apps.benchmarks.models import Run, RunVerdict
 from apps.benchmarks.services.campaigns import (
@@ -44,30 +43,6 @@ def states(consortium: Consortium, slug: str = "lakeside") -> list[tuple[int, st
 def settle(consortium: Consortium) -> None:
     """Agents look at ended campaigns every fifteen seconds; their clock is the test's."""
     consortium.step()
-
-
-# Schedules.
-
-
-@pytest.mark.parametrize(
-    ("text", "after", "due"),
-    [
-        ("0 6 * * 1", "2026-11-24T09:00", "2026-11-30T06:00"),
-        ("*/15 * * * *", "2026-11-24T09:15", "2026-11-24T09:30"),
-        ("0 0 29 2 *", "2026-11-24T09:00", "2028-02-29T00:00"),
-        ("30 4 1,15 * 5", "2026-11-24T09:00", "2026-11-27T04:30"),
-        ("0 12 31 12 *", "2026-12-31T12:00", "2027-12-31T12:00"),
-    ],
-)
-def test_a_schedule_is_cron(text: str, after: str, due: str) -> None:
-    moment = datetime.fromisoformat(after).replace(tzinfo=UTC)
-    assert next_due(text, moment) == datetime.fromisoformat(due).replace(tzinfo=UTC)
-
-
-@pytest.mark.parametrize("text", ["0 6 * *", "61 * * * *", "0 0 31 2 *", "x * * * *", "weekly"])
-def test_a_schedule_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="schedule"):
-        schedule_parse(text)
 
 
 def test_a_missed_schedule_is_caught_up_once(consortium: Consortium) -> None:
