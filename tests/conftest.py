@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -26,6 +28,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 
+from federated.privacy import discrete_gaussian
 from portal.config import ROLES
 from portal.up.postgres import Postgres
 from tests.one_event import watched
@@ -147,6 +150,19 @@ def make_cast() -> None:
 
 def pem_der(pem: str) -> bytes:
     return x509.load_pem_x509_certificate(pem.encode()).public_bytes(serialization.Encoding.DER)
+
+
+@pytest.fixture
+def seeded_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same noise in every run, for tests of what is learned under it.
+
+    A caller that gives the sampler a source of its own keeps it. The sampler draws from the
+    operating system again after the test.
+    """
+    source = np.random.Generator(np.random.PCG64(1)).bytes
+    monkeypatch.setattr(
+        discrete_gaussian, "sample", partial(discrete_gaussian.sample, source=source)
+    )
 
 
 @pytest.fixture(autouse=True)
