@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up check test test-chain demo bench bench-aggregation bench-provenance bench-round bench-round-large bench-utility bench-privacy simulate audit-privacy clean
+.PHONY: help up check test test-slow test-busy test-chain demo bench bench-aggregation bench-provenance bench-round bench-round-large bench-utility bench-privacy simulate audit-privacy clean
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -26,6 +26,12 @@ check: $(VENV)/installed ## ruff, mypy, import-linter
 JOBS ?= 2
 test: $(VENV)/installed ## unit, property and integration tests (JOBS=1 runs them one after another)
 	@$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
+
+test-slow: $(VENV)/installed ## the same with a third of the processors (root, Linux); test-busy: with all of them occupied
+	@$(BIN)/python -m tests.quota $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
+
+test-busy: $(VENV)/installed
+	@$(BIN)/python -m tests.quota --busy $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
 
 test-chain: $(VENV)/installed ## the anchoring code against anvil, a chain from npm under var/ (not in CI)
 	@if $(BIN)/python -m tests.chain.anvil; then \

@@ -22,8 +22,8 @@ from federated.errors import Conflict, Unavailable
 if TYPE_CHECKING:
     from federated.privacy.config import PrivacyConfig
 
-START_SECONDS = 600.0
-STOP_SECONDS = 90.0
+START_SECONDS = 1800.0
+STOP_SECONDS = 240.0
 POLL_SECONDS = 0.1
 LOG_LINES = 15
 GET_IT = (

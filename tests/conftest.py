@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -22,8 +24,11 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 
+from federated.privacy import discrete_gaussian
 from portal.config import ROLES
 from portal.up.postgres import Postgres
 from tests.one_event import watched
@@ -34,6 +39,13 @@ OUTSIDER = "harbor"
 ORGANIZATIONS = (*CAST, OUTSIDER)
 ROLE_NAMES = ("admin", "scientist", "auditor")
 PASSWORD = "a long test passphrase"
+
+# A busy machine is no fault of an example, and one run's examples are the next one's. Fresh ones:
+# pytest --hypothesis-profile=explore
+_PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+hypothesis_settings.register_profile("seeded", derandomize=True, **_PATIENT)
+hypothesis_settings.register_profile("explore", **_PATIENT)
+hypothesis_settings.load_profile("seeded")
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
@@ -138,6 +150,19 @@ def make_cast() -> None:
 
 def pem_der(pem: str) -> bytes:
     return x509.load_pem_x509_certificate(pem.encode()).public_bytes(serialization.Encoding.DER)
+
+
+@pytest.fixture
+def seeded_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same noise in every run, for tests of what is learned under it.
+
+    A caller that gives the sampler a source of its own keeps it. The sampler draws from the
+    operating system again after the test.
+    """
+    source = np.random.Generator(np.random.PCG64(1)).bytes
+    monkeypatch.setattr(
+        discrete_gaussian, "sample", partial(discrete_gaussian.sample, source=source)
+    )
 
 
 @pytest.fixture(autouse=True)

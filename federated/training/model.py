@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federated.errors import InvalidInput
-from federated.training.network import Floats, flatten, initial_parameters, unflatten
+from federated.training.network import Floats, initial_parameters, unflatten
 from federated.training.server import encode_tensors
 from federated.training.torch_layers import ALLOWED_LAYERS, layer_fields, torch_layer
+from federated.training.weights import flat_weights
 from federated.wire.model import ModelSpec, WeightedLayer
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def load_model(model: nn.Module | ModelSpec | str | Path) -> LoadedModel:
     if isinstance(model, str | Path):
         return _load_checkpoint(Path(model))
     spec = spec_from_module(model)
-    return LoadedModel(spec, _parameters(spec, model.state_dict(), "the module"), {})
+    return LoadedModel(spec, flat_weights(spec, model.state_dict(), "the module"), {})
 
 
 def spec_from_module(module: nn.Module) -> ModelSpec:
@@ -61,7 +61,16 @@ def spec_from_module(module: nn.Module) -> ModelSpec:
         raise InvalidInput(
             f"model: {type(module).__name__} is not an nn.Module, a ModelSpec or a .pt file"
         )
-    layers = [layer_fields(layer, name) for name, layer in _walk(module, "")]
+    layers, owners = [], dict[int, str]()
+    for name, layer in _walk(module, ""):
+        layers.append(layer_fields(layer, name))
+        for own, parameter in layer.named_parameters():
+            first = owners.setdefault(id(parameter), f"{name}.{own}")
+            if first != f"{name}.{own}":
+                raise InvalidInput(
+                    f"layer {name}: its {own} is the same tensor as {first}; allowed: layers with "
+                    "weights of their own"
+                )
     return _spec(layers, "the module")
 
 
@@ -102,10 +111,18 @@ def read_model(path: str | Path) -> tuple[ModelSpec, Floats]:
     """The model that ``save_model`` wrote. Raises InvalidInput on another or a broken file."""
     from safetensors import SafetensorError, safe_open
 
+    state: dict[str, NDArray[np.generic]] = {}
     try:
         with safe_open(str(path), framework="numpy") as file:
             architecture = (file.metadata() or {}).get("architecture")
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            for name in file.keys():  # noqa: SIM118
+                kind = file.get_slice(name).get_dtype()
+                if kind not in ("F64", "F32", "F16"):
+                    raise InvalidInput(
+                        f"{Path(path).name}: {name} is of {kind}; allowed: F64, as save_model "
+                        "writes it, F32 or F16"
+                    )
+                state[name] = file.get_tensor(name)
     except (OSError, SafetensorError) as error:
         raise InvalidInput(f"{Path(path).name}: not a readable safetensors file") from error
     if architecture is None:
@@ -114,7 +131,7 @@ def read_model(path: str | Path) -> tuple[ModelSpec, Floats]:
     if set(state) != set(named_tensors(spec, np.zeros(spec.parameters))):
         raise InvalidInput(f"{Path(path).name}: its tensors are not those of its architecture")
     ordered = {name: state[name] for name in named_tensors(spec, np.zeros(spec.parameters))}
-    return spec, _parameters(spec, ordered, Path(path).name)
+    return spec, flat_weights(spec, ordered, Path(path).name)
 
 
 def _load_checkpoint(path: Path) -> LoadedModel:
@@ -145,7 +162,7 @@ def _load_checkpoint(path: Path) -> LoadedModel:
     if not isinstance(content["state_dict"], Mapping):
         raise InvalidInput(f"{path.name}: state_dict is not a dict of tensors")
     return LoadedModel(
-        model, _parameters(model, content["state_dict"], path.name), dict(spec or {})
+        model, flat_weights(model, content["state_dict"], path.name), dict(spec or {})
     )
 
 
@@ -160,39 +177,9 @@ def _walk(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     from torch import nn
 
     if type(module) is nn.Sequential:
-        for child_name, child in module.named_children():
+        # named_children() leaves out the second place of a layer that stands at two.
+        for child_name, child in module._modules.items():
+            assert child is not None  # Sequential calls every child
             yield from _walk(child, f"{name}.{child_name}" if name else child_name)
     else:
         yield name or "(model)", module
-
-
-def _parameters(spec: ModelSpec, state: Mapping[str, Any], origin: str) -> Floats:
-    """The flat vector of a state dict whose entries come layer by layer, weight before bias."""
-    weighted = spec.weighted
-    names = list(state)
-    if len(names) != 2 * len(weighted):
-        raise InvalidInput(
-            f"{origin}: state_dict holds {len(names)} tensors, the architecture "
-            f"takes {2 * len(weighted)}"
-        )
-    tensors = []
-    for layer, weight, bias in zip(weighted, names[::2], names[1::2], strict=True):
-        shapes = {weight: layer.weight_shape, bias: layer.weight_shape[:1]}
-        if not (weight.endswith("weight") and bias == weight[: -len("weight")] + "bias"):
-            raise InvalidInput(f"{origin}: state_dict: {weight}, {bias} is no weight with its bias")
-        for name, shape in shapes.items():
-            if tuple(getattr(state[name], "shape", ())) != shape:
-                raise InvalidInput(
-                    f"{origin}: state_dict: {name} has shape "
-                    f"{list(getattr(state[name], 'shape', ()))}, allowed: {list(shape)}"
-                )
-        tensors.append((_array(state[weight]), _array(state[bias])))
-    flat = flatten(tensors)
-    if not all(math.isfinite(value) for value in flat):
-        raise InvalidInput(f"{origin}: state_dict holds a value that is not finite")
-    return flat
-
-
-def _array(tensor: Any) -> Floats:
-    values = tensor.detach().double().numpy() if hasattr(tensor, "detach") else tensor
-    return np.asarray(values, dtype=np.float64)

@@ -61,7 +61,7 @@ class Stage:
                 raise StepFailed(f"the portal ended:\n{tail(log)}")
             return "Ready" in log.read_text(errors="replace")
 
-        wait_for(ready, seconds=180, what=f"the portal is not ready; see {log}")
+        wait_for(ready, seconds=900, what=f"the portal is not ready; see {log}")
 
     def agent_start(self, organization: str) -> None:
         """Start an organization's site agent in a process of its own."""
@@ -77,7 +77,7 @@ class Stage:
                 process.send_signal(signal.SIGTERM)
         for process in [*self.agents.values(), *([self.portal] if self.portal else [])]:
             try:
-                process.wait(60)
+                process.wait(240)
             except subprocess.TimeoutExpired:
                 process.kill()
 

@@ -16,7 +16,7 @@ class Chain(Service):
 
     name = "chain"
     has_port = True
-    ready_seconds = 60
+    ready_seconds = 180
 
     def __init__(self, config: Config, number: int = 1) -> None:
         super().__init__(config)

@@ -104,7 +104,7 @@ class Postgres(Service):
     has_port = True
     stop_signal = signal.SIGINT  # fast shutdown: open transactions are rolled back
     orphan_signal = signal.SIGQUIT  # immediate: backends go with the postmaster
-    ready_seconds = 60
+    ready_seconds = 180
     start_attempts = 6  # after a kill -9 the kernel may hold its memory for a moment
 
     def __init__(self, config: Config, settings: dict[str, str] | None = None) -> None:

@@ -54,7 +54,7 @@ class Service(ABC):
     stop_signal: signal.Signals = signal.SIGTERM
     # What the kernel sends when the supervisor itself is killed.
     orphan_signal: signal.Signals = signal.SIGKILL
-    ready_seconds: float = 30
+    ready_seconds: float = 120
     start_attempts: int = 1
     stop_seconds: float = 15
 

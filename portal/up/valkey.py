@@ -21,7 +21,7 @@ class Valkey(Service):
     name = "valkey"
     has_port = True
     orphan_signal = signal.SIGTERM  # it writes its file before it ends
-    ready_seconds = 20
+    ready_seconds = 120
 
     @property
     def data(self) -> Path:

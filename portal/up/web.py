@@ -17,7 +17,7 @@ SETTING = "federated.coordinator.bind_address"
 
 class Web(Service):
     name = "web"
-    ready_seconds = 90
+    ready_seconds = 240
     stop_seconds = 20
 
     def command(self) -> list[str]:

@@ -11,7 +11,7 @@ CONCURRENCY = 2
 
 
 class CeleryProcess(Service):
-    ready_seconds = 90
+    ready_seconds = 240
 
     def celery(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "celery", "-A", "portal.up.queue", *arguments]

@@ -11,6 +11,7 @@ import pytest
 
 from tests.bench.peers.base import Environment, NotMeasured, Run
 from tests.bench.processes import Watch, family, free_ports, peak_mib, started
+from tests.patience import patient
 
 # Ends at once, and leaves a sleeper behind in its session.
 LEAVES_AN_ORPHAN = """
@@ -18,11 +19,10 @@ import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
 print("orphan", child.pid, "left", flush=True)
 """
-SECONDS = 20
 
 
 def wait_until(condition):
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + patient(20)
     while not condition():
         assert time.monotonic() < until, "the condition did not come true"
         time.sleep(0.02)

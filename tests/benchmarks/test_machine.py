@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from apps.benchmarks.cron import next_due, schedule_parse
 from apps.benchmarks.errors import CampaignClosed
 from apps.benchmarks.models import Run, RunVerdict
 from apps.benchmarks.services.campaigns import (
@@ -33,7 +32,12 @@ from tests.benchmarks.world import (
     workers,
 )
 
-HOURLY = {"schedule": "0 * * * *", "runs": 3, "epsilon": 0.5}
+YEARLY = {
+    # Half a year from now, so that no test runs across a due minute.
+    "schedule": f"0 0 1 {(datetime.now(UTC).month + 5) % 12 + 1} *",
+    "runs": 3,
+    "epsilon": 0.5,
+}
 
 
 def states(consortium: Consortium, slug: str = "lakeside") -> list[tuple[int, str]]:
@@ -46,32 +50,8 @@ def settle(consortium: Consortium) -> None:
     consortium.step()
 
 
-# Schedules.
-
-
-@pytest.mark.parametrize(
-    ("text", "after", "due"),
-    [
-        ("0 6 * * 1", "2026-11-24T09:00", "2026-11-30T06:00"),
-        ("*/15 * * * *", "2026-11-24T09:15", "2026-11-24T09:30"),
-        ("0 0 29 2 *", "2026-11-24T09:00", "2028-02-29T00:00"),
-        ("30 4 1,15 * 5", "2026-11-24T09:00", "2026-11-27T04:30"),
-        ("0 12 31 12 *", "2026-12-31T12:00", "2027-12-31T12:00"),
-    ],
-)
-def test_a_schedule_is_cron(text: str, after: str, due: str) -> None:
-    moment = datetime.fromisoformat(after).replace(tzinfo=UTC)
-    assert next_due(text, moment) == datetime.fromisoformat(due).replace(tzinfo=UTC)
-
-
-@pytest.mark.parametrize("text", ["0 6 * *", "61 * * * *", "0 0 31 2 *", "x * * * *", "weekly"])
-def test_a_schedule_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="schedule"):
-        schedule_parse(text)
-
-
 def test_a_missed_schedule_is_caught_up_once(consortium: Consortium) -> None:
-    campaign = consortium.create(**HOURLY)
+    campaign = consortium.create(**YEARLY)
     consortium.step()
     assert not Run.objects.exists()
     make_due(campaign, timezone.now() - timedelta(days=3))
@@ -80,7 +60,7 @@ def test_a_missed_schedule_is_caught_up_once(consortium: Consortium) -> None:
     assert run_of(campaign).number == 1
     due = fresh(campaign).next_run_at
     assert due is not None
-    assert timezone.now() < due <= timezone.now() + timedelta(hours=1)
+    assert timedelta(days=90) < due - timezone.now() < timedelta(days=270)
     consortium.measure(campaign)
     consortium.until(campaign, "released")
     workers()
@@ -225,12 +205,12 @@ def test_a_replacement_that_comes_too_late_waits_for_the_next_run(consortium: Co
 
 
 def test_a_changed_campaign_is_approved_and_reserved_anew(consortium: Consortium) -> None:
-    campaign = consortium.create(**HOURLY)
+    campaign = consortium.create(**YEARLY)
     consortium.step()
     assert states(consortium) == [(1, "reserved"), (2, "reserved"), (3, "reserved")]
     before = fresh(campaign)
     campaign_change(
-        campaign=before, draft=draft(**HOURLY | {"runs": 2}), editor=OPERATOR, actor=OPERATOR_ACTOR
+        campaign=before, draft=draft(**YEARLY | {"runs": 2}), editor=OPERATOR, actor=OPERATOR_ACTOR
     )
     changed = fresh(campaign)
     assert changed.spec_digest != before.spec_digest
@@ -250,7 +230,7 @@ def test_a_changed_campaign_is_approved_and_reserved_anew(consortium: Consortium
     with pytest.raises(InvalidInput, match="1 runs are over"):
         campaign_change(
             campaign=fresh(campaign),
-            draft=draft(**HOURLY | {"runs": 1}),
+            draft=draft(**YEARLY | {"runs": 1}),
             editor=OPERATOR,
             actor=OPERATOR_ACTOR,
         )
@@ -296,7 +276,7 @@ def test_organizations_create_campaigns_only_where_the_consortium_allows(
 
 
 def test_a_verdict_that_disagrees_ends_the_campaign(consortium: Consortium) -> None:
-    found = consortium.released(**HOURLY | {"schedule": "once", "runs": 1})
+    found = consortium.released(**YEARLY | {"schedule": "once", "runs": 1})
     release = found.wire_release
     assert release is not None
     site = consortium["summit"]

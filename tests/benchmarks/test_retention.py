@@ -70,7 +70,7 @@ def test_nothing_goes_early_or_by_half(
     consortium: Consortium, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = consortium.released()
-    assert expire(found, early=60).expired_at is None
+    assert expire(found, early=3600).expired_at is None
 
     def die(*args: object, **options: object) -> None:
         raise Died

@@ -15,6 +15,7 @@ from django.db import connection
 from tests.browser.server import PortalServer
 from tests.conftest import PASSWORD
 from tests.federation.conftest import world
+from tests.patience import patient
 
 __all__ = ["world"]
 
@@ -37,7 +38,9 @@ def chromium() -> Iterator[Any]:
     with api.sync_playwright() as playwright, pytest.MonkeyPatch.context() as environment:
         # Its loop runs in this thread, which Django takes for an async context.
         environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox"], timeout=patient(30_000)
+        )
         yield browser
         browser.close()
         # Code beside a running loop has a connection of its own.
@@ -61,7 +64,7 @@ def open_page(chromium: Any, portal: PortalServer) -> Iterator[Callable[..., Any
         context = chromium.new_context(
             base_url=portal.url, ignore_https_errors=True, **LOOKS[look], **options
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(patient(15_000))
         contexts.append(context)
         page = context.new_page()
         page.problems = []

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chain.nodes import ROOT, ChainProcess, any_chain
+from tests.patience import patient
 
 ARTIFACT = ROOT / "apps/provenance/contracts/AnchorRegistry.json"
 
@@ -27,6 +28,8 @@ def artifact() -> dict:
 def registry(chain: ChainProcess, artifact: dict):
     factory = chain.web3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
     tx = chain.send(factory.constructor([chain.account().address], [chain.account().address], 1))
-    receipt = chain.web3.eth.wait_for_transaction_receipt(tx, timeout=30, poll_latency=0.05)
+    receipt = chain.web3.eth.wait_for_transaction_receipt(
+        tx, timeout=patient(30), poll_latency=0.05
+    )
     assert receipt["status"] == 1
     return chain.web3.eth.contract(address=receipt["contractAddress"], abi=artifact["abi"])

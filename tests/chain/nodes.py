@@ -15,6 +15,7 @@ from web3.middleware import ExtraDataToPOAMiddleware
 
 from apps.provenance import keys
 from tests.chain import anvil
+from tests.patience import patient
 
 ROOT = Path(__file__).parents[2]
 NETWORK = "quasim_provenance"
@@ -30,7 +31,7 @@ def free_port() -> int:
 
 def run_until(condition: Callable[[], bool], process: "ChainProcess", seconds: float = 60) -> None:
     """Wait for a condition, polling; fail if the process dies or the time is up."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while not condition():
         assert process.alive(), process.output()
         assert time.monotonic() < deadline, process.output()
@@ -80,7 +81,7 @@ class ChainProcess:
     def kill(self, number: int = signal.SIGKILL) -> int:
         if self.alive():
             os.kill(self.process.pid, number)
-        return self.process.wait(30)
+        return self.process.wait(patient(30))
 
     def account(self) -> Account:
         return Account.from_key(keys.secret_file(self.key_file))

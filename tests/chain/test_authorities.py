@@ -22,6 +22,7 @@ from portal.chain.replay import replay
 from portal.chain.sealer import VOTES
 from portal.chain.sync import Follower
 from tests.chain.nodes import NETWORK, ChainProcess, free_port, run_until
+from tests.patience import patient
 
 ORIGIN, ROOT = b"\x11" * 32, b"\x22" * 32
 COUNT = 3
@@ -67,7 +68,9 @@ class Network:
 
     def settled(self, node: ChainProcess, tx: bytes) -> Any:
         """The transaction's receipt once another block stands on its block."""
-        receipt = node.web3.eth.wait_for_transaction_receipt(tx, timeout=60, poll_latency=0.05)
+        receipt = node.web3.eth.wait_for_transaction_receipt(
+            tx, timeout=patient(60), poll_latency=0.05
+        )
         assert receipt["status"] == 1
         run_until(lambda: node.web3.eth.block_number > receipt["blockNumber"], node)
         return node.web3.eth.get_transaction_receipt(tx)

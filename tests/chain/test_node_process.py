@@ -12,13 +12,14 @@ from web3.exceptions import ContractLogicError, Web3RPCError
 from portal.chain.consensus import chain_id_of
 from portal.chain.replay import replay
 from tests.chain.nodes import NETWORK, ChainProcess, free_port, run_until
+from tests.patience import patient
 
 ORIGIN = b"\x11" * 32
 ROOT = b"\x22" * 32
 
 
 def wait(chain, tx):
-    return chain.web3.eth.wait_for_transaction_receipt(tx, timeout=30, poll_latency=0.05)
+    return chain.web3.eth.wait_for_transaction_receipt(tx, timeout=patient(30), poll_latency=0.05)
 
 
 def test_identity_follows_from_the_network_name(chain):
@@ -143,14 +144,14 @@ def test_a_second_reader_replays_to_the_same_head(chain, registry):
 
 def test_clear_errors_for_state_port_and_network_in_use(chain, tmp_path):
     second = ChainProcess(chain.state)
-    assert second.process.wait(30) == 1
+    assert second.process.wait(patient(30)) == 1
     assert f"already runs as process {chain.process.pid}" in second.output()
     other = ChainProcess(tmp_path / "other", port=chain.port)
-    assert other.process.wait(30) == 1
+    assert other.process.wait(patient(30)) == 1
     assert f"port {chain.port} on 127.0.0.1 cannot be used" in other.output()
     assert chain.kill(signal.SIGTERM) == 0
     renamed = ChainProcess(chain.state, port=free_port(), network="another")
-    assert renamed.process.wait(30) == 1
+    assert renamed.process.wait(patient(30)) == 1
     assert "another network" in renamed.output()
     assert "Traceback" not in second.output() + other.output() + renamed.output()
 

@@ -15,6 +15,7 @@ from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check, origin_hash, verify_bundle
 from federated.verify.chain import MAX_ANSWER_BYTES, RUNTIME, chain_checks
 from tests.federated.provenance.small_bundle import small_bundle, small_bundle_bytes
+from tests.patience import patient
 
 pytestmark = pytest.mark.any_chain
 
@@ -26,7 +27,9 @@ def anchored(chain, registry) -> dict:
     (anchor,) = raw["anchors"]
     root = bytes.fromhex(anchor["root"])
     call = registry.functions.anchor(origin_hash(anchor["origin"]), anchor["size"], root)
-    receipt = chain.web3.eth.wait_for_transaction_receipt(chain.send(call), poll_latency=0.05)
+    receipt = chain.web3.eth.wait_for_transaction_receipt(
+        chain.send(call), timeout=patient(60), poll_latency=0.05
+    )
     anchor.update(
         chain_id=chain.web3.eth.chain_id,
         contract=registry.address,
@@ -75,7 +78,9 @@ def test_anchors_on_the_chain(chain, registry, anchored, tmp_path):
         {**made, **fields, "gasPrice": 0, "chainId": chain.web3.eth.chain_id}
     )
     sent = chain.web3.eth.send_raw_transaction(signed.raw_transaction)
-    receipt = chain.web3.eth.wait_for_transaction_receipt(sent, poll_latency=0.05)
+    receipt = chain.web3.eth.wait_for_transaction_receipt(
+        sent, timeout=patient(60), poll_latency=0.05
+    )
     assert "another contract" in failing(at=receipt["contractAddress"])
 
     path = tmp_path / "bundle.json"

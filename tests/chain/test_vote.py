@@ -10,6 +10,7 @@ from eth_account import Account
 
 from portal.chain.vote import main
 from tests.chain.nodes import ChainProcess
+from tests.patience import patient
 
 pytestmark = pytest.mark.any_chain
 
@@ -33,7 +34,9 @@ def test_two_of_three_change_the_anchorers(
     own = chain.account().address
     addresses = [address for address, _ in members]
     tx = chain.send(factory.constructor([own], addresses, 2))
-    receipt = chain.web3.eth.wait_for_transaction_receipt(tx, timeout=30, poll_latency=0.05)
+    receipt = chain.web3.eth.wait_for_transaction_receipt(
+        tx, timeout=patient(30), poll_latency=0.05
+    )
     contract = receipt["contractAddress"]
 
     def vote(member: int, *rest: str) -> int:

@@ -27,6 +27,7 @@ from tests.console.test_job_page import job_url, text_of
 from tests.federated.provenance.small_bundle import small_bundle_bytes
 from tests.federation.test_job_whole import play
 from tests.federation.world import World
+from tests.patience import patient
 
 URL = "/o/northwind/verify/"
 
@@ -123,7 +124,7 @@ def test_it_reaches_a_worker_through_the_broker(
         queue.clear()
         with django_capture_on_commit_callbacks(execute=True):
             upload(northwind_auditor, small_bundle_bytes())
-        message = queue.get(timeout=10)
+        message = queue.get(timeout=patient(10))
         message.ack()
         assert (message.headers["task"], message.headers[HEADER]) == (tasks.verify.name, "public")
         (arguments, _, _) = json.loads(message.body)
@@ -248,7 +249,7 @@ def test_the_lease_is_renewed_while_one_check_takes_long(
         renewed.set()
 
     def long(found: Verification, path: Any) -> None:
-        assert renewed.wait(20)
+        assert renewed.wait(patient(20))
         verify(found, path)
 
     monkeypatch.setattr(verification, "BEAT_SECONDS", 0.01)
@@ -257,8 +258,9 @@ def test_the_lease_is_renewed_while_one_check_takes_long(
     assert verification_run(asked.pk)
     assert problems == []
     Verification.objects.update(state="running", attempts=1, leased_until=None)
+    before = timezone.now()
     beat(newest())
-    assert newest().leased_until > timezone.now() + timedelta(seconds=30)
+    assert newest().leased_until >= before + verification.LEASE
 
 
 def test_a_bundle_that_ends_its_workers_is_given_up(

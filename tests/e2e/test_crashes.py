@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import signal
+import contextlib
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from subprocess import PIPE
 
 import psutil
 import pytest
 
 from federated import FederatedClient
 from tests.e2e.conftest import MEMBERS, SEED_TENANT, Consortium, model_file, rows, wait_for
+from tests.patience import patient
 
-SECONDS = 240
+SECONDS = patient(240)
 ROUNDS = 4
 
 
@@ -42,17 +46,44 @@ def released(client: FederatedClient, job_id: str) -> int:
     return sum(entry["state"] == "released" for entry in job["rounds"])
 
 
-def main_process(consortium: Consortium, words: tuple[str, ...]) -> psutil.Process:
-    """The first process of the supervisor's whose command line holds these words."""
+def main_process_kill(consortium: Consortium, words: tuple[str, ...]) -> None:
+    """Kills the first process of the supervisor's whose command line holds these words.
+
+    Processes come and go while the list is read, and the one found may have ended meanwhile.
+    """
     assert consortium.portal is not None
-    for process in psutil.Process(consortium.portal.pid).children():
+    supervisor = psutil.Process(consortium.portal.pid)
+
+    def killed() -> bool:
+        for process in supervisor.children():
+            with contextlib.suppress(psutil.Error):
+                for found in (process, *process.children()):
+                    if holds(found, words):
+                        found.kill()
+                        return True
+        return False
+
+    wait_for(killed, seconds=SECONDS, what=f"a process with {words}", pause=0.02)
+
+
+def holds(process: psutil.Process, words: tuple[str, ...]) -> bool:
+    """Whether its command line holds these words; not if it has ended."""
+    try:
         line = " ".join(process.cmdline())
-        if all(word in line for word in words):
-            return process
-        for child in process.children():
-            if all(word in " ".join(child.cmdline()) for word in words):
-                return child
-    raise AssertionError(f"no process with {words}")
+    except psutil.Error:
+        return False
+    return all(word in line for word in words)
+
+
+def test_a_process_that_ends_while_it_is_looked_at_is_passed_over() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()", "marked"], stdin=PIPE) as child:
+        process = psutil.Process(child.pid)
+        assert holds(process, ("input()", "marked")) and not holds(process, ("marked", "other"))
+        child.kill()
+        wait_for(lambda: process.status() == psutil.STATUS_ZOMBIE, seconds=SECONDS, what="a zombie")
+        assert not holds(process, ("marked",))
+    assert not process.is_running()
+    assert not holds(process, ("marked",))
 
 
 def charged_once(consortium: Consortium, job_id: str) -> None:
@@ -80,7 +111,7 @@ def test_a_service_is_killed_mid_round(
 ):
     job_id = submit(client, consortium)
     wait_for(lambda: released(client, job_id) >= 1, seconds=SECONDS, what="the first release")
-    main_process(consortium, words).send_signal(signal.SIGKILL)
+    main_process_kill(consortium, words)
     finish(client, consortium, job_id)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from federated import FederatedClient
 from tests.e2e.conftest import MEMBERS, SEED_TENANT, Consortium, model_file, rows
+from tests.patience import patient
 
-SECONDS = 240
+SECONDS = patient(240)
 
 
 def test_a_masked_job_and_its_bundle(consortium: Consortium, tmp_path: Path):

@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from portal.config import BASE, Config
+from portal.up.service import wait_until
 from tests.e2e.conftest import SEED_TENANT, Consortium, model_file, rows
+from tests.patience import patient
 from tests.portal.processes import answers, free_port, processes_of
 
 SERVICE = """
@@ -88,7 +90,7 @@ federated:
     network: "quasim_provenance"
     consensus: "proof_of_authority"
 """
-SECONDS = 240
+SECONDS = patient(240)
 
 
 def script(text: str, **changes: str) -> str:
@@ -130,7 +132,7 @@ def test_start_federated_service(tmp_path: Path, environment: dict[str, str]):
         process.communicate(timeout=SECONDS)
     finally:
         process.kill()
-    assert processes_of(state) == []
+    assert wait_until(lambda: processes_of(state) == [], patient(10))
 
 
 def test_join_federation_as_tenant(

@@ -17,6 +17,7 @@ from federated.errors import Conflict
 from federated.wire import job as wire
 from federated.wire.site import Work
 from tests.federation.world import CAST, World, current, workers
+from tests.patience import patient
 
 PERSON = Actor("user", "1", "admin@summit.example", "summit")
 
@@ -148,7 +149,7 @@ def test_a_finished_attempt_reaches_the_workers_through_the_broker(
         with django_capture_on_commit_callbacks(execute=True):
             for slug in CAST:
                 world[slug].work(Work.TRAIN)
-        message = queue.get(timeout=10)
+        message = queue.get(timeout=patient(10))
         assert message.headers["task"] == "federation.round_close"
         assert message.headers[HEADER] == "public"
         assert json.loads(message.body)[0] == [str(current(job).pk)]

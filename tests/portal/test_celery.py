@@ -16,6 +16,7 @@ from django_tenants.utils import schema_context
 
 from apps.schedules.ticks import TICKS
 from portal.celery import HEADER, QUEUES, TenantMismatch, app
+from tests.patience import patient
 
 pytestmark = pytest.mark.django_db
 QUEUE = f"test-{uuid.uuid4()}"
@@ -65,7 +66,7 @@ def worker(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     with (
         django_db_blocker.unblock(),
         start_worker(
-            app, pool="solo", perform_ping_check=False, queues=[QUEUE], shutdown_timeout=30
+            app, pool="solo", perform_ping_check=False, queues=[QUEUE], shutdown_timeout=patient(30)
         ),
     ):
         yield
@@ -97,42 +98,42 @@ PUBLIC = ("public", "fsc_app", "public")
 def test_the_tenant_travels_with_the_task():
     for schema, expected in (("t_northwind", TENANT), ("public", PUBLIC)) * 2:
         sent_from(schema, task_where)
-        assert done.get(timeout=30) == expected
+        assert done.get(timeout=patient(30)) == expected
 
 
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("task", [task_retry, task_chain])
 def test_retries_and_further_tasks_keep_it(task):
     sent_from("t_northwind", task)
-    assert done.get(timeout=30) == TENANT
+    assert done.get(timeout=patient(30)) == TENANT
 
 
 @pytest.mark.usefixtures("worker")
 def test_a_database_that_is_away_is_waited_for():
     sent_from("t_northwind", task_away)
-    assert done.get(timeout=30) == TENANT
+    assert done.get(timeout=patient(30)) == TENANT
 
 
 @pytest.mark.usefixtures("worker")
 def test_a_tick_is_not_repeated_but_followed_by_the_next(failures):
     sent_from("public", task_away, expires=60)
-    assert isinstance(failures.get(timeout=30), OperationalError)
+    assert isinstance(failures.get(timeout=patient(30)), OperationalError)
     assert done.empty()
 
 
 @pytest.mark.usefixtures("worker")
 def test_a_failed_task_leaves_nothing_behind(failures):
     sent_from("t_northwind", task_fail)
-    assert isinstance(failures.get(timeout=30), ValueError)
+    assert isinstance(failures.get(timeout=patient(30)), ValueError)
     sent_from("public", task_where)
-    assert done.get(timeout=30) == PUBLIC
+    assert done.get(timeout=patient(30)) == PUBLIC
 
 
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("schema", ["t_gone", "fsc_owner", ""])
 def test_a_task_of_a_tenant_that_is_gone_does_not_run(failures, schema):
     sent_from("public", task_where, headers={HEADER: schema})
-    error = failures.get(timeout=30)
+    error = failures.get(timeout=patient(30))
     assert isinstance(error, TenantMismatch)
     assert repr(schema) in str(error)
     assert done.empty()

@@ -17,6 +17,7 @@ from portal.up.errors import ServiceFailed
 from portal.up.postgres import Postgres
 from portal.up.service import wait_until
 from portal.up.valkey import Valkey
+from tests.patience import patient
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_database_comes_back_after_kill_with_its_data(config: Config, postgres: 
     port = config.port("postgres")
     assert postgres.process is not None
     postgres.process.send_signal(signal.SIGKILL)
-    assert wait_until(lambda: not postgres.is_alive, 5)
+    assert wait_until(lambda: not postgres.is_alive, patient(5))
     postgres.start()
     with psycopg.connect(config.database_url("owner")) as owner:
         assert owner.execute("SELECT value FROM kept").fetchone() == (42,)
@@ -93,10 +94,10 @@ def test_database_comes_back_after_kill_with_its_data(config: Config, postgres: 
 def test_queue_comes_back_after_kill_with_its_entries(config: Config, valkey: Valkey) -> None:
     client = redis.Redis.from_url(config.broker_url)
     client.rpush("queue", "task")
-    assert wait_until(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, 5)
+    assert wait_until(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, patient(5))
     assert valkey.process is not None
     valkey.process.send_signal(signal.SIGKILL)
-    assert wait_until(lambda: not valkey.is_alive, 5)
+    assert wait_until(lambda: not valkey.is_alive, patient(5))
     valkey.start()
     assert redis.Redis.from_url(config.broker_url).lrange("queue", 0, -1) == [b"task"]
 

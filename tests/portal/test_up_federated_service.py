@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from federated.errors import Conflict
@@ -16,6 +18,7 @@ from federated.privacy.config import PrivacyConfig
 from federated.service import FederatedService, ServiceNotStarted
 from portal.config import BASE
 from portal.up.service import wait_until
+from tests.patience import patient
 from tests.portal.processes import answers, free_port, processes_of
 
 SERVE = """
@@ -29,6 +32,15 @@ FederatedService(privacy_config=privacy, blockchain_enabled=True, state=sys.argv
 """
 
 
+def commands(state: Path) -> dict[int, list[str]]:
+    """The command lines by pid; processes that end meanwhile are left out."""
+    lines = {}
+    for process in processes_of(state):
+        with contextlib.suppress(psutil.Error):
+            lines[process.pid] = process.cmdline()
+    return lines
+
+
 @pytest.mark.slow
 def test_starts_in_the_background_with_its_privacy_and_stops(tmp_path: Path) -> None:
     port = free_port()
@@ -38,15 +50,17 @@ def test_starts_in_the_background_with_its_privacy_and_stops(tmp_path: Path) -> 
     try:
         assert service.url == f"https://127.0.0.1:{port}"
         assert answers(port)
-        web = next(p for p in processes_of(tmp_path) if "gunicorn" in p.cmdline())
-        assert web.environ()["FEDERATED__PRIVACY__DEFAULT_EPSILON"] == "2.5"
-        assert not any("portal.chain" in p.cmdline() for p in processes_of(tmp_path))
+        lines = commands(tmp_path)
+        web = next(pid for pid, line in lines.items() if "gunicorn" in line)
+        environment = psutil.Process(web).environ()
+        assert environment["FEDERATED__PRIVACY__DEFAULT_EPSILON"] == "2.5"
+        assert not any("portal.chain" in line for line in lines.values())
         with pytest.raises(Conflict):
             service.start(port=port, block=False)
     finally:
         service.stop()
     assert not answers(port)
-    assert processes_of(tmp_path) == []
+    assert wait_until(lambda: processes_of(tmp_path) == [], patient(10))
     service.stop()
 
 
@@ -61,12 +75,12 @@ def test_seed_call_serves_until_its_process_ends(tmp_path: Path, number: int) ->
         stderr=subprocess.PIPE,
     )
     ready = tmp_path / "run" / "up.json"
-    assert wait_until(lambda: ready.exists() or caller.poll() is not None, 180)
+    assert wait_until(lambda: ready.exists() or caller.poll() is not None, patient(180))
     assert answers(port)
     caller.send_signal(number)
-    _, errors = caller.communicate(timeout=90)
+    _, errors = caller.communicate(timeout=patient(90))
     assert caller.returncode == (0 if number == signal.SIGINT else -signal.SIGKILL), errors
-    assert wait_until(lambda: processes_of(tmp_path) == [], 60)
+    assert wait_until(lambda: processes_of(tmp_path) == [], patient(60))
 
 
 def test_port_in_use_is_told_with_its_setting(tmp_path: Path) -> None:
@@ -78,7 +92,7 @@ def test_port_in_use_is_told_with_its_setting(tmp_path: Path) -> None:
     assert str(port) in failed.value.message
     assert "federated.coordinator.bind_address" in failed.value.message
     assert not service.is_running
-    assert processes_of(tmp_path) == []
+    assert wait_until(lambda: processes_of(tmp_path) == [], patient(10))
 
 
 def test_bad_configuration_is_told_with_its_path(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from portal.up.service import wait_until
+from tests.patience import patient
 from tests.portal.processes import answers, free_port, processes_of, up
 
 pytestmark = pytest.mark.slow
@@ -36,11 +37,13 @@ class Running:
         found: list[psutil.Process] = []
 
         def is_found() -> bool:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                found.append(psutil.Process(self.pid(service)))
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(self.pid(service))
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
             return bool(found)
 
-        assert wait_until(is_found, 30), f"{service} was not started again"
+        assert wait_until(is_found, patient(30)), f"{service} was not started again"
         return found[-1]
 
     def is_announced(self) -> bool:
@@ -53,7 +56,9 @@ class Running:
 
 def start(state: Path, port: int) -> Running:
     running = Running(state, port, up(state, port))
-    ended = wait_until(lambda: running.is_announced() or running.process.poll() is not None, 180)
+    ended = wait_until(
+        lambda: running.is_announced() or running.process.poll() is not None, patient(180)
+    )
     if not ended or not running.is_announced():
         running.process.kill()
         pytest.fail(running.process.communicate()[0])
@@ -65,7 +70,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     found = start(tmp_path_factory.mktemp("up"), free_port())
     yield found
     found.process.terminate()
-    found.process.communicate(timeout=90)
+    found.process.communicate(timeout=patient(90))
 
 
 def test_everything_is_up(running: Running) -> None:
@@ -75,7 +80,7 @@ def test_everything_is_up(running: Running) -> None:
 
 def test_second_up_on_the_same_state_names_the_first(running: Running) -> None:
     second = up(running.state, free_port())
-    output, _ = second.communicate(timeout=60)
+    output, _ = second.communicate(timeout=patient(60))
     assert second.returncode == 1
     assert f"pid {running.process.pid}" in output
     assert answers(running.port)
@@ -85,7 +90,7 @@ def test_port_in_use_names_port_and_setting_and_starts_nothing(tmp_path: Path) -
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         refused = up(tmp_path, port)
-        output, _ = refused.communicate(timeout=60)
+        output, _ = refused.communicate(timeout=patient(60))
     assert refused.returncode == 1
     assert str(port) in output
     assert "federated.coordinator.bind_address" in output
@@ -95,12 +100,12 @@ def test_port_in_use_names_port_and_setting_and_starts_nothing(tmp_path: Path) -
 @pytest.mark.parametrize("service", SERVICES)
 def test_killed_service_is_started_again(running: Running, service: str) -> None:
     killed = running.living(service)
-    group = [process.pid for process in killed.children(recursive=True)]
+    group = killed.children(recursive=True)
     killed.send_signal(signal.SIGKILL)
-    assert wait_until(lambda: running.pid(service) != killed.pid, 30)
-    assert wait_until(lambda: answers(running.port), 60)
+    assert wait_until(lambda: running.pid(service) != killed.pid, patient(30))
+    assert wait_until(lambda: answers(running.port), patient(60))
     # Its children went with it: two workers would do the work twice.
-    assert wait_until(lambda: not any(psutil.pid_exists(pid) for pid in group), 10)
+    assert wait_until(lambda: not any(process.is_running() for process in group), patient(10))
     assert running.process.poll() is None
 
 
@@ -109,13 +114,13 @@ def test_terminated_it_leaves_no_process_and_starts_again_with_its_data(tmp_path
     first = start(tmp_path, port)
     authority = (tmp_path / "tls" / "ca.crt").read_bytes()
     first.process.send_signal(signal.SIGINT)
-    output, _ = first.process.communicate(timeout=90)
+    output, _ = first.process.communicate(timeout=patient(90))
     assert first.process.returncode == 0, output
-    assert processes_of(tmp_path) == []
+    assert wait_until(lambda: processes_of(tmp_path) == [], patient(10))
 
     second = start(tmp_path, port)
     assert (tmp_path / "tls" / "ca.crt").read_bytes() == authority
     assert answers(port)
     second.process.kill()
-    second.process.communicate(timeout=10)
-    assert wait_until(lambda: processes_of(tmp_path) == [], 10)
+    second.process.communicate(timeout=patient(10))
+    assert wait_until(lambda: processes_of(tmp_path) == [], patient(10))

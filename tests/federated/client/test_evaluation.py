@@ -126,7 +126,8 @@ def test_the_sites_count_and_every_one_reads_the_same_results(sites: Sites, tmp_
     cells = np.array(job.rounds.get().wire_release.values) / found.spec.privacy.units
     held_out = [LocalData(s.home).rows(sites.trained.wire).held_out for s in sites.values()]
     assert exact.sum() == sum(map(len, held_out))
-    assert np.abs(cells - exact).max() < 6 * found.result.noise < 6
+    # Sixteen Gaussians beyond 7.5 standard deviations: once in 10^12 runs.
+    assert np.abs(cells - exact).max() < 7.5 * found.result.noise < 7.5
     assert found.metrics["auc"].low <= found.metrics["auc"].value <= found.metrics["auc"].high
 
     # The model stays what it was, and each site says what it verified.

@@ -23,6 +23,7 @@ from federated.privacy.accountant import epsilon_to_rho, rho_to_epsilon
 from federated.site.ledger import Ledger
 from federated.site.policy import Allotment
 from federated.wire.job import Cost
+from tests.patience import patient
 
 RHO = epsilon_to_rho(1.0, 1e-5) / 10
 COST = Cost(dataset="heart", unit="record", rho=RHO)
@@ -82,7 +83,7 @@ def race(path: Path, jobs: list[tuple[str, int]], allotment: Allotment) -> dict[
     ]
     for worker in workers:
         worker.start()
-    answers = [answer for _ in workers for answer in told.get(timeout=120)]
+    answers = [answer for _ in workers for answer in told.get(timeout=patient(120))]
     for worker in workers:
         worker.join()
         assert worker.exitcode == 0

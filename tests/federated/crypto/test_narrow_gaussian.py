@@ -50,7 +50,8 @@ def test_draws_agree_with_an_independent_exact_sampler():
     ours = sample(20_000, source=seeded(2))
     edges = [-100, *range(-14, 15), 100]
     table = [np.histogram(side, bins=edges)[0] for side in (ours, theirs)]
-    assert stats.chi2_contingency(table).pvalue > 1e-6
+    # The peer's randomness cannot be seeded: one false alarm in 10^10 runs.
+    assert stats.chi2_contingency(table).pvalue > 1e-10
 
 
 def test_every_probability_is_held_to_128_bits():

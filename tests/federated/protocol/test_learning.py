@@ -66,6 +66,9 @@ def dealt():
     return identities, epoch, shares
 
 
+pytestmark = pytest.mark.usefixtures("seeded_noise")
+
+
 def split(data, sites, seed=3):
     """Training rows of each site, and held-out rows."""
     order = np.random.default_rng(seed).permutation(len(data))
