@@ -94,8 +94,8 @@ def finite(value: object, name: str) -> float:
         nearest = float(number)
     except OverflowError:
         raise InvalidInput(
-            f"{name}: a whole number of {int(number).bit_length()} bits is beyond the largest float, "
-            "1.8e308"
+            f"{name}: a whole number of {int(number).bit_length()} bits is beyond the largest "
+            "float, 1.8e308"
         ) from None
     if not math.isfinite(nearest):
         raise InvalidInput(f"{name}: {nearest} is not a finite number")

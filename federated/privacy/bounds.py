@@ -13,7 +13,7 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from federated.errors import InvalidInput
@@ -72,9 +72,12 @@ class Bounds:
         return min(max(value, self.lower), self.upper)
 
     def steps(self, value: float) -> int:
-        """The step nearest to a finite value, 0 to STEPS: clamped, then a tie goes to even."""
-        above = Fraction(self.clamp(value)) - Fraction(self.lower)
-        return round(above * STEPS / self.width)
+        """The step nearest to a finite value, 0 to STEPS: clamped, then a tie goes up."""
+        a, b = self.clamp(value).as_integer_ratio()
+        c, d = self.lower.as_integer_ratio()
+        steps = (a * d - c * b) * STEPS * self.width.denominator
+        unit = b * d * self.width.numerator
+        return (2 * steps + unit) // (2 * unit)
 
     def value(self, steps: Fraction) -> float:
         """The float nearest to a (fraction of a) step's value, clamped to the bounds."""
@@ -108,12 +111,14 @@ class PointGrid:
         return bisect_left(self._edges, value)
 
 
+@lru_cache(maxsize=64)
 def linear_points(bounds: Bounds) -> PointGrid:
     """POINTS equally spaced points, both bounds included."""
     last = POINTS - 1
     return PointGrid(tuple(bounds.value(Fraction(STEPS * at, last)) for at in range(POINTS)))
 
 
+@lru_cache(maxsize=64)
 def log_points(bounds: Bounds) -> PointGrid:
     """Points equally spaced in log(1 + x), both bounds included, of bounds from 0 up.
 
