@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from federated.client.benchmark import BenchmarkAggregator
@@ -17,6 +17,7 @@ from federated.client.benchmark_release import plans_of, spend
 from federated.errors import BudgetExceeded, Conflict, InvalidInput
 from federated.privacy import curator, private_bounds
 from federated.privacy.bounds import Bounds, linear_points, log_points
+from tests.untimed import UNTIMED
 
 RESULTS = {"latency_ms": 42.5, "throughput_ops": 15000, "energy_j": 320.0}
 
@@ -144,7 +145,7 @@ SPENT = st.tuples(
 )
 
 
-@settings(deadline=None)
+@UNTIMED
 @given(SPENT)
 def test_the_parts_add_up_to_epsilon_to_the_last_bit(case):
     epsilon, metrics, statistics, count = case
@@ -449,3 +450,60 @@ def test_a_summary_has_the_keys_of_old():
         *("mean", "median", "std", "count", "mean_margin", "lower", "upper", "bounds_epsilon")
     }
     assert all(type(value) is float for name, value in row.items() if name != "count")
+
+
+SUBMITTED = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-(2**1023), 2**1023),
+    st.integers(-(2**62), 2**62).map(np.int64),
+    st.floats(width=32, allow_nan=False, allow_infinity=False).map(np.float32),
+    st.sampled_from([0, -0.0, 5e-324, -5e-324, 2**53 + 1, 1e308, -1e308, np.float16(0.1)]),
+)
+LIMITS = st.sampled_from(
+    [
+        (0.0, 1.0),
+        (-0.0, 2.0**-100),
+        (-(2.0**100), 2.0**100),
+        (2.0**50, 2.0**50 + 2.0**22),
+        (-1e18 - 1e12, -1e18),
+        (1.7e9, 1.7e9 + 60),
+        (0.1, 0.3),
+        None,
+    ]
+)
+
+
+def integers_released(limits, values):
+    """Each integer statistic of a release without noise, and the scale of the noise it paid for."""
+    found, scales = [], []
+
+    def noiseless(scale, **options):
+        scales.append(scale)
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        patch.setattr(curator.discrete_laplace, "sample", noiseless)
+        for name in ("total", "spread"):
+            real = getattr(curator, name)
+            patch.setattr(curator, name, lambda steps, real=real: found.append(real(steps)) or 0)
+        subject = BenchmarkAggregator(
+            ["latency"], 1.5, {"latency": limits} if limits else None, ("mean", "std")
+        )
+        for number, value in enumerate(values):
+            subject.submit(f"site_{number}", {"latency_ms": value})
+        subject.get_summary()
+    return found, scales
+
+
+@UNTIMED
+@given(LIMITS, st.lists(SUBMITTED, min_size=2, max_size=20), SUBMITTED, st.data())
+def test_one_tenant_moves_no_integer_by_more_than_its_noise_pays_for(limits, values, other, data):
+    place = data.draw(st.integers(0, len(values) - 1))
+    one, scales = integers_released(limits, values)
+    two, same = integers_released(limits, [*values[:place], other, *values[place + 1 :]])
+    assert scales == same
+    assert len(one) == len(scales) == 2
+    for before, after, scale in zip(one, two, scales, strict=True):
+        assert type(before) is int
+        assert abs(before - after) <= scale * Fraction(1.5) / 2

@@ -22,6 +22,7 @@ from federated.errors import InvalidInput
 from federated.privacy import curator, discrete_laplace
 from federated.privacy.bounds import STEPS, Bounds, PointGrid, linear_points, log_points
 from tests.federated.privacy.test_bounds import ANY, public_bounds
+from tests.untimed import UNTIMED
 
 UNIT = Bounds(0.0, 1.0)
 
@@ -57,7 +58,7 @@ def test_a_points_utility_has_sensitivity_one(length):
     assert moved == min(length, 2)  # twice the utility
 
 
-@settings(deadline=None, max_examples=50)
+@settings(UNTIMED, max_examples=50)
 @given(public_bounds(), st.lists(ANY, min_size=1, max_size=30), ANY, st.data())
 def test_neighbours_are_never_farther_apart_than_what_is_paid_for(bounds, values, other, data):
     place = data.draw(st.integers(0, len(values) - 1))
@@ -75,7 +76,7 @@ def test_neighbours_are_never_farther_apart_than_what_is_paid_for(bounds, values
         assert min(lost[0]) == min(lost[1]) == 0
 
 
-@settings(deadline=None)
+@UNTIMED
 @given(st.lists(st.integers(0, STEPS), min_size=1, max_size=20))
 def test_spread_is_the_variance_in_whole_steps(steps):
     n, middle = len(steps), Fraction(sum(steps), len(steps))

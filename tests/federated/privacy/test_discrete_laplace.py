@@ -11,11 +11,12 @@ from fractions import Fraction
 
 import mpmath
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from federated.errors import InvalidInput
 from federated.privacy.discrete_laplace import bernoulli_exp, sample, tail, variance
+from tests.untimed import UNTIMED
 
 
 def draws(scale, size, seed=1):
@@ -87,7 +88,7 @@ def test_a_tiny_probability_takes_few_draws():
         bernoulli_exp(Fraction(-1))
 
 
-@settings(deadline=None)
+@UNTIMED
 @given(st.floats(2e-3, 1e100))
 def test_the_variance_is_exact_to_float_precision(scale):
     with mpmath.workdps(150):
@@ -113,7 +114,7 @@ def test_the_variance_is_the_librarys(scale):
     assert variance(scale) == pytest.approx(oracle, rel=1e-12 + 1e-15 * scale)
 
 
-@settings(deadline=None)
+@UNTIMED
 @given(st.fractions(Fraction(1, 50), 10**12), st.floats(1e-12, 0.5))
 def test_a_tail_holds_all_but_its_probability(scale, probability):
     m = tail(scale, probability)

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import mpmath
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from federated.errors import InvalidInput
@@ -22,9 +22,10 @@ from federated.privacy.private_bounds import (
     numbers_needed,
     threshold,
 )
+from tests.untimed import UNTIMED
 
 
-@settings(deadline=None)
+@UNTIMED
 @given(st.floats(-1e15, 1e15, allow_subnormal=False))
 def test_a_number_lies_in_its_bin(value):
     low, high = _ends(_bin(value))
@@ -65,7 +66,7 @@ def test_less_epsilon_needs_more_numbers():
     assert numbers_needed(0.1) > 9 * numbers_needed(1.0)
 
 
-@settings(deadline=None)
+@UNTIMED
 @given(st.floats(1e-7, 10))
 def test_the_threshold_is_what_an_empty_bin_exceeds_that_rarely(epsilon):
     limit = threshold(epsilon)
@@ -84,7 +85,7 @@ EXTREME = st.one_of(
 )
 
 
-@settings(deadline=None)
+@UNTIMED
 @given(st.lists(EXTREME, min_size=1, max_size=20), EXTREME)
 def test_a_replaced_number_moves_two_counts_by_one(values, other):
     one, two = histogram(values), histogram([other, *values[1:]])
@@ -92,7 +93,7 @@ def test_a_replaced_number_moves_two_counts_by_one(values, other):
     assert sum(one) == len(values)
 
 
-@settings(deadline=None)
+@UNTIMED
 @given(st.integers(-39, 53), st.booleans())
 def test_bins_are_told_apart_to_the_last_bit(exponent, negative):
     sign = -1.0 if negative else 1.0
