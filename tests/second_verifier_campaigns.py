@@ -288,7 +288,7 @@ def _same_statistics(found: dict, shown: dict) -> None:
     need(set(found) == set(shown["statistics"]), f"the statistics of {shown['key']}")
     for name, three in shown["statistics"].items():
         for end, value in three.items():
-            same = math.isclose(value, found[name][end], rel_tol=1e-9, abs_tol=1e-12)
+            same = math.isclose(value, found[name][end], rel_tol=1e-6, abs_tol=1e-12)
             need(same, f"{shown['key']}: {name} {end} is {value}, not {found[name][end]}")
 
 

@@ -16,8 +16,7 @@ class Noise:
         if gaussian:
             self.sd, self.kurtosis = scale * math.sqrt(shares), 0.0
         else:
-            p = math.exp(-1 / scale)
-            v = 2 * p / (1 - p) ** 2
+            v = 2 * math.exp(-1 / scale) / (-math.expm1(-1 / scale)) ** 2
             self.sd, self.kurtosis = math.sqrt(shares * v), (3 + 1 / v) / shares
 
     def width(self, z: float) -> float:

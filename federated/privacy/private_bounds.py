@@ -11,45 +11,67 @@ it moves two bins by one, so discrete Laplace noise of parameter 2 / epsilon giv
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Iterable
 from fractions import Fraction
 
+from federated.errors import InvalidInput
 from federated.privacy import discrete_laplace
+from federated.privacy.discrete_laplace import Below
 
 _SMALLEST, _LARGEST = -40, 53
 # Magnitudes 2^-40 and below, up to 2^53, of either sign; the smallest bin of each begins at 0.
 _MAGNITUDES = _LARGEST - _SMALLEST + 1
 _BINS = 2 * _MAGNITUDES
+_SENSITIVITY = 2
 _FALSE_BIN = 1e-6
 """The chance that any empty bin exceeds the threshold."""
 
 
-def threshold(epsilon: float) -> float:
-    """The noisy count above which a bin is taken to hold somebody."""
-    return -2 / epsilon * math.log(2 - 2 * (1 - _FALSE_BIN) ** (1 / (_BINS - 1)))
+def threshold(epsilon: Fraction | float) -> int:
+    """The noisy count above which a bin is taken to hold somebody. Raises InvalidInput."""
+    each = -math.expm1(math.log1p(-_FALSE_BIN) / (_BINS - 1))
+    return discrete_laplace.tail(_scale(epsilon), 2 * each)  # its upper half alone is a false bin
 
 
-def numbers_needed(epsilon: float) -> int:
+def numbers_needed(epsilon: Fraction | float) -> int:
     """From how many numbers on bounds are worth looking for: four times the threshold."""
-    return math.ceil(4 * threshold(epsilon))
+    return 4 * threshold(epsilon)
 
 
-def find(values: Iterable[float], epsilon: float) -> tuple[float, float] | None:
+def find(
+    values: Iterable[float],
+    epsilon: Fraction | float,
+    *,
+    below: Below = secrets.randbelow,
+) -> tuple[float, float] | None:
     """Lower and upper bound of most of ``values``, pure ``epsilon``; None where no bin stands out.
 
-    The ends are 0 or powers of two of either sign. Numbers beyond them are to be clamped.
+    The ends are 0 or powers of two of either sign. Numbers beyond them are to be clamped. Counts,
+    noise and threshold are integers, and a number's bin is read from its exponent. Another call on
+    the same numbers costs another epsilon. Raises InvalidInput for an epsilon not above 0.
     """
-    counts = [0] * _BINS
-    for value in values:
-        counts[_bin(value)] += 1
-    scale = 2 / Fraction(epsilon)
-    limit = threshold(epsilon)
-    found = [
-        at for at, count in enumerate(counts) if count + discrete_laplace.sample(scale) > limit
-    ]
+    counts = histogram(values)
+    scale, limit = _scale(epsilon), threshold(epsilon)
+    noisy = [count + discrete_laplace.sample(scale, below=below) for count in counts]
+    found = [at for at, count in enumerate(noisy) if count > limit]
     if not found:
         return None
     return _ends(found[0])[0], _ends(found[-1])[1]
+
+
+def histogram(values: Iterable[float]) -> list[int]:
+    """How many of the values lie in each bin; a replaced value moves it by 2 in L1 norm."""
+    counts = [0] * _BINS
+    for value in values:
+        counts[_bin(value)] += 1
+    return counts
+
+
+def _scale(epsilon: Fraction | float) -> Fraction:
+    if not 0 < epsilon < math.inf:
+        raise InvalidInput(f"epsilon: {float(epsilon):g} is not above 0 and finite")
+    return _SENSITIVITY / Fraction(epsilon)
 
 
 def _bin(value: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from federated.errors import InvalidInput
@@ -88,9 +89,9 @@ def campaign_make(
 
 
 def _split(drafts: Sequence[MetricDraft], whole: float) -> list[dict[str, Any]]:
-    weights = math.fsum(draft.weight for draft in drafts)
-    if any(not draft.weight > 0 for draft in drafts) or not math.isfinite(weights):
+    if any(not 0 < draft.weight < math.inf for draft in drafts):
         raise InvalidInput("metrics: every weight must be above 0 and finite")
+    weights = sum(Fraction(draft.weight) for draft in drafts)
     metrics = []
     for draft in drafts:
         asked = set(draft.statistics)
@@ -99,9 +100,8 @@ def _split(drafts: Sequence[MetricDraft], whole: float) -> list[dict[str, Any]]:
             "squares": "std" in asked,
             "histogram": bool(asked & set(QUANTILES)),
         }
-        share = whole * draft.weight / weights / max(1, sum(sums.values()))
-        # Rounded down to nine decimals, so that the parts never add up to more than the whole.
-        part = math.floor(share * 1e9) / 1e9
+        share = Fraction(whole) * Fraction(draft.weight) / weights / max(1, sum(sums.values()))
+        part = _rounded_down(share)
         metrics.append(
             {
                 "key": draft.key,
@@ -116,3 +116,13 @@ def _split(drafts: Sequence[MetricDraft], whole: float) -> list[dict[str, Any]]:
             }
         )
     return metrics
+
+
+def _rounded_down(share: Fraction) -> float:
+    """A float of nine decimals that is not above, so that parts never add up to more than a whole.
+
+    The float nearest to 0.2 is above a fifth: five of them would be more than 1.
+    """
+    billionths = math.floor(share * 10**9)
+    part = billionths / 10**9
+    return part if Fraction(part) <= share else (billionths - 1) / 10**9

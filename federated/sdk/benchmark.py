@@ -7,51 +7,29 @@ coordinator and a site's credentials: submissions go to a campaign, encrypted.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from federated.client.benchmark_metrics import FAMILIES, Metric, finite, metrics_of
+from federated.client.benchmark_release import plans_of, release, spend
 from federated.errors import Conflict, InvalidInput
-from federated.privacy import private_bounds
 from federated.wire.job import LARGEST_EPSILON
 
 if TYPE_CHECKING:
     import httpx
+    from diffprivlib import BudgetAccountant
 
     from federated.sdk.campaign import RemoteBenchmark
 
-FAMILIES: dict[str, tuple[str, tuple[float, float]]] = {
-    "latency": ("latency_ms", (0.0, 1_000.0)),
-    "throughput": ("throughput_ops", (0.0, 100_000.0)),
-    "energy": ("energy_j", (0.0, 10_000.0)),
-}
-"""Metric families: the key of their results, with its unit, and default public bounds."""
 STATISTICS = ("mean", "median", "std")
-BOUNDS_SHARE = 0.1
-"""The part of a metric's epsilon that private bounds spend, where they are found."""
+SMALLEST_EPSILON = 1e-6
+"""Below it noise is some million times as wide as the bounds: a summary would say nothing."""
 
 _TENANT = re.compile(r"[a-z][a-z0-9_]{1,40}")
-_METRIC = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,79}")
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One measured quantity, in the unit that its key names, and its public bounds.
-
-    ``given`` are bounds that somebody chose; a family's defaults may be replaced by private ones.
-    """
-
-    key: str
-    bounds: tuple[float, float] | None
-    given: bool
 
 
 class BenchmarkAggregator:
@@ -66,8 +44,10 @@ class BenchmarkAggregator:
 
     ``privacy_epsilon`` covers the summary as a whole and is split evenly over all metrics and
     statistics. Neighbours differ in one tenant's values; who takes part is public, so counts are
-    exact. Means and standard deviations take Laplace noise, medians the exponential mechanism
-    (diffprivlib; on the scale of log(1 + x) where nobody gave the bounds). Pure epsilon, delta 0.
+    exact. Values become integers within the bounds before anything is added; means and standard
+    deviations take discrete Laplace noise, medians are chosen from at most 1,024 public points by
+    the exponential mechanism (see ``federated.privacy.curator``). The points are equally spaced, or
+    so in log(1 + x) where nobody gave the bounds. Pure epsilon, delta 0.
 
     With ``coordinator_url`` and ``credentials`` (the PEM that ``federated join`` wrote) submissions
     go to the active campaign for these metrics, or to ``campaign`` by its id; its spec sets bounds
@@ -77,6 +57,10 @@ class BenchmarkAggregator:
 
     Until the first ``get_summary()`` a tenant that submits again replaces its values; after it
     submissions are refused (Conflict), since a second summary would cost a second epsilon.
+
+    Raises InvalidInput for an epsilon that is not of 1e-6 to 10, an unknown metric or statistic,
+    and bounds that are not ascending, beyond +-2^100, or less than 2^-100 or 2^24 spacings of
+    floats apart (``federated.privacy.bounds.Bounds``).
     """
 
     def __init__(
@@ -91,10 +75,15 @@ class BenchmarkAggregator:
         campaign: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        epsilon = _finite(privacy_epsilon, "privacy_epsilon")
+        epsilon = finite(privacy_epsilon, "privacy_epsilon")
         if not 0 < epsilon <= LARGEST_EPSILON:
             raise InvalidInput(
                 f"privacy_epsilon: {epsilon:g} is not above 0 and at most {LARGEST_EPSILON:g}"
+            )
+        if epsilon < SMALLEST_EPSILON:
+            raise InvalidInput(
+                f"privacy_epsilon: {epsilon:g} is too small; allowed are {SMALLEST_EPSILON:g} to "
+                f"{LARGEST_EPSILON:g}"
             )
         unknown = [name for name in statistics if name not in STATISTICS]
         if unknown or not statistics or len(set(statistics)) != len(statistics):
@@ -116,9 +105,10 @@ class BenchmarkAggregator:
             )
             self.metrics: tuple[Metric, ...] = ()
             return
-        self.metrics = _metrics(metrics, dict(bounds or {}))
+        self.metrics = metrics_of(metrics, dict(bounds or {}))
         self._submissions: dict[str, dict[str, float]] = {}
-        self._summary: dict[str, dict[str, float]] | None = None
+        self._outcome: dict[str, dict[str, float]] | Exception | None = None
+        self._budget: BudgetAccountant | None = None
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -137,24 +127,22 @@ class BenchmarkAggregator:
 
         Values out of the public bounds are clamped, with a warning. Raises InvalidInput for an
         unknown or missing metric or a value that is not a finite number (and stores nothing),
-        Conflict once the summary is out.
+        Conflict once a summary was begun, even where it failed.
         """
+        if not isinstance(benchmark_results, Mapping):
+            raise InvalidInput("benchmark_results: not a mapping of metric to number")
         if self._remote is not None:
-            self._remote.submit(
-                tenant_id,
-                {
-                    str(key): _finite(value, f"benchmark_results.{key}")
-                    for key, value in dict(benchmark_results).items()
-                },
-            )
+            numbers = {
+                str(key): finite(value, f"benchmark_results.{key}")
+                for key, value in benchmark_results.items()
+            }
+            self._remote.submit(tenant_id, numbers)
             return
         if not isinstance(tenant_id, str) or not _TENANT.fullmatch(tenant_id):
             raise InvalidInput(
                 f"tenant_id: {tenant_id!r} is not of lower-case letters, digits and _ "
                 "(2 to 41, a letter first)"
             )
-        if not isinstance(benchmark_results, Mapping):
-            raise InvalidInput("benchmark_results: not a mapping of metric to number")
         keys = [metric.key for metric in self.metrics]
         unknown = [str(key) for key in benchmark_results if key not in keys]
         missing = [key for key in keys if key not in benchmark_results]
@@ -163,31 +151,35 @@ class BenchmarkAggregator:
             raise InvalidInput(f"benchmark_results: {fault}; allowed: {', '.join(keys)}, all")
         values = {}
         for metric in self.metrics:
-            value = _finite(benchmark_results[metric.key], f"benchmark_results.{metric.key}")
+            value = finite(benchmark_results[metric.key], f"benchmark_results.{metric.key}")
             values[metric.key] = value
-            if metric.bounds is not None and not metric.bounds[0] <= value <= metric.bounds[1]:
-                lower, upper = metric.bounds
+            bounds = metric.bounds
+            if bounds is not None and bounds.clamp(value) != value:
                 fate = "was clamped" if metric.given else "will be clamped unless more submit"
                 warnings.warn(
                     f"{metric.key} of {tenant_id} is out of the public bounds "
-                    f"{lower:g} to {upper:g} and {fate}",
+                    f"{bounds.lower:g} to {bounds.upper:g} and {fate}",
                     UserWarning,
                     stacklevel=2,
                 )
                 if metric.given:
-                    values[metric.key] = min(max(value, lower), upper)
+                    values[metric.key] = bounds.clamp(value)
         with self._lock:
-            if self._summary is not None:
+            if self._outcome is not None:
                 raise Conflict("the summary is out and its epsilon spent; start a new aggregator")
             self._submissions[tenant_id] = values
 
     def get_summary(self, timeout: float = 0.0) -> dict[str, dict[str, float]]:
         """``{metric: {"mean", "median", ..., "count"}}``, values in the metric's unit.
 
-        ``mean_margin``: with probability 0.95 the noise moved the mean by no more. ``lower``,
-        ``upper``: the bounds that values were clamped to; ``bounds_epsilon``: what finding them
-        spent, 0 for public ones. Computed once and kept, so that asking again spends nothing.
-        Raises Conflict without submissions, or where a metric is left without bounds.
+        ``mean_margin``: with probability 0.95 noise and rounding moved the mean by no more.
+        ``lower``, ``upper``: the bounds that values were clamped to; ``bounds_epsilon``: what
+        finding them spent, 0 for public ones.
+
+        The whole epsilon is spent before the first draw. The outcome is kept, an error too, and
+        every later call repeats it: asking again draws nothing. Raises Conflict without
+        submissions or with too few for private bounds (nothing is spent, more may submit), and
+        where private bounds were sought and not found.
 
         Of a campaign: its latest release, ``mean_lower`` to ``mean_upper`` being the 95% interval,
         ``run`` its number. Waits up to ``timeout`` seconds for the run submitted to. Raises
@@ -196,79 +188,41 @@ class BenchmarkAggregator:
         if self._remote is not None:
             return self._remote.summary(timeout=timeout)
         with self._lock:
-            if self._summary is None:
-                if not self._submissions:
-                    raise Conflict("no tenant has submitted; call submit() first")
-                if len(self._submissions) == 1:
-                    warnings.warn(
-                        "one tenant alone: the summary is its own values under noise as wide as "
-                        "the bounds, it compares nobody",
-                        UserWarning,
-                        stacklevel=2,
-                    )
-                self._summary = {metric.key: self._release(metric) for metric in self.metrics}
-            return {key: dict(values) for key, values in self._summary.items()}
+            if self._outcome is None:
+                self._release()
+            if isinstance(self._outcome, Exception):
+                raise self._outcome.with_traceback(None)
+            assert self._outcome is not None
+            return {key: dict(values) for key, values in self._outcome.items()}
 
-    def _release(self, metric: Metric) -> dict[str, float]:
-        from diffprivlib import BudgetAccountant, tools
-
-        values = np.array([row[metric.key] for row in self._submissions.values()])
-        share = self.privacy_epsilon / len(self.metrics)
-        (lower, upper), spent = self._bounds(metric, values, share * BOUNDS_SHARE)
-        values = np.clip(values, lower, upper)
-        epsilon = (share - spent) / len(self.statistics)
-        options: dict[str, Any] = {
-            "epsilon": epsilon,
-            "bounds": (lower, upper),
-            "accountant": BudgetAccountant(),  # not the library's global one
-        }
-        mechanisms = {"mean": tools.mean, "median": tools.median, "std": tools.std}
-        if not metric.given and lower >= 0:
-            mechanisms["median"] = _log_median
-        out = {name: float(mechanisms[name](values, **options)) for name in self.statistics}
-        if "mean" in out:
-            scale = (upper - lower) / (len(values) * epsilon)
-            out["mean_margin"] = min(scale * math.log(20), upper - lower)
-        out |= {"lower": lower, "upper": upper, "bounds_epsilon": spent}
-        return out | {"count": len(values)}
-
-    def _bounds(
-        self, metric: Metric, values: NDArray[np.float64], part: float
-    ) -> tuple[tuple[float, float], float]:
-        """The bounds to clamp to, and the epsilon that finding them spent."""
-        if metric.given and metric.bounds is not None:
-            return metric.bounds, 0.0
-        needed = private_bounds.numbers_needed(part)
-        if len(values) < needed:
-            if metric.bounds is not None:
-                return metric.bounds, 0.0
-            raise Conflict(
-                f"{metric.key}: private bounds need {needed} tenants at this epsilon, "
-                f"{len(values)} have submitted; give its public bounds"
+    def _release(self) -> None:
+        """Spend the budget, then draw; whatever ends this after the charge is the outcome."""
+        if not self._submissions:
+            raise Conflict("no tenant has submitted; call submit() first")
+        if len(self._submissions) == 1:
+            warnings.warn(
+                "one tenant alone: the summary is its own values under noise as wide as "
+                "the bounds, it compares nobody",
+                UserWarning,
+                stacklevel=3,
             )
-        found = private_bounds.find(values.tolist(), part) or metric.bounds
-        if found is None:
-            raise Conflict(
-                f"{metric.key}: its values are spread too wide for private bounds; "
-                "give its public bounds to a new aggregator"
-            )
-        return found, part
-
-
-def _log_median(
-    values: NDArray[np.float64], *, bounds: tuple[float, float], **options: Any
-) -> float:
-    """The median on the scale of log(1 + x), of values and bounds from 0 up.
-
-    The exponential mechanism weighs the gaps between values by their width: under bounds that span
-    orders of magnitude the empty gap above everybody outweighs few tenants. A monotone public
-    scale changes neither what a median is nor what it costs.
-    """
-    from diffprivlib import tools
-
-    lower, upper = bounds
-    found = tools.median(np.log1p(values), bounds=(math.log1p(lower), math.log1p(upper)), **options)
-    return min(max(math.expm1(float(found)), lower), upper)
+        plans = plans_of(
+            self.metrics, self.statistics, self.privacy_epsilon, len(self._submissions)
+        )
+        self._budget = spend(plans, self.privacy_epsilon)
+        # Stands where something that is no Exception (an interrupt) ends the draws.
+        self._outcome = Conflict(
+            "the release was interrupted and its epsilon is spent; start a new aggregator"
+        )
+        try:
+            self._outcome = {
+                plan.metric.key: release(
+                    plan, [row[plan.metric.key] for row in self._submissions.values()]
+                )
+                for plan in plans
+            }
+        except Exception as error:
+            self._outcome = error
 
 
 def _remote(
@@ -297,50 +251,3 @@ def _remote(
         campaign=campaign,
         transport=transport,
     )
-
-
-def _metrics(names: Sequence[str], bounds: dict[str, Any]) -> tuple[Metric, ...]:
-    if isinstance(names, str) or not names:
-        raise InvalidInput("metrics: not a list of at least one metric")
-    out = []
-    used = set()
-    for name in names:
-        if not isinstance(name, str) or not _METRIC.fullmatch(name):
-            raise InvalidInput(f"metrics: {name!r} is not a metric's name")
-        key, default = FAMILIES.get(name, (name, None))
-        if default is None:
-            default = next((limits for own, limits in FAMILIES.values() if own == name), None)
-        given = [label for label in {name, key} if label in bounds]
-        limits = bounds[given[0]] if given else default
-        private = isinstance(limits, str) and limits == "private"
-        if limits is None:
-            raise InvalidInput(
-                f"metrics: {name} is not one of {', '.join(FAMILIES)}; give its public bounds, "
-                f'bounds={{"{name}": (lower, upper)}}, or "private" for many tenants'
-            )
-        used.update(given)
-        out.append(Metric(key, None, False) if private else _metric(key, limits, bool(given)))
-    if len({metric.key for metric in out}) != len(out):
-        raise InvalidInput("metrics: one is listed twice")
-    if set(bounds) - used:
-        raise InvalidInput(f"bounds: no such metric: {', '.join(sorted(set(bounds) - used))}")
-    return tuple(out)
-
-
-def _metric(key: str, limits: tuple[float, float], given: bool) -> Metric:
-    if not isinstance(limits, tuple | list) or len(limits) != 2:
-        raise InvalidInput(f"bounds.{key}: not a pair (lower, upper)")
-    lower, upper = (_finite(limit, f"bounds.{key}") for limit in limits)
-    if not lower < upper:
-        raise InvalidInput(f"bounds.{key}: lower {lower:g} is not below upper {upper:g}")
-    return Metric(key, (lower, upper), given)
-
-
-def _finite(value: object, name: str) -> float:
-    # Numpy's scalars are numbers too; a bool is not a measurement.
-    number = value.item() if isinstance(value, np.generic) else value
-    if isinstance(number, bool) or not isinstance(number, int | float):
-        raise InvalidInput(f"{name}: {type(value).__name__} is not a number")
-    if not math.isfinite(number):
-        raise InvalidInput(f"{name}: {number} is not a finite number")
-    return float(number)

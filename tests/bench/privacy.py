@@ -1,8 +1,9 @@
 """``make bench-privacy``: errors and intervals of private benchmarks; seconds to prove and verify.
 
 Three Laplace shares, as a 3-of-4 quorum adds them, beside a trusted curator that adds diffprivlib's
-Geometric mechanism (the same discrete Laplace) once to the same sums, and beside diffprivlib's own
-statistics with the same epsilon. Measurements are drawn by a seed; noise of this project too, by
+Geometric mechanism (the same discrete Laplace) once to the same sums; and beside statistics of the
+measurements themselves with the same epsilon, by this project's curator and by diffprivlib.
+Measurements are drawn by a seed; noise of this project too, by
 the product's sampler. JSON and a plot in var/bench.
 """
 
@@ -16,6 +17,7 @@ import uuid
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from rich.table import Table
 
 from federated.aggregation.vote_statistics import PERCENTILES_FROM, statistics_of
 from federated.aggregation.votes import VoteLayout, nearest_point
+from federated.privacy import curator
+from federated.privacy.bounds import Bounds, linear_points, log_points
 from federated.protocol.campaign_noise import noise_make
 from federated.protocol.campaign_release import (
     campaign_release_make,
@@ -45,6 +49,7 @@ KINDS = ("linear", "log")
 SHARES = 3
 CURATOR = "trusted curator, diffprivlib's Geometric on the same sums"
 TOOLS = "trusted curator, diffprivlib's own statistics"
+IN_PROCESS = "trusted curator, this project's own statistics"
 RANGE = 999.0
 LIMIT = math.sqrt(SHARES) * 1.1
 
@@ -65,8 +70,9 @@ def errors(kind: str, epsilon: float, count: int, runs: int) -> list[Row]:
         for system, others in (
             (CURATOR, _curator(layout, values, rng)),
             (TOOLS, _tools(values, epsilon, rng)),
+            (IN_PROCESS, _in_process(kind, values, epsilon, rng)),
         ):
-            for name in found:
+            for name in found.keys() & others.keys():
                 squares[system, name].append((others[name] - truth[name]) ** 2)
     label = f"{kind} grid, epsilon {epsilon:g}, {count} organizations"
     rows = [
@@ -118,6 +124,20 @@ def _tools(values: list[float], epsilon: float, rng: random.Random) -> dict[str,
         part = epsilon / 3 / len(names)
         out[name] = float(tools.percentile(values, 100 * p, epsilon=part, **options))
     return out
+
+
+def _in_process(
+    kind: str, values: list[float], epsilon: float, rng: random.Random
+) -> dict[str, float]:
+    """BenchmarkAggregator's statistics; its median with as much epsilon as diffprivlib's."""
+    bounds, part, below = Bounds(1.0, 1.0 + RANGE), Fraction(epsilon) / 3, rng.randrange
+    grid = linear_points(bounds) if kind == "linear" else log_points(bounds)
+    quantiles = len(QUANTILES) if len(values) >= PERCENTILES_FROM else 1
+    return {
+        "mean": curator.mean(values, bounds, part, below=below),
+        "std": curator.std(values, bounds, part, below=below),
+        "median": curator.median(values, grid, part / quantiles, below=below),
+    }
 
 
 def seconds(counts: tuple[int, ...], bits: int) -> Iterator[Row]:
@@ -230,14 +250,19 @@ def mean_ratios(rows: list[Row]) -> dict[str, float]:
 
 def comparison(rows: list[Row]) -> Table:
     """Errors at epsilon 2 and the most organizations, in percent of the range, and coverage."""
-    table = Table(
-        "grid", "statistic", "this project", "curator, same sums", "diffprivlib's own", "covers"
-    )
+    systems = {
+        OURS: "this project",
+        CURATOR: "curator, same sums",
+        IN_PROCESS: "curator in process",
+        TOOLS: "diffprivlib's own",
+    }
+    table = Table("grid", "statistic", *systems.values(), "covers")
     for kind in KINDS:
         label = f"{kind} grid, epsilon 2, {ORGANIZATIONS[-1]} organizations"
         found = {(row.system, row.metric): row.value for row in rows if row.case == label}
         for name in ALL:
-            errors_ = [f"{found[s, f'{name} error']:.2%}" for s in (OURS, CURATOR, TOOLS)]
+            values = [found.get((system, f"{name} error")) for system in systems]
+            errors_ = ["" if value is None else f"{value:.2%}" for value in values]
             covers = f"{found[OURS, f'{name} interval covers']:.1%}"
             table.add_row(kind, name, *errors_, covers)
     return table
@@ -251,7 +276,12 @@ def plot(rows: list[Row], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(2, 4, figsize=(15, 7), sharex=True)
-    styles = {OURS: ("#146", "o-"), CURATOR: ("#a50", "s--"), TOOLS: ("#777", "^:")}
+    styles = {
+        OURS: ("#146", "o-"),
+        CURATOR: ("#a50", "s--"),
+        IN_PROCESS: ("#363", "v-."),
+        TOOLS: ("#777", "^:"),
+    }
     for panel, name in zip(panels.flat, ALL, strict=False):
         for system, (color, style) in styles.items():
             points = [

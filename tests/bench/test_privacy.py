@@ -7,6 +7,7 @@ import math
 from tests.bench.frame import OURS, Row
 from tests.bench.privacy import (
     CURATOR,
+    IN_PROCESS,
     KINDS,
     LIMIT,
     TOOLS,
@@ -24,6 +25,8 @@ def test_three_systems_are_measured_on_the_same_cohorts(tmp_path):
     for system in (OURS, CURATOR, TOOLS):
         for name in ("mean", "std", "median", "p10", "p25", "p75", "p90"):
             assert 0 <= found[system, f"{name} error"] < 1
+    own = {name for system, name in found if system == IN_PROCESS}
+    assert own == {"mean error", "std error", "median error"}
     covers = [row.value for row in rows if row.metric.endswith("interval covers")]
     assert len(covers) == 7 and all(0 <= value <= 1 for value in covers)
     plot(rows, tmp_path / "privacy.png")

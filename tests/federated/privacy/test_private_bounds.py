@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+import random
+from fractions import Fraction
 from itertools import pairwise
-from random import Random
 
+import mpmath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federated.privacy import discrete_laplace, private_bounds
-from federated.privacy.private_bounds import _bin, _ends, find, numbers_needed, threshold
+from federated.errors import InvalidInput
+from federated.privacy import private_bounds
+from federated.privacy.private_bounds import (
+    _bin,
+    _ends,
+    find,
+    histogram,
+    numbers_needed,
+    threshold,
+)
+from tests.untimed import UNTIMED
 
-SAMPLE = discrete_laplace.sample
 
-
-@pytest.fixture(autouse=True)
-def seeded_noise(monkeypatch):
-    """An empty bin stands out once in a million runs, so the noise is the same in every run."""
-    monkeypatch.setattr(discrete_laplace, "sample", partial(SAMPLE, below=Random(1).randrange))
-
-
+@UNTIMED
 @given(st.floats(-1e15, 1e15, allow_subnormal=False))
 def test_a_number_lies_in_its_bin(value):
     low, high = _ends(_bin(value))
@@ -49,14 +52,58 @@ def test_bins_are_ordered_and_meet():
     ],
 )
 def test_the_bounds_hold_what_stands_out(values, expected):
-    assert find(values, 1.0) == expected
+    assert find(values, 1.0, below=random.Random(1).randrange) == expected
 
 
 def test_nothing_stands_out():
-    assert find([], 1.0) is None
-    assert find([math.ldexp(1.0, n) for n in range(-30, 50)], 0.5) is None
+    below = random.Random(2).randrange
+    assert find([], 1.0, below=below) is None
+    assert find([math.ldexp(1.0, n) for n in range(-30, 50)], 0.5, below=below) is None
 
 
 def test_less_epsilon_needs_more_numbers():
-    assert threshold(0.5) == pytest.approx(2 * threshold(1.0))
+    assert threshold(0.5) == pytest.approx(2 * threshold(1.0), abs=2)
     assert numbers_needed(0.1) > 9 * numbers_needed(1.0)
+
+
+@UNTIMED
+@given(st.floats(1e-7, 10))
+def test_the_threshold_is_what_an_empty_bin_exceeds_that_rarely(epsilon):
+    limit = threshold(epsilon)
+    assert isinstance(limit, int)
+    assert limit == threshold(Fraction(epsilon))
+    with mpmath.workdps(60):
+        p = mpmath.exp(-mpmath.mpf(epsilon) / 2)
+        exceeded = p ** (limit + 1) / (1 + p)
+        others = private_bounds._BINS - 1
+        assert 1 - (1 - exceeded) ** others <= private_bounds._FALSE_BIN
+
+
+EXTREME = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([0.0, -0.0, 5e-324, -5e-324, 2.0**53, 2.0**53 + 2, 1e308]),
+)
+
+
+@UNTIMED
+@given(st.lists(EXTREME, min_size=1, max_size=20), EXTREME)
+def test_a_replaced_number_moves_two_counts_by_one(values, other):
+    one, two = histogram(values), histogram([other, *values[1:]])
+    assert sum(abs(a - b) for a, b in zip(one, two, strict=True)) in {0, 2}
+    assert sum(one) == len(values)
+
+
+@UNTIMED
+@given(st.integers(-39, 53), st.booleans())
+def test_bins_are_told_apart_to_the_last_bit(exponent, negative):
+    sign = -1.0 if negative else 1.0
+    end = math.ldexp(1.0, exponent)
+    assert _bin(sign * end) != _bin(sign * math.nextafter(end, math.inf)) or exponent == 53
+    assert _bin(sign * end) == _bin(sign * math.nextafter(end, 0.0))
+
+
+@pytest.mark.parametrize("epsilon", [0.0, -1.0, math.inf, math.nan])
+def test_an_epsilon_that_is_none_is_refused(epsilon):
+    for call in (threshold, numbers_needed, lambda e: find([1.0], e)):
+        with pytest.raises(InvalidInput, match="epsilon"):
+            call(epsilon)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import random
+from fractions import Fraction
+
 import pytest
 
 from federated.aggregation.vote_statistics import statistics_of
 from federated.errors import InvalidInput
+from federated.privacy import discrete_laplace
 from federated.privacy.accountant import rho_to_epsilon
 from federated.protocol.campaign_layout import (
     campaign_check,
@@ -13,7 +18,9 @@ from federated.protocol.campaign_layout import (
     run_cost,
     vote_layout,
 )
+from federated.protocol.campaign_propose import _rounded_down
 from federated.protocol.campaign_release import (
+    _close,
     campaign_product,
     campaign_release_check,
     campaign_share_check,
@@ -26,6 +33,7 @@ from federated.protocol.campaign_transcript import (
     submission_cohort_check,
 )
 from federated.wire.campaign import CampaignSpec, CampaignTranscript, Measured, grid_points
+from tests.federated.aggregation.vote_cases import case
 
 from .campaign_world import LATENCY, MEASURED, make_campaign
 from .conftest import CAST, with_
@@ -181,6 +189,48 @@ def test_a_split_may_not_add_up_to_more_than_the_run_has(campaign):
     body["metrics"][1]["split"]["values"] += 0.01
     with pytest.raises(InvalidInput, match="split: the metrics take epsilon 2.01, the run has 2"):
         CampaignSpec.parse(body)
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 0.3, 0.7, 2.0, 10.0])
+@pytest.mark.parametrize("weights", [(1, 1), (1, 2), (0.1, 0.7), (1, 4)])
+def test_a_proposed_split_is_within_epsilon_to_the_last_bit(consortium, epsilon, weights):
+    metrics = tuple(
+        type(LATENCY)(**{**LATENCY.__dict__, "key": f"own_{at}", "weight": weight})
+        for at, weight in enumerate(weights)
+    )
+    spec = make_campaign(consortium, metrics=metrics, epsilon=epsilon).spec
+    parts = [p for m in spec.metrics for p in (m.split.values, m.split.squares, m.split.histogram)]
+    assert sum(map(Fraction, parts)) <= Fraction(epsilon)
+    assert sum(parts) == pytest.approx(epsilon, rel=1e-7)
+
+
+def test_a_fifth_is_never_more_than_a_fifth():
+    # The float nearest to 0.2 is above it.
+    assert Fraction(0.2) * 5 > 1
+    assert Fraction(_rounded_down(Fraction(1, 5))) * 5 <= 1
+    assert _rounded_down(Fraction(1, 4)) == 0.25
+    assert _rounded_down(Fraction(1, 10**10)) == 0.0
+
+
+def test_a_release_of_the_older_variance_formula_is_verified(monkeypatch):
+    def older(scale):
+        p = math.exp(-1 / scale)
+        return 2 * p / (1 - p) ** 2
+
+    rng = random.Random(1)
+    layout = case("linear", 0.03, 1000)
+    largest = 0.0
+    for _ in range(50):
+        sums = [round(rng.gauss(0, float(slot.scale))) for slot in layout.slots]
+        ours = statistics_of(layout, sums, count=1000, shares=3)
+        with monkeypatch.context() as patch:
+            patch.setattr(discrete_laplace, "variance", older)
+            theirs = statistics_of(layout, sums, count=1000, shares=3)
+        for name, estimate in ours.items():
+            assert _close(estimate, theirs[name])
+            for a, b in zip(estimate.dump().values(), theirs[name].dump().values(), strict=True):
+                largest = max(largest, abs(a - b) / max(abs(a), 1.0))
+    assert largest > 1e-9
 
 
 def test_a_campaign_that_does_not_fit_the_key_is_refused(consortium):
