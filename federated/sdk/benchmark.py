@@ -14,9 +14,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from federated.client.benchmark_metrics import FAMILIES, Metric, finite, metrics_of
-from federated.client.benchmark_release import plans_of, release, spend
 from federated.errors import Conflict, InvalidInput
+from federated.sdk.benchmark_metrics import FAMILIES, Metric, finite, metrics_of
+from federated.sdk.benchmark_release import plans_of, release, spend
 from federated.wire.job import LARGEST_EPSILON
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from federated.client.benchmark_metrics import Metric
 from federated.errors import BudgetExceeded, Conflict
 from federated.privacy import curator, private_bounds
 from federated.privacy.bounds import Bounds, linear_points, log_points
+from federated.sdk.benchmark_metrics import Metric
 
 if TYPE_CHECKING:
     from diffprivlib import BudgetAccountant

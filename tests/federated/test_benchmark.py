@@ -8,8 +8,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from federated.client.benchmark_metrics import metrics_of
-from federated.client.benchmark_release import plans_of, spend
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +15,8 @@ from federated.errors import BudgetExceeded, Conflict, InvalidInput
 from federated.privacy import curator, private_bounds
 from federated.privacy.bounds import Bounds, linear_points, log_points
 from federated.sdk.benchmark import BenchmarkAggregator
+from federated.sdk.benchmark_metrics import metrics_of
+from federated.sdk.benchmark_release import plans_of, spend
 from tests.untimed import UNTIMED
 
 RESULTS = {"latency_ms": 42.5, "throughput_ops": 15000, "energy_j": 320.0}
