@@ -1,0 +1,326 @@
+"""What a cell means: a number, or one canonical text for each value of each Arrow type.
+
+One value has one text, in whatever type it is stored:
+
+- Numbers are written in plain decimals with the fewest digits that read back as the same number
+  in the column's own width: 0.1 as float16, float32, float64 or decimal 0.10 is ``0.1``, 1.0 is
+  ``1``, 1e-7 is ``0.0000001``. Integers keep all digits.
+- Booleans are ``True`` and ``False``.
+- Dates are ``2027-03-01``, times ``06:30:00``, timestamps ``2027-03-01T06:30:00``; those with a
+  zone are in UTC, ``2027-03-01T05:30:00Z``. A timestamp at midnight without a zone is its date, because
+  pandas writes it so. A fraction of a second has no trailing zeros.
+- Bytes are UTF-8. Dictionary and run-end encodings are their values.
+- Text that spells one of these otherwise is that value: blanks are stripped, ``1.0`` is ``1``,
+  ``0.10`` is ``0.1``, ``1e-07`` is ``0.0000001`` (a signed exponent: the code ``1E5`` stays),
+  ``2027-03-01 00:00:00`` is ``2027-03-01``. Leading zeros and plus signs stay.
+
+As a number, a cell is ``float()`` of its text, without underscores; ``true`` is 1, ``false`` 0. So
+a float32 counts as its shortest decimal: -9.9 is -9.9, as in a text file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federated.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+MISSING_TEXTS = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL"})
+MISSING, UNLISTED, UNREADABLE = -1, -2, -3
+_BOOLEANS = {"true": 1.0, "false": 0.0}
+_NUMBER = re.compile(r"([+-]?)(\d*)(?:(\.)(\d*))?([eE][+-]\d{1,3})?", re.ASCII)
+_INSTANT = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)? ?(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
+)
+_TIME = re.compile(r"(\d\d:\d\d:\d\d)\.(\d*)", re.ASCII)
+_CELLS_AT_ONCE = 1 << 16
+
+
+def canonical(text: str) -> str:
+    """The one text of a value that is spelled as ``text``. canonical(canonical(x)) is itself."""
+    text = text.strip()
+    if text.lower() in _BOOLEANS:
+        return text.capitalize()
+    if number := _NUMBER.fullmatch(text):
+        return _plain_number(number) or text
+    if instant := _INSTANT.fullmatch(text):
+        return _plain_instant(instant) or text
+    if moment := _TIME.fullmatch(text):
+        return _with_fraction(moment[1], moment[2])
+    return text
+
+
+def _plain_number(number: re.Match[str]) -> str | None:
+    sign, whole, _, fraction, exponent = number.groups(default="")
+    if not whole and not fraction:
+        return None
+    if exponent:
+        whole, _, fraction = f"{Decimal(number[0]):f}".lstrip("+-").partition(".")
+    fraction = fraction.rstrip("0")
+    if sign == "-" and not fraction and not whole.strip("0"):
+        sign = ""
+    return sign + (whole or "0") + ("." + fraction if fraction else "")
+
+
+def _plain_instant(instant: re.Match[str]) -> str | None:
+    day, minute, second, fraction, zone = instant.groups()
+    at = f"{day}T{minute}:{second or '00'}"
+    if zone not in (None, "Z"):
+        try:
+            at = datetime.fromisoformat(at + zone).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        except (ValueError, OverflowError):
+            return None
+        at = at.rjust(19, "0")
+    at = _with_fraction(at, fraction or "")
+    if zone:
+        return at + "Z"
+    return at.removesuffix("T00:00:00")
+
+
+def _with_fraction(text: str, fraction: str) -> str:
+    fraction = fraction.rstrip("0")
+    return f"{text}.{fraction}" if fraction else text
+
+
+def number_of(text: str) -> float:
+    """The number that a text spells, NaN where it is missing. Raises ValueError for other text."""
+    text = text.strip()
+    if text in MISSING_TEXTS:
+        return np.nan
+    truth = _BOOLEANS.get(text.lower())
+    if truth is not None:
+        return truth
+    if "_" in text:
+        raise ValueError("an underscore")
+    return float(text)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column as float64 [n]: NaN where missing, infinities as they are.
+
+    ``unreadable`` [n] marks cells that hold no number; their value is NaN.
+    """
+
+    values: NDArray[np.float64]
+    unreadable: NDArray[np.bool_]
+
+
+class Column:
+    """One column of a DataFrame. ``where`` names it in errors."""
+
+    def __init__(self, column: pd.Series[Any], where: str) -> None:
+        self._column = column
+        self._where = where
+
+    def numbers(self) -> Numbers:
+        """Raises InvalidInput for a type that holds no numbers, such as dates and lists."""
+        import pyarrow as pa
+        from pyarrow import compute
+
+        stored, kind = self._simple, self._simple.type
+        types = pa.types
+        if types.is_boolean(kind):
+            values = stored.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        elif types.is_integer(kind) or types.is_float64(kind):
+            values = stored.to_numpy(zero_copy_only=False)
+        elif types.is_float16(kind):
+            values = _by_value(stored.to_numpy(zero_copy_only=False), lambda each: float(str(each)))
+        elif types.is_float32(kind):
+            values = compute.cast(compute.cast(stored, pa.string()), pa.float64()).to_numpy(
+                zero_copy_only=False
+            )
+        elif types.is_large_string(kind) or types.is_large_binary(kind):
+            return _numbers_of_text(stored)
+        else:
+            raise InvalidInput(f"{self._where} holds {self._type}, not numbers")
+        values = np.array(values, dtype=np.float64)
+        return Numbers(values, np.zeros(len(values), dtype=np.bool_))
+
+    def places(self, listed: Sequence[str]) -> NDArray[np.int64]:
+        """Each cell's place among canonical texts; else MISSING, UNLISTED or UNREADABLE.
+
+        Cells without a value are missing, and of the others those of blank text; NA, NaN and the
+        other MISSING_TEXTS are missing unless they are listed. UNREADABLE are bytes that are not
+        UTF-8. Raises InvalidInput for a type whose values have no text, such as lists.
+        """
+        place = {text: position for position, text in enumerate(listed)}
+
+        def of(text: str | None) -> int:
+            if text is None:
+                return UNREADABLE
+            found = place.get(canonical(text))
+            if found is not None:
+                return found
+            return MISSING if text.strip() in MISSING_TEXTS else UNLISTED
+
+        codes, texts = self._texts()
+        # The last one is taken by the code -1 of a missing cell.
+        known = np.array([*map(of, texts), MISSING], dtype=np.int64)
+        return known[codes]
+
+    @cached_property
+    def arrow(self) -> pa.ChunkedArray:
+        """The column as Arrow; null where pandas says missing.
+
+        Mixed Python objects become their texts. Raises InvalidInput for objects without one.
+        """
+        import pyarrow as pa
+
+        column = self._column
+        if hasattr(column.array, "__arrow_array__") and hasattr(column.dtype, "pyarrow_dtype"):
+            return column.array.__arrow_array__()
+        try:
+            found = pa.array(column, from_pandas=True)
+        except (pa.ArrowException, ValueError, TypeError, OverflowError):
+            cells = zip(column.tolist(), column.isna().tolist(), strict=True)
+            found = pa.array(
+                [None if absent else self._object_text(cell) for cell, absent in cells], pa.string()
+            )
+        return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+
+    def _object_text(self, cell: Any) -> str:
+        if isinstance(cell, str):
+            return cell
+        if isinstance(cell, bytes):
+            try:
+                return cell.decode()
+            except UnicodeDecodeError as error:
+                raise InvalidInput(f"{self._where} holds bytes that are not UTF-8") from error
+        if isinstance(cell, bool | np.bool_ | int | np.integer):
+            return str(cell)
+        if isinstance(cell, float | np.floating):
+            return _float_text(cell)
+        if isinstance(cell, Decimal):
+            return f"{cell:f}"
+        if isinstance(cell, date | datetime | time):
+            return cell.isoformat()
+        if isinstance(cell, np.datetime64):
+            return str(cell)
+        raise InvalidInput(
+            f"{self._where} holds {type(cell).__name__} objects, which have no text to compare"
+        )
+
+    @property
+    def _type(self) -> str:
+        return str(self.arrow.type)
+
+    @cached_property
+    def _simple(self) -> pa.Array:
+        """The values in one piece and in one of few types, each without a loss."""
+        import pyarrow as pa
+
+        found = pa.concat_arrays(self.arrow.chunks) if self.arrow.num_chunks else None
+        if found is None:
+            found = pa.array([], self.arrow.type)
+        types = pa.types
+        while types.is_dictionary(found.type) or types.is_run_end_encoded(found.type):
+            if types.is_dictionary(found.type):
+                found = found.dictionary_decode()
+            else:
+                found = pa.compute.run_end_decode(found)
+        kind = found.type
+        if types.is_null(kind):
+            return found.cast(pa.large_string())
+        if types.is_string(kind) or types.is_string_view(kind):
+            return found.cast(pa.large_string())
+        if types.is_binary(kind) or types.is_binary_view(kind) or types.is_fixed_size_binary(kind):
+            return found.cast(pa.large_binary())
+        if types.is_decimal(kind):
+            return found.cast(pa.string()).cast(pa.large_string())
+        return found
+
+    def _texts(self) -> tuple[NDArray[np.int64], list[str | None]]:
+        """Codes [n], -1 where missing, into texts; None for bytes that are not UTF-8."""
+        import pyarrow as pa
+
+        stored, types = self._simple, pa.types
+        kind = stored.type
+        if types.is_floating(kind):
+            values, inverse = np.unique(stored.to_numpy(zero_copy_only=False), return_inverse=True)
+            missing = np.isnan(values)
+            codes = np.where(missing[inverse], -1, inverse)
+            return codes, [_float_text(value) for value in values]
+        if types.is_time(kind):
+            stored = stored.cast(pa.string())
+        elif not (
+            types.is_boolean(kind)
+            or types.is_integer(kind)
+            or types.is_date(kind)
+            or types.is_timestamp(kind)
+            or types.is_large_string(kind)
+            or types.is_large_binary(kind)
+        ):
+            raise InvalidInput(f"{self._where} holds {self._type}, which has no text to compare")
+        encoded = stored.dictionary_encode()
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return codes, _texts_of(encoded.dictionary)
+
+
+def _texts_of(values: pa.Array) -> list[str | None]:
+    """A text for each value, in any spelling that ``canonical`` knows."""
+    import pyarrow as pa
+
+    kind, types = values.type, pa.types
+    if types.is_date(kind) or types.is_timestamp(kind):
+        zone = "Z" if types.is_timestamp(kind) and kind.tz is not None else ""
+        moments = values.to_numpy(zero_copy_only=False)
+        return [text + zone for text in np.datetime_as_string(moments).tolist()]
+    if types.is_large_binary(kind):
+        return [_decoded(value) for value in values.to_pylist()]
+    return [str(value) for value in values.to_pylist()]
+
+
+def _decoded(value: bytes) -> str | None:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _float_text(value: Any) -> str:
+    """The fewest digits that read back as the same number in its own width, without exponent."""
+    return str(np.format_float_positional(value, trim="-"))
+
+
+def _by_value(values: NDArray[Any], of: Callable[[Any], float]) -> NDArray[np.float64]:
+    distinct, inverse = np.unique(values, return_inverse=True)
+    return np.array([of(value) for value in distinct], dtype=np.float64)[inverse]
+
+
+def _numbers_of_text(stored: pa.Array) -> Numbers:
+    parts = [
+        _numbers_of_part(stored.slice(start, _CELLS_AT_ONCE).to_pylist())
+        for start in range(0, max(len(stored), 1), _CELLS_AT_ONCE)
+    ]
+    return Numbers(
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.unreadable for part in parts]),
+    )
+
+
+def _numbers_of_part(cells: list[str | bytes | None]) -> Numbers:
+    known: dict[str | bytes | None, float] = {None: np.nan}
+    unreadable = set()
+    for cell in set(cells) - {None}:
+        assert cell is not None
+        try:
+            known[cell] = number_of(cell.decode() if isinstance(cell, bytes) else cell)
+        except ValueError:
+            known[cell] = np.nan
+            unreadable.add(cell)
+    values = np.array([known[cell] for cell in cells], dtype=np.float64)
+    bad = np.array([cell in unreadable for cell in cells], dtype=np.bool_)
+    return Numbers(values, bad)
