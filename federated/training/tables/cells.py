@@ -7,8 +7,8 @@ One value has one text, in whatever type it is stored:
   ``1``, 1e-7 is ``0.0000001``. Integers keep all digits.
 - Booleans are ``True`` and ``False``.
 - Dates are ``2027-03-01``, times ``06:30:00``, timestamps ``2027-03-01T06:30:00``; those with a
-  zone are in UTC, ``2027-03-01T05:30:00Z``. A timestamp at midnight without a zone is its date, because
-  pandas writes it so. A fraction of a second has no trailing zeros.
+  zone are in UTC, ``2027-03-01T05:30:00Z``. A timestamp at midnight without a zone is its date,
+  because pandas writes it so. A fraction of a second has no trailing zeros.
 - Bytes are UTF-8. Dictionary and run-end encodings are their values.
 - Text that spells one of these otherwise is that value: blanks are stripped, ``1.0`` is ``1``,
   ``0.10`` is ``0.1``, ``1e-07`` is ``0.0000001`` (a signed exponent: the code ``1E5`` stays),
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -301,26 +302,43 @@ def _by_value(values: NDArray[Any], of: Callable[[Any], float]) -> NDArray[np.fl
 
 
 def _numbers_of_text(stored: pa.Array) -> Numbers:
-    parts = [
-        _numbers_of_part(stored.slice(start, _CELLS_AT_ONCE).to_pylist())
-        for start in range(0, max(len(stored), 1), _CELLS_AT_ONCE)
-    ]
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if pa.types.is_large_binary(stored.type):
+        starts = range(0, max(len(stored), 1), _CELLS_AT_ONCE)
+        parts = [_one_by_one(stored.slice(at, _CELLS_AT_ONCE).to_pylist()) for at in starts]
+    else:
+        missing = compute.is_in(stored, value_set=pa.array(sorted(MISSING_TEXTS), stored.type))
+        texts = compute.if_else(missing, "nan", stored).fill_null("nan")
+        starts = range(0, max(len(texts), 1), _CELLS_AT_ONCE)
+        parts = [_numbers_of_part(texts.slice(at, _CELLS_AT_ONCE)) for at in starts]
     return Numbers(
         np.concatenate([part.values for part in parts]),
         np.concatenate([part.unreadable for part in parts]),
     )
 
 
-def _numbers_of_part(cells: list[str | bytes | None]) -> Numbers:
-    known: dict[str | bytes | None, float] = {None: np.nan}
-    unreadable = set()
-    for cell in set(cells) - {None}:
-        assert cell is not None
+def _numbers_of_part(texts: pa.Array) -> Numbers:
+    """As ``_one_by_one``, at once where all cells are plain numbers."""
+    from pyarrow import compute
+
+    cells = texts.to_pylist()
+    if not compute.any(compute.match_substring(texts, "_")).as_py():
+        with suppress(ValueError):
+            values = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
+            return Numbers(values, np.zeros(len(cells), dtype=np.bool_))
+    return _one_by_one(cells)
+
+
+def _one_by_one(cells: Sequence[str | bytes | None]) -> Numbers:
+    values = np.full(len(cells), np.nan)
+    unreadable = np.zeros(len(cells), dtype=np.bool_)
+    for place, cell in enumerate(cells):
+        if cell is None:
+            continue
         try:
-            known[cell] = number_of(cell.decode() if isinstance(cell, bytes) else cell)
+            values[place] = number_of(cell.decode() if isinstance(cell, bytes) else cell)
         except ValueError:
-            known[cell] = np.nan
-            unreadable.add(cell)
-    values = np.array([known[cell] for cell in cells], dtype=np.float64)
-    bad = np.array([cell in unreadable for cell in cells], dtype=np.bool_)
-    return Numbers(values, bad)
+            unreadable[place] = True
+    return Numbers(values, unreadable)
