@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from federated.client.bench_cli import bench
 from federated.client.commands import HOME, answered, out, visible
+from federated.client.data_cli import data
 from federated.client.key_cli import ceremony, key, roster
 from federated.client.ledger_cli import ledger
 from federated.errors import InvalidInput, NotFound
@@ -50,6 +51,7 @@ def main() -> None:
 
 
 main.add_command(bench)
+main.add_command(data)
 main.add_command(ledger)
 for command in (roster, ceremony, key):
     main.add_command(command)

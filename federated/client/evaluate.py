@@ -12,7 +12,7 @@ from federated.client.joint_evaluation import JointEvaluation, evaluation_kept, 
 from federated.client.outcome import verified_wait
 from federated.client.proposal import participants_choose, privacy_choose
 from federated.client.site import Site
-from federated.client.work_evaluate import evaluation_accept
+from federated.client.work_evaluate import evaluation_accept, held_out_of
 from federated.client.work_key import epoch_of
 from federated.client.work_verify import catch_up
 from federated.errors import Conflict, InvalidInput, NotFound
@@ -71,6 +71,7 @@ def evaluation_propose(
     check_spec_privacy(spec)
     aggregator_of(spec, epoch)
     evaluation_accept(site, spec, spec.strategy)
+    held_out_of(site, spec)
     return spec, content
 
 

@@ -4,11 +4,20 @@
 ``arrow_of`` gives a column as Arrow; ``numbers`` and ``Places`` say what its cells mean.
 """
 
-from federated.training.tables.cells import MISSING_TEXTS, UNREADABLE, Column, canonical
+from federated.training.tables.cells import (
+    MISSING,
+    MISSING_TEXTS,
+    UNLISTED,
+    UNREADABLE,
+    Column,
+    canonical,
+)
 from federated.training.tables.files import load_table, table_store
 
 __all__ = [
+    "MISSING",
     "MISSING_TEXTS",
+    "UNLISTED",
     "UNREADABLE",
     "Column",
     "canonical",
