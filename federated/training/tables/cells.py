@@ -223,25 +223,11 @@ class Column:
         """The values in one piece and in one of few types, each without a loss."""
         import pyarrow as pa
 
-        found = pa.concat_arrays(self.arrow.chunks) if self.arrow.num_chunks else None
-        if found is None:
-            found = pa.array([], self.arrow.type)
-        types = pa.types
-        while types.is_dictionary(found.type) or types.is_run_end_encoded(found.type):
-            if types.is_dictionary(found.type):
-                found = found.dictionary_decode()
-            else:
-                found = pa.compute.run_end_decode(found)
-        kind = found.type
-        if types.is_null(kind):
-            return found.cast(pa.large_string())
-        if types.is_string(kind) or types.is_string_view(kind):
-            return found.cast(pa.large_string())
-        if types.is_binary(kind) or types.is_binary_view(kind) or types.is_fixed_size_binary(kind):
-            return found.cast(pa.large_binary())
-        if types.is_decimal(kind):
-            return found.cast(pa.string()).cast(pa.large_string())
-        return found
+        chunks = self.arrow.chunks or [pa.array([], self.arrow.type)]
+        try:
+            return pa.concat_arrays([_simplified(chunk) for chunk in chunks])
+        except pa.ArrowNotImplementedError as error:
+            raise InvalidInput(f"{self._where} holds {self._type}, which is not read") from error
 
     def _texts(self) -> tuple[NDArray[np.int64], list[str | None]]:
         """Codes [n], -1 where missing, into texts; None for bytes that are not UTF-8."""
@@ -268,6 +254,23 @@ class Column:
         encoded = stored.dictionary_encode()
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         return codes, _texts_of(encoded.dictionary)
+
+
+def _simplified(values: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    kind, types = values.type, pa.types
+    if types.is_dictionary(kind):
+        return _simplified(values.dictionary).take(values.indices)
+    if types.is_run_end_encoded(kind):
+        return _simplified(pa.compute.run_end_decode(values))
+    if types.is_null(kind) or types.is_string(kind) or types.is_string_view(kind):
+        return values.cast(pa.large_string())
+    if types.is_binary(kind) or types.is_binary_view(kind) or types.is_fixed_size_binary(kind):
+        return values.cast(pa.large_binary())
+    if types.is_decimal(kind):
+        return values.cast(pa.string()).cast(pa.large_string())
+    return values
 
 
 def _texts_of(values: pa.Array) -> list[str | None]:

@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 
 from federated.errors import InvalidInput
 from federated.training.data import encode, load_table
-from federated.training.tables import MISSING, UNLISTED, UNREADABLE, Column, canonical, table_store
+from federated.training.tables import (
+    MISSING,
+    MISSING_TEXTS,
+    UNLISTED,
+    UNREADABLE,
+    Column,
+    canonical,
+    table_store,
+)
 from federated.wire.data import DataDictionary
 
 
@@ -85,15 +93,13 @@ TYPED = [
 def test_a_category_is_found_in_every_type_with_nulls_and_encodings(listed, kind, value) -> None:
     values = pa.array([value, None, value], kind)
     assert places(values, "other", listed) == [1, MISSING, 1]
-    if not pa.types.is_view(kind) if hasattr(pa.types, "is_view") else True:
-        short = (
-            pa.array([value, None], pa.binary(2)) if kind == pa.binary(2) else values.slice(0, 2)
-        )
-        by_code = pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 0]), short)
-        assert places(by_code, "other", listed) == [1, MISSING, MISSING, 1]
-    by_run = pa.RunEndEncodedArray.from_arrays(pa.array([2, 3, 4], pa.int32()), values)
-    assert places(by_run, "other", listed) == [1, 1, MISSING, 1]
-    assert places(values, "other", "others") == [UNLISTED, MISSING, UNLISTED]
+    by_code = pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 0]), values.slice(0, 2))
+    assert places(by_code, "other", listed) == [1, MISSING, MISSING, 1]
+    if kind not in (pa.string_view(), pa.binary_view()):  # Arrow decodes no such runs
+        by_run = pa.RunEndEncodedArray.from_arrays(pa.array([2, 3, 4], pa.int32()), values)
+        assert places(by_run, "other", listed) == [1, 1, MISSING, 1]
+    absent = MISSING if listed in MISSING_TEXTS else UNLISTED
+    assert places(values, "other", "others") == [absent, MISSING, absent]
     assert places(pa.array([], kind), "other", listed) == []
 
 
@@ -172,10 +178,16 @@ def test_numbers_are_read_from_every_type_that_holds_them(values: pa.Array) -> N
 def test_a_missing_code_and_a_threshold_mean_the_same_in_every_width(tmp_path: Path) -> None:
     feature = {"kind": "numeric", "name": "a", "lower": -10, "upper": 10, "missing_values": [-9.9]}
     wanted = dictionary(feature, positive_above=0.1)
-    for kind in (pa.float32(), pa.float64(), pa.decimal128(3, 1), pa.string()):
+    for kind, as_stored in (
+        (pa.float16(), np.float16),
+        (pa.float32(), np.float32),
+        (pa.float64(), float),
+        (pa.decimal128(3, 1), lambda number: Decimal(str(number))),
+        (pa.string(), str),
+    ):
         cells = {
-            "a": pa.array([Decimal("-9.9"), Decimal("0.1")]).cast(kind),
-            "y": pa.array([Decimal("0.1"), Decimal("0.2")]).cast(kind),
+            "a": pa.array([as_stored(-9.9), as_stored(0.1)], kind),
+            "y": pa.array([as_stored(0.1), as_stored(0.2)], kind),
         }
         pyarrow.parquet.write_table(pa.table(cells), tmp_path / "rows.parquet")
         data = encode(load_table(tmp_path / "rows.parquet"), wanted)
@@ -225,7 +237,11 @@ KINDS = {
     "int64": (pa.int64(), st.integers(-(2**63), 2**63 - 1), str),
     "uint64": (pa.uint64(), st.integers(0, 2**64 - 1), str),
     "float16": (pa.float16(), st.floats(-1000, 1000, width=16).map(np.float16), str),
-    "float32": (pa.float32(), st.floats(-1e30, 1e30, width=32), lambda v: str(np.float32(v))),
+    "float32": (
+        pa.float32(),
+        st.floats(width=32, allow_nan=False, allow_infinity=False),
+        lambda v: str(np.float32(v)),
+    ),
     "float64": (pa.float64(), st.floats(-1e300, 1e300), repr),
     "decimal": (pa.decimal128(12, 3), DECIMALS, str),
     "bool": (pa.bool_(), st.booleans(), str),
