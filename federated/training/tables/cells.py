@@ -186,11 +186,20 @@ class Column:
         try:
             found = pa.array(column, from_pandas=True)
         except (pa.ArrowException, ValueError, TypeError, OverflowError):
-            cells = zip(column.tolist(), column.isna().tolist(), strict=True)
-            found = pa.array(
-                [None if absent else self._object_text(cell) for cell, absent in cells], pa.string()
-            )
+            found = self._object_texts()
+        # Arrow would widen numpy's short floats among others, and so change their text.
+        floats = column.dtype == object and pa.types.is_floating(found.type)
+        if floats and len({type(cell) for cell in column.dropna()}) > 1:
+            found = self._object_texts()
         return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+
+    def _object_texts(self) -> pa.Array:
+        import pyarrow as pa
+
+        column = self._column
+        cells = zip(column.tolist(), column.isna().tolist(), strict=True)
+        texts = [None if absent else self._object_text(cell) for cell, absent in cells]
+        return pa.array(texts, pa.string())
 
     def _object_text(self, cell: Any) -> str:
         if isinstance(cell, str):
@@ -282,8 +291,9 @@ def _texts_of(values: pa.Array) -> list[str | None]:
         zone = "Z" if types.is_timestamp(kind) and kind.tz is not None else ""
         moments = values.to_numpy(zero_copy_only=False)
         return [text + zone for text in np.datetime_as_string(moments).tolist()]
-    if types.is_large_binary(kind):
-        return [_decoded(value) for value in values.to_pylist()]
+    if types.is_large_string(kind) or types.is_large_binary(kind):
+        # Nothing has checked that a file's text is UTF-8.
+        return [_decoded(value) for value in values.cast(pa.large_binary()).to_pylist()]
     return [str(value) for value in values.to_pylist()]
 
 
@@ -324,24 +334,26 @@ def _numbers_of_text(stored: pa.Array) -> Numbers:
 
 def _numbers_of_part(texts: pa.Array) -> Numbers:
     """As ``_one_by_one``, at once where all cells are plain numbers."""
+    import pyarrow as pa
     from pyarrow import compute
 
-    cells = texts.to_pylist()
     if not compute.any(compute.match_substring(texts, "_")).as_py():
         with suppress(ValueError):
+            cells = texts.to_pylist()
             values = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
             return Numbers(values, np.zeros(len(cells), dtype=np.bool_))
-    return _one_by_one(cells)
+    # As bytes, because nothing has checked that a file's text is UTF-8.
+    return _one_by_one(texts.cast(pa.large_binary()).to_pylist())
 
 
-def _one_by_one(cells: Sequence[str | bytes | None]) -> Numbers:
+def _one_by_one(cells: Sequence[bytes | None]) -> Numbers:
     values = np.full(len(cells), np.nan)
     unreadable = np.zeros(len(cells), dtype=np.bool_)
     for place, cell in enumerate(cells):
         if cell is None:
             continue
         try:
-            values[place] = number_of(cell.decode() if isinstance(cell, bytes) else cell)
+            values[place] = number_of(cell.decode())
         except ValueError:
             unreadable[place] = True
     return Numbers(values, unreadable)

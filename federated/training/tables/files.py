@@ -44,11 +44,12 @@ def load_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> tuple[list[str], list[pa.ChunkedArray]]:
+    import pyarrow as pa
     import pyarrow.parquet
 
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
-    except (ValueError, OSError, NotImplementedError) as error:
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise InvalidInput(f"{path.name}: cannot be read as Parquet") from error
     return table.column_names, table.columns
 
@@ -69,5 +70,5 @@ def table_store(table: pd.DataFrame, path: Path) -> None:
     ]
     try:
         pyarrow.parquet.write_table(pa.table(columns, names=names), path)
-    except (pa.ArrowException, ValueError, NotImplementedError) as error:
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise InvalidInput("the table cannot be kept as Parquet; give a file") from error

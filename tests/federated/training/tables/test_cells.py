@@ -111,7 +111,20 @@ def test_missing_texts_are_missing_unless_they_are_listed() -> None:
 
 
 def test_bytes_that_are_not_text_are_marked() -> None:
-    assert places(pa.array([b"\xff", b"a", None]), "a", "b") == [UNREADABLE, 0, MISSING]
+    cells = pa.array([b"\xff", b"a", None, b"7"])
+    # A Parquet file may call any bytes text.
+    called = pa.Array.from_buffers(pa.string(), len(cells), cells.buffers())
+    for values in (cells, called, called.dictionary_encode()):
+        assert places(values, "a", "b") == [UNREADABLE, 0, MISSING, UNLISTED]
+        found = column(values).numbers()
+        assert found.unreadable.tolist() == [True, True, False, False]
+        assert found.values[3] == 7
+        frame = pd.DataFrame(
+            {"a": pd.arrays.ArrowExtensionArray(pa.chunked_array([values])), "y": 1}
+        )
+        wanted = dictionary({"kind": "categorical", "name": "a", "categories": ["a", "b"]})
+        with pytest.raises(InvalidInput, match="column a, row 1: bytes that are not UTF-8"):
+            encode(frame, wanted)
 
 
 @pytest.mark.parametrize(
@@ -362,6 +375,8 @@ def test_mixed_objects_are_stored_as_they_are_encoded(tmp_path: Path) -> None:
     for table in (frame, load_table(tmp_path / "kept.parquet")):
         found = encode(table, wanted).features @ np.arange(1, 5)
         assert found.tolist() == [1, 1, 1, 2, 2, 3, 0, 4, 1]
+    widths = pd.Series([np.float32(0.1), 0.1, np.float16(0.1), 1], dtype=object)
+    assert Column(widths, "here").places(["0.1", "1"]).tolist() == [0, 0, 0, 1]
     with pytest.raises(InvalidInput, match="column a holds object objects"):
         table_store(pd.DataFrame({"a": [object(), 1]}), tmp_path / "no.parquet")
 
