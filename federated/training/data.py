@@ -7,9 +7,10 @@ where it is a listed category or class.
 Numeric columns hold numbers, their text, or booleans (true is 1, false is 0). Missing values
 become 0 after scaling, values out of bounds are clamped, infinity and other text are refused.
 
-Categorical cells compare with the categories by their canonical text (``tables/cells.py``), which
-does not depend on how a value is stored: 1, 1.0 and "1.0" equal "1", booleans in any case are
-"True" and "False", a date is written as 2027-03-01. Missing and unlisted values become all zeros.
+Categorical cells compare with the categories by their canonical text (``tables/canonical.py``),
+which does not depend on how a value is stored: 1, 1.0 and "1.0" equal "1", booleans in any case
+are "True" and "False", a date is written as 2027-03-01. Missing and unlisted values become all
+zeros.
 
 Targets: binary ones become 0 or 1; classes their place in the list, compared as categories are;
 numbers are clamped to their bounds and scaled to [-1, 1]. A row without a target, or of a class
