@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from federated.command.bench import bench
 from federated.command.console import HOME, answered, out, visible
+from federated.command.data import data
 from federated.command.key import ceremony, key, roster
 from federated.command.ledger import ledger
 from federated.errors import InvalidInput, NotFound
@@ -50,6 +51,7 @@ def main() -> None:
 
 
 main.add_command(bench)
+main.add_command(data)
 main.add_command(ledger)
 for command in (roster, ceremony, key):
     main.add_command(command)

@@ -13,6 +13,7 @@ from federated.wire.site import AllotmentChange, LedgerReport
 
 if TYPE_CHECKING:
     from federated.protocol.joint_evaluation import JointEvaluation
+    from federated.training.fit import TableFit
 
 BAR = 30
 
@@ -104,6 +105,23 @@ def curve_table(job_id: str, points: list[dict[str, Any]]) -> Table:
         share = point.get(barred) or 0.0
         bar = "█" * round(BAR * min(1.0, max(0.0, share)))
         table.add_row(str(point["round"]), *shown, str(point["rows"]), bar)
+    return table
+
+
+def fit_table(fit: TableFit) -> Table:
+    """Shares of cells by column, the target first."""
+    from federated.training.fit import share
+
+    caption = f"{fit.rows} rows of {fit.source}; known to this site alone"
+    if fit.target.single is not None:
+        caption += f"; all targets are {fit.target.single}"
+    table = Table(title="How the data fit the dictionary", caption=Text(caption))
+    for column in ("column", "kind", "missing", "unlisted", "clamped", "not readable"):
+        table.add_column(column, overflow="fold")
+    for each in (fit.target, *fit.features):
+        counts = (each.missing, each.unlisted, each.clamped, each.unreadable)
+        shares = [share(count, each.rows) if count else "" for count in counts]
+        table.add_row(Text(each.name), each.kind, *shares)
     return table
 
 

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from federated.training.fit import TableFit
+
 ELSEWHERE_SECONDS = 45.0
 STRATEGY_OPTIONS = (
     "strategy",
@@ -201,6 +203,22 @@ class FederatedClient:
         aggregator_of(spec, epoch)
         return self._submit(spec, state.to_bytes(), local_data)
 
+    def check_data(
+        self,
+        local_data: str | os.PathLike[str] | pd.DataFrame,
+        dictionary: DataDictionary | dict[str, Any] | str,
+    ) -> TableFit:
+        """Count by column which cells are missing, unlisted or clamped, and look at the target.
+
+        ``dictionary`` is a DataDictionary, its fields or a registered name. Nothing about the data
+        is sent. Raises InvalidInput for a table that does not fit.
+        """
+        from federated.training.data import load_table
+        from federated.training.fit import table_fit
+
+        data = dictionary_choose(Asked(dictionary=dictionary), {}, self.api, name=None)
+        return table_fit(load_table(local_data), data)
+
     def receive_update(self, job_id: str, timeout: float | None = None) -> GlobalModel:
         """Wait until the job ends, showing its progress, and return its model.
 
@@ -292,16 +310,23 @@ class FederatedClient:
 
     def _check_data(self, local_data: Any, data: DataDictionary) -> None:
         from federated.training.data import encode, load_table
+        from federated.training.fit import table_fit
 
-        encode(load_table(local_data), data)
+        table = load_table(local_data)
+        encode(table, data)
+        fit = table_fit(table, data)
+        if fit.notable:
+            log.warning("the data here, known to this site alone: %s", fit.line())
 
     def _submit(self, spec: JobSpec, state: bytes, local_data: Any) -> str:
         folder = self.home.job(spec.job_id)
         if isinstance(local_data, str | os.PathLike):
             path = Path(local_data).expanduser().resolve()
         else:
+            from federated.training.tables import table_store
+
             path = folder_make(folder.path) / "data.parquet"
-            local_data.to_parquet(path)
+            table_store(local_data, path)
             path.chmod(0o600)
         folder.bind(path)
         self._ensure_agent()

@@ -19,7 +19,7 @@ from federated.sdk.outcome import verified_wait
 from federated.sdk.proposal import participants_choose, privacy_choose
 from federated.site.joint_evaluation import evaluation_kept
 from federated.site.site import Site
-from federated.site.work.evaluate import evaluation_accept
+from federated.site.work.evaluate import evaluation_accept, held_out_of
 from federated.site.work.key import epoch_of
 from federated.site.work.verify import catch_up
 from federated.training.server import ServerState
@@ -72,6 +72,7 @@ def evaluation_propose(
     check_spec_privacy(spec)
     aggregator_of(spec, epoch)
     evaluation_accept(site, spec, spec.strategy)
+    held_out_of(site, spec)
     return spec, content
 
 

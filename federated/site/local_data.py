@@ -22,6 +22,7 @@ from federated.wire.job import DataDictionary, Evaluation, JobSpec
 
 if TYPE_CHECKING:
     from federated.training.data import Dataset
+    from federated.training.fit import TableFit
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class LocalData:
     def __init__(self, home: SiteHome) -> None:
         self._home = home
         self._rows: dict[str, Rows] = {}
+        self._fits: dict[str, TableFit] = {}
 
     def path(self, job_id: str, dataset: str) -> Path:
         """The scientist's choice for the job, else the policy's for the data set.
@@ -62,10 +64,23 @@ class LocalData:
             self._rows = {key: self._read(spec)}
         return self._rows[key]
 
+    def fit(self, spec: JobSpec) -> TableFit:
+        """How the rows fit the spec's dictionary: for this site's people, never for others.
+
+        Raises as rows() does.
+        """
+        from federated.training.data import load_table
+        from federated.training.fit import table_fit
+
+        key = spec.digest()
+        if key not in self._fits:
+            path = self.path(_rows_of(spec), spec.data.dataset)
+            self._fits = {key: table_fit(load_table(path), spec.data)}
+        return self._fits[key]
+
     def _read(self, spec: JobSpec) -> Rows:
         name = spec.data.dataset
-        # An evaluation looks at the rows of the job that trained its model, split as they were.
-        job_id = spec.strategy.job_id if isinstance(spec.strategy, Evaluation) else spec.job_id
+        job_id = _rows_of(spec)
         path = self.path(job_id, name)
         entry = self._home.policy().datasets.get(name)
         held_out = self._home.job(job_id).held_out(entry.held_out if entry else None)
@@ -74,6 +89,11 @@ class LocalData:
             return split(path, spec.data, held_out, seed=seed)
         apart = None if held_out is None else read(held_out, spec.data)
         return Rows(read(path, spec.data), apart)
+
+
+def _rows_of(spec: JobSpec) -> str:
+    """An evaluation looks at the rows of the job that trained its model, split as they were."""
+    return spec.strategy.job_id if isinstance(spec.strategy, Evaluation) else spec.job_id
 
 
 def read(path: Path, dictionary: DataDictionary) -> Dataset:

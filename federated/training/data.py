@@ -1,14 +1,16 @@
 """Private tables, and the one rule by which they become model inputs.
 
-Reading: Parquet, CSV or a pandas DataFrame. In CSV the empty cell, NA, N/A, NaN, nan, null and
-NULL are missing.
+Reading: Parquet, CSV, TSV or a pandas DataFrame (``federated.training.tables``). In every format a
+null, NaN, blank text and the texts NA, N/A, NaN, nan, null and NULL are missing; such a text is not
+where it is a listed category or class.
 
 Numeric columns hold numbers, their text, or booleans (true is 1, false is 0). Missing values
 become 0 after scaling, values out of bounds are clamped, infinity and other text are refused.
 
-Categorical cells compare with the categories as text, blanks stripped. A number without a
-fraction is written without one (1.0 equals "1"), booleans in any case are "True" and "False".
-Missing and unlisted values become all zeros.
+Categorical cells compare with the categories by their canonical text (``tables/canonical.py``),
+which does not depend on how a value is stored: 1, 1.0 and "1.0" equal "1", booleans in any case
+are "True" and "False", a date is written as 2027-03-01. Missing and unlisted values become all
+zeros.
 
 Targets: binary ones become 0 or 1; classes their place in the list, compared as categories are;
 numbers are clamped to their bounds and scaled to [-1, 1]. A row without a target, or of a class
@@ -21,15 +23,14 @@ in, and one record's influence stays one record's.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from federated.errors import InvalidInput
+from federated.training.tables import UNREADABLE, Column, canonical, load_table
 from federated.wire.data import (
     BinaryTarget,
     CategoricalFeature,
@@ -43,9 +44,15 @@ from federated.wire.data import (
 if TYPE_CHECKING:
     import pandas as pd
 
-_MISSING_TEXT = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
-_BOOLEANS = {"true": "1", "false": "0"}
-_WHOLE = re.compile(r"([+-]?\d+)\.0*")
+__all__ = [
+    "Dataset",
+    "check_columns",
+    "column_of",
+    "encode",
+    "listed_texts",
+    "load_table",
+    "with_target",
+]
 
 
 @dataclass(frozen=True)
@@ -60,35 +67,6 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.target)
-
-
-def load_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
-    """The table in a ``.parquet`` or ``.csv`` file, or the DataFrame itself.
-
-    Raises InvalidInput that names the file for another format, a missing or an unreadable file.
-    """
-    import pandas as pd
-
-    if isinstance(source, pd.DataFrame):
-        return source
-    path = Path(source)
-    if path.suffix.lower() not in (".parquet", ".pq", ".csv"):
-        raise InvalidInput(f"{path.name}: not a .parquet or .csv file (or give a DataFrame)")
-    if not path.is_file():
-        raise InvalidInput(f"{path}: no such file")
-    try:
-        if path.suffix.lower() == ".csv":
-            # Text as written: pandas' guesses would turn the category "01" into 1.
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=_MISSING_TEXT)
-        else:
-            import pyarrow.parquet
-
-            table = pyarrow.parquet.ParquetFile(path).read().to_pandas(ignore_metadata=True)
-    except (ValueError, OSError, UnicodeDecodeError) as error:
-        kind = "CSV" if path.suffix.lower() == ".csv" else "Parquet"
-        raise InvalidInput(f"{path.name}: cannot be read as {kind}") from error
-    table.attrs["source"] = path.name
-    return table
 
 
 def check_columns(table: pd.DataFrame, dictionary: DataDictionary) -> None:
@@ -177,62 +155,54 @@ def _places(
     table: pd.DataFrame, name: str, listed: tuple[str, ...], what: str
 ) -> NDArray[np.float64]:
     """Each cell's place among the listed texts, NaN where it is missing or not listed."""
-    texts = [_text(entry) for entry in listed]
+    places = column_of(table, name).places(listed_texts(name, listed, what))
+    bad = np.flatnonzero(places == UNREADABLE)
+    if len(bad):
+        raise InvalidInput(
+            f"{_origin(table)}: column {name}, row {bad[0] + 1}: bytes that are not UTF-8 "
+            f"({len(bad)} such cells)"
+        )
+    return np.where(places < 0, np.nan, places.astype(np.float64))
+
+
+def listed_texts(name: str, listed: tuple[str, ...], what: str) -> list[str]:
+    """The canonical texts of listed categories or classes.
+
+    Raises InvalidInput where two of them are one value, or one is blank: it would match nothing.
+    """
+    texts = [canonical(entry) for entry in listed]
     if len(set(texts)) != len(texts):
         raise InvalidInput(f"{what} of {name}: two of them are equal as text")
-    place = {text: float(position) for position, text in enumerate(texts)}
-    column = table[name]
-    missing = column.isna().to_numpy(dtype=bool)
-    return np.array(
-        [
-            np.nan if absent else place.get(_text(cell), np.nan)
-            for cell, absent in zip(column.tolist(), missing, strict=True)
-        ],
-        dtype=np.float64,
-    )
+    if "" in texts:
+        raise InvalidInput(f"{what} of {name}: one is blank, but a blank cell is missing")
+    return texts
 
 
-def _text(cell: Any) -> str:
-    text = str(cell).strip()
-    if text.lower() in _BOOLEANS:
-        return text.capitalize()
-    whole = _WHOLE.fullmatch(text)
-    return whole[1] if whole else text
+def column_of(table: pd.DataFrame, name: str) -> Column:
+    """The column that ``check_columns`` found, whatever type its label has."""
+    position = [str(label) for label in table.columns].index(name)
+    return Column(table.iloc[:, position], f"{_origin(table)}: column {name}")
 
 
 def _numbers(table: pd.DataFrame, name: str, what: str) -> NDArray[np.float64]:
     """A column as float64, NaN where missing."""
-    import pandas as pd
-
-    column = table[name]
-    if column.dtype.kind in "iufb":
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    elif pd.api.types.is_string_dtype(column.dtype) or column.dtype == object:
-        missing = column.isna().to_numpy(dtype=bool)
-        texts = column.map(_digits)
-        values = pd.to_numeric(texts.where(~missing), errors="coerce").to_numpy(dtype=np.float64)
-        bad = np.flatnonzero(np.isnan(values) & ~missing)
-        if len(bad):
-            raise InvalidInput(
-                f"{_origin(table)}: column {name}, row {bad[0] + 1}: not a number "
-                f"({len(bad)} such cells), but {name} is {what}"
-            )
-    else:
+    try:
+        found = column_of(table, name).numbers()
+    except InvalidInput as error:
+        raise InvalidInput(f"{error.message}, but {name} is {what}") from error
+    bad = np.flatnonzero(found.unreadable)
+    if len(bad):
         raise InvalidInput(
-            f"{_origin(table)}: column {name} holds {column.dtype}, but {name} is {what}"
+            f"{_origin(table)}: column {name}, row {bad[0] + 1}: not a number "
+            f"({len(bad)} such cells), but {name} is {what}"
         )
-    infinite = np.flatnonzero(np.isinf(values))
+    infinite = np.flatnonzero(np.isinf(found.values))
     if len(infinite):
         raise InvalidInput(
             f"{_origin(table)}: column {name}, row {infinite[0] + 1}: infinite; "
             "leave the cell empty if the value is missing"
         )
-    return np.asarray(values, dtype=np.float64)
-
-
-def _digits(cell: Any) -> str:
-    text = str(cell).strip()
-    return _BOOLEANS.get(text.lower(), text)
+    return found.values
 
 
 def _origin(table: pd.DataFrame) -> str:

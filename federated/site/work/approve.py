@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from federated.errors import DomainError, InvalidInput, Unavailable
 from federated.protocol.cost import check_spec_privacy, job_cost, round_cost
@@ -10,12 +10,15 @@ from federated.protocol.identity import verify_signed
 from federated.protocol.layout import aggregator_of
 from federated.site.folder import SiteHome
 from federated.site.site import Site, Waiting, pins_check, short
-from federated.site.work.evaluate import evaluation_accept
+from federated.site.work.evaluate import evaluation_accept, held_out_of
 from federated.site.work.key import epoch_of
 from federated.training.server import ServerState
 from federated.wire.base import Signed
 from federated.wire.job import LARGEST_EPSILON, Approval, Decline, Evaluation, JobSpec
 from federated.wire.key import KeyEpoch
+
+if TYPE_CHECKING:
+    from federated.training.fit import TableFit
 
 
 class DataUnfit(InvalidInput):
@@ -45,7 +48,7 @@ def job_decide(site: Site, job_id: str) -> None:
     if declined is not None and declined.body.spec == spec.digest():
         site.api.job_decline(declined)
         return
-    kept = folder.spec()
+    kept, fit = folder.spec(), None
     if kept is None or kept.digest() != spec.digest():
         epoch = epoch_of(site, spec.key_epoch)
         state = site.api.model(spec.initial_state)
@@ -55,6 +58,7 @@ def job_decide(site: Site, job_id: str) -> None:
             _reserve(site, spec)
             folder.state_keep(0, [state])
             folder.spec_keep(spec)
+            fit = site.data.fit(spec)
         except Unavailable:
             raise
         except DomainError as error:
@@ -69,6 +73,8 @@ def job_decide(site: Site, job_id: str) -> None:
     )
     site.api.job_approve(folder.signed_keep("approval", site.identity.sign(approval)))
     site.say(f"job {job_id[:8]} of {spec.proposer} approved: {_summary(spec)}")
+    if fit is not None and fit.notable:
+        site.say(f"job {job_id[:8]}: {_data_line(fit)}")
 
 
 def spec_check(site: Site, signed: Signed[JobSpec], epoch: KeyEpoch) -> None:
@@ -101,14 +107,22 @@ def _check(site: Site, signed: Signed[JobSpec], epoch: KeyEpoch, content: bytes)
         raise InvalidInput("the initial state is not the one that the spec names")
     if isinstance(spec.strategy, Evaluation):
         evaluation_accept(site, spec, spec.strategy)
+        _check_data(site, spec)
+        held_out_of(site, spec)
         return
     if state.step != 0 or state.parameters.shape != (spec.model.parameters,):
         raise InvalidInput(
             f"the initial state has step {state.step} and {state.parameters.size} parameters, "
             f"the model {spec.model.parameters}"
         )
+    _check_data(site, spec)
+
+
+def _check_data(site: Site, spec: JobSpec) -> None:
+    """Encode the site's rows, and count how they fit. The coordinator learns neither."""
     try:
         site.data.rows(spec)
+        site.data.fit(spec)
     except DomainError as error:
         raise DataUnfit(spec.data.dataset, error.message) from error
 
@@ -121,8 +135,14 @@ def _check_person(site: Site, spec: JobSpec, job: dict[str, Any]) -> None:
     if not job.get("approved_by_person"):
         raise Waiting(
             f"job {spec.job_id[:8]} of {spec.proposer} waits for a person's approval: "
-            f"{cost_line(site.home, spec)}"
+            f"{cost_line(site.home, spec)}; {_data_line(site.data.fit(spec))}; by column: "
+            f"federated data check {spec.job_id} --home {site.home.path}"
         )
+
+
+def _data_line(fit: TableFit) -> str:
+    """How the site's own rows fit: said here, and never sent."""
+    return f"the data here, known to this site alone: {fit.line()}"
 
 
 def cost_line(home: SiteHome, spec: JobSpec) -> str:

@@ -15,7 +15,7 @@ from federated.wire.job import Evaluation, JobSpec
 
 
 def evaluation_accept(site: Site, spec: JobSpec, evaluation: Evaluation) -> None:
-    """Check that the evaluation is of a release that this site recomputed, and rows are held out.
+    """Check that the evaluation is of a release that this site recomputed.
 
     Raises InvalidInput naming what is wrong.
     """
@@ -30,7 +30,6 @@ def evaluation_accept(site: Site, spec: JobSpec, evaluation: Evaluation) -> None
             f"{evaluation.job_id}"
         )
     evaluation_check(spec, trained=trained, state=state)
-    _held_out(site, spec)
 
 
 def evaluation_counts(site: Site, spec: JobSpec, state: ServerState) -> NDArray[np.int64]:
@@ -40,7 +39,7 @@ def evaluation_counts(site: Site, spec: JobSpec, state: ServerState) -> NDArray[
     assert isinstance(spec.strategy, Evaluation)
     trained = _trained(site, spec.strategy)
     parameters = released_parameters(state, trained.training)
-    return bounded_counts(spec, parameters, _held_out(site, spec))
+    return bounded_counts(spec, parameters, held_out_of(site, spec))
 
 
 def _trained(site: Site, evaluation: Evaluation) -> JobSpec:
@@ -50,7 +49,8 @@ def _trained(site: Site, evaluation: Evaluation) -> JobSpec:
     return trained
 
 
-def _held_out(site: Site, spec: JobSpec) -> Dataset:
+def held_out_of(site: Site, spec: JobSpec) -> Dataset:
+    """The rows to evaluate on. Raises InvalidInput where this site holds none out."""
     held_out = site.data.rows(spec).held_out
     if held_out is None:
         raise InvalidInput(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 from django_tenants.utils import schema_context
 
@@ -241,6 +242,40 @@ def test_a_policy_of_portal_waits_for_a_person(sites: Sites) -> None:
     workers()
     job.refresh_from_db()
     assert job.state == Job.State.RUNNING
+
+
+def test_people_see_how_their_rows_fit_before_they_approve_and_nobody_else_does(
+    sites: Sites,
+) -> None:
+    site = sites["summit"]
+    text = site.home.policy_path.read_text()
+    site.home.policy_path.write_text(text.replace("approve: auto", "approve: portal"))
+    path = site.home.path / "ward.csv"
+    table = pd.read_csv(path)
+    table["x0"] = table["x0"].where(table.index >= 21, 7.5)  # out of bounds
+    table["x1"] = table["x1"].where(table.index >= 9)
+    table.assign(y=1).to_csv(path, index=False)
+    job = sites.start()
+    line = "ward.csv: 60 rows; all targets (y) are above 0; x0 35% clamped; x1 15% missing"
+    assert site.said(f"the data here, known to this site alone: {line}")
+    assert site.said(f"federated data check {job.pk} --home {site.home.path}")
+    job_approve_by_person(job=job, organization="summit", actor=Actor("user", "1", "Ada", "summit"))
+    sites.play(job)
+    assert job.state == Job.State.FINISHED
+    # The others approve by themselves, and their rows fit.
+    assert not sites["lakeside"].said("known to this site alone: ward.csv")
+    for each in sites.values():
+        for _, body in each.transport.bodies:
+            assert not any(word in body for word in (b"clamped", b"35%", b"15%", b"ward.csv"))
+
+
+def test_rows_that_fit_badly_are_said_where_nobody_is_asked(sites: Sites) -> None:
+    site = sites["lakeside"]
+    path = site.home.path / "ward.csv"
+    pd.read_csv(path).assign(x0=7.5).to_csv(path, index=False)
+    sites.start()
+    assert site.said("approved: ")
+    assert site.said("the data here, known to this site alone: ward.csv: 60 rows; x0 100% clamped")
 
 
 def test_what_a_cancelled_job_did_not_use_comes_back(sites: Sites) -> None:

@@ -155,3 +155,65 @@ def test_bench_run_measures_and_tells(tmp_path: Path):
     failed = CliRunner().invoke(main, [*arguments, "--", sys.executable, "-S", "-c", "import no"])
     assert failed.exit_code == 1
     assert "workload_failed" in failed.output
+
+
+DICTIONARY = {
+    "dataset": "visits",
+    "features": [
+        {"kind": "numeric", "name": "age", "lower": 0, "upper": 100},
+        {"kind": "categorical", "name": "grade", "categories": ["a", "b"]},
+    ],
+    "target": {"kind": "binary", "name": "sick"},
+    "nominal_records": 10,
+}
+
+
+@pytest.fixture
+def visits(home: SiteHome) -> SiteHome:
+    (home.path / "visits.csv").write_text("age,grade,sick\n130,a,1\n,c,1\n5,b,1\n7,,1\n")
+    (home.path / "visits.json").write_text(json.dumps(DICTIONARY))
+    home.policy_path.write_text("datasets:\n  visits: {path: visits.csv}\n")
+    return home
+
+
+def test_data_check_shows_shares_by_column_without_the_coordinator(visits: SiteHome) -> None:
+    # The coordinator's address answers nobody: nothing is sent.
+    asked = ("data", "check", "--home", str(visits.path))
+    dictionary = ("--dictionary", str(visits.path / "visits.json"))
+    done = run(*asked, *dictionary)
+    assert done.exit_code == 0, done.output
+    words = " ".join(done.stdout.split())
+    assert "4 rows of visits.csv; known to this site alone; all targets are above 0" in words
+    rows = {line.split("│")[1].strip(): line for line in done.stdout.splitlines() if "│" in line}
+    assert [cell.strip() for cell in rows["age"].split("│")[2:5]] == ["numeric", "25%", ""]
+    assert [cell.strip() for cell in rows["grade"].split("│")[2:5]] == ["categorical", "25%", "25%"]
+    counted = json.loads(run(*asked, *dictionary, "--json").stdout)
+    assert counted["target"]["single"] == "above 0"
+    assert [each["clamped"] for each in counted["features"]] == [1, 0]
+    other = visits.path / "other.tsv"
+    other.write_text("age\tgrade\tsick\n1\ta\t1\t\n")
+    refused = run(*asked, *dictionary, "--table", str(other))
+    assert refused.exit_code == 1
+    assert len(refused.stderr.splitlines()) == 1
+    assert "other.tsv, line 2: 4 cells, but the header has 3 names" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ((), "give a job's id or --dictionary"),
+        ((JOB, "--dictionary", "x.json"), "give a job's id or --dictionary"),
+        (("--dictionary", "x.json"), "x.json: cannot be read"),
+    ],
+)
+def test_data_check_needs_one_dictionary(visits: SiteHome, arguments, reason: str) -> None:
+    done = run("data", "check", "--home", str(visits.path), *arguments)
+    assert done.exit_code == 1
+    assert reason in done.stderr
+
+
+def test_data_check_names_a_data_set_without_a_path(visits: SiteHome) -> None:
+    visits.policy_path.write_text("{}\n")
+    dictionary = str(visits.path / "visits.json")
+    done = run("data", "check", "--home", str(visits.path), "--dictionary", dictionary)
+    assert "dataset visits: no path under datasets" in done.stderr

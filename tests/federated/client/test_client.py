@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ from federated.errors import Conflict, Forbidden, InvalidInput, NotFound, Privac
 from federated.protocol.cost import job_cost
 from federated.sdk.outcome import JobEnded, TimedOut
 from federated.site.folder import SiteHome
-from federated.training.data import load_table
+from federated.training.data import encode, load_table
 from federated.training.model import read_model
 from tests.conftest import SITE_KEYS
 from tests.federated.client.portal import (
@@ -205,6 +206,31 @@ def test_a_data_frame_stays_in_the_jobs_folder(
     assert path is not None
     assert path.stat().st_mode & 0o077 == 0
     assert load_table(path).equals(table)
+
+
+def test_a_frame_of_mixed_objects_is_kept_as_it_is_encoded(client: FederatedClient) -> None:
+    table = pd.read_csv(client.home.path / "ward.csv").astype(object)
+    table.loc[0, "x0"] = " 0.5 "
+    table.index = table.index + 7
+    path = client.home.job(submit(client, local_data=table)).binding()
+    assert path is not None
+    kept = load_table(path)
+    assert list(kept.columns) == list(table.columns)
+    assert encode(kept, DICTIONARY).features.tolist() == encode(table, DICTIONARY).features.tolist()
+
+
+def test_a_scientist_sees_how_the_rows_fit_and_nothing_of_it_is_sent(
+    client: FederatedClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = pd.read_csv(client.home.path / "ward.csv")
+    table["x0"] = table["x0"].where(table.index >= 21, 7.5)
+    fit = client.check_data(table.assign(y=1), DICTIONARY)
+    assert fit.features[0].clamped == 21
+    assert fit.target.single == "above 0"
+    transport = client.api._transport
+    submit(client, local_data=table)
+    assert "known to this site alone: the table: 60 rows; x0 35% clamped" in caplog.text
+    assert not any(b"clamped" in body or b"35%" in body for _, body in transport.bodies)
 
 
 def test_defaults_of_privacy_are_the_coordinators(client: FederatedClient) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from apps.federation.models import Job, ModelState
+from apps.federation.models import Job, JobParticipant, ModelState
 from apps.federation.storage import state_bytes
 from federated import FederatedClient, PrivacyConfig
 from federated.command.root import main
@@ -249,6 +249,21 @@ def test_the_policy_file_decides_on_evaluations(sites: Sites) -> None:
     policy.write_text("evaluations: never\n" + usual)
     sites.decide("summit", job)
     assert sites["summit"].said("policy evaluations: never; this site takes no joint evaluations")
+
+
+def test_rows_that_do_not_fit_an_evaluation_are_named_to_this_sites_people_alone(
+    sites: Sites,
+) -> None:
+    job = _made(sites)
+    site = sites["summit"]
+    path = site.home.path / "ward.csv"
+    path.write_text(path.read_text().replace("x1", "z9", 1))
+    before = len(site.transport.bodies)
+    sites.decide("summit", job)
+    part = JobParticipant.objects.get(job=job, organization="summit")
+    assert part.reason == "the site's data does not fit the dictionary of ward"
+    assert site.said("ward.csv: no column x1")
+    assert not any(b"z9" in body for _, body in site.transport.bodies[before:])
 
 
 def _made(sites: Sites) -> Job:

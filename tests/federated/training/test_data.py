@@ -85,7 +85,10 @@ def test_rows_keep_their_place_when_one_is_blanked_out():
         (lambda t: t.assign(age=["old"] * 6), "column age, row 1: not a number"),
         (lambda t: t.assign(age=["1", "2", None, "x3", "4", "5"]), "row 4: not a number"),
         (lambda t: t.assign(age=[1, np.inf, 1, 1, 1, 1]), "row 2: infinite"),
-        (lambda t: t.assign(age=pd.Timestamp("2024-01-01")), "holds datetime64"),
+        (
+            lambda t: t.assign(age=pd.Timestamp("2024-01-01")),
+            "holds timestamp.*, not numbers, but age is a numeric feature",
+        ),
         (lambda t: t.assign(sick=["yes"] * 6), "not a number .* but sick is the target"),
         (lambda t: t.assign(sick=np.nan), "no row has a target"),
         (lambda t: t.iloc[:0], "no row has a target"),
@@ -106,10 +109,10 @@ def test_no_cell_is_shown_in_an_error():
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("rows.pkl", b"x", "not a .parquet or .csv file"),
+        ("rows.pkl", b"x", "not a .parquet, .csv or .tsv file"),
         ("rows.parquet", b"not parquet", "rows.parquet: cannot be read as Parquet"),
-        ("rows.csv", b"", "rows.csv: cannot be read as CSV"),
-        ("rows.csv", b"\xff\xfe\x00", "rows.csv: cannot be read as CSV"),
+        ("rows.csv", b"", "rows.csv, line 1: empty"),
+        ("rows.csv", b"\xff\xfe\x00", "rows.csv, line 1: not UTF-8"),
         ("absent.csv", None, "no such file"),
     ],
 )
