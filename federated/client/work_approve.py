@@ -108,7 +108,7 @@ def _check(site: Site, signed: Signed[JobSpec], epoch: KeyEpoch, content: bytes)
             f"the model {spec.model.parameters}"
         )
     try:
-        site.data.rows(spec)
+        site.data.check(spec)
     except DomainError as error:
         raise DataUnfit(spec.data.dataset, error.message) from error
 
