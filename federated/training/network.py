@@ -168,7 +168,7 @@ def _weight_gradient(
     if isinstance(layer, Conv2dLayer):
         return convolve_weight_gradient(layer, before, error, each=each)
     if each:
-        return np.einsum("no,ni->noi", error, before).reshape(len(before), -1), error
+        return (error[:, :, None] * before[:, None, :]).reshape(len(before), -1), error
     return (error.T @ before).reshape(-1), error.sum(axis=0)
 
 
