@@ -60,6 +60,7 @@ def unscaled(target: RegressionTarget, values: NDArray[np.floating]) -> Floats:
 
 
 def softmax(outputs: Floats) -> Floats:
-    """Of each row, without overflow."""
-    small = exp_of_negative(outputs - outputs.max(axis=1, keepdims=True))
+    """Of each row, without overflow; NaN for a row of which an output is not finite."""
+    with np.errstate(invalid="ignore"):
+        small = exp_of_negative(outputs - outputs.max(axis=1, keepdims=True))
     return np.asarray(small / row_sum(small)[:, None])

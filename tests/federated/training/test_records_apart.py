@@ -4,7 +4,6 @@ Every sum moves by exactly the record's own vector, whatever the library, its th
 processor's instructions and the size of chunks.
 """
 
-import itertools
 import os
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from tests.federated.training.adversarial import CASES, UNITS, alone, blanked, w
 
 EXTREMES = [0.0, -0.0, 1.0, -1.0, 0.5, 1e-38, 3e38, np.nan, np.inf, -np.inf]
 slow = settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 
 
@@ -63,7 +62,7 @@ def test_one_of_65_100_rows_at_half_a_unit_moves_the_sum_by_its_own_vector():
 @given(data=st.data())
 def test_any_record_moves_the_sums_by_its_own_vector(name, data):
     case = CASES[name]
-    count = data.draw(st.integers(1, 9))
+    count = data.draw(st.integers(1, 7))
     rows = given_by.random_records(case, count, data.draw(st.integers(0, 99)))
     strange = data.draw(st.lists(st.tuples(st.integers(0, count - 1), st.integers(0, 23))))
     for place, column in strange:
@@ -117,7 +116,8 @@ def _avx512() -> bool:
 def test_the_bits_are_those_of_every_kernel_thread_count_and_instruction_set():
     kernels = ["Haswell", "Nehalem", "Prescott"] + (["SkylakeX"] if _avx512() else [])
     features = ["", *(name for name in ("X86_V4", "X86_V3", "AVX2 FMA3") if _numpy_takes(name))]
-    ways = [*itertools.product(kernels, ("1", "2"), [""]), *(("", "2", f) for f in features)]
+    ways = [*((kernel, "2", "") for kernel in kernels), ("Haswell", "1", "")]
+    ways += [("", "2", disabled) for disabled in features]
     found = {}
     for kernel, threads, disabled in ways:
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads}
