@@ -85,6 +85,6 @@ def test_a_prediction_that_is_not_a_number_is_the_smallest_score_or_the_largest_
     assert score_predictions(TARGET, np.array([nan, 0.2]), np.array([0, 1])) == {"auc": 1.0}
     classes = MulticlassTarget(name="y", classes=("a", "b"))
     found = score_predictions(classes, np.array([[nan, nan], [0.1, 0.9]]), np.array([0, 1]))
-    assert found == {"accuracy": 1.0, "macro_auc": 0.75}
+    assert found == {"accuracy": 1.0, "macro_auc": 0.5}
     number = RegressionTarget(name="y", lower=0, upper=10)
     assert score_predictions(number, np.array([nan]), np.array([0.0]))["rmse"] == 10

@@ -66,7 +66,9 @@ def test_no_column_and_no_row_give_zeros():
 
 
 @quick
-@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 5), st.integers(1, 40)), elements=st.floats()))
+@given(
+    hnp.arrays(np.float64, st.tuples(st.integers(1, 5), st.integers(1, 40)), elements=st.floats())
+)
 def test_a_rows_sum_follows_from_that_row_alone(rows):
     with np.errstate(all="ignore"):
         whole = row_sum(rows)
