@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from apps.federation.models import Job, JobParticipant
-from federated.client.local_data import read, split
 from federated.errors import InvalidInput
+from federated.site.local_data import read, split
 from federated.training.data import load_table
 from tests.federated.client.portal import SiteAtWork, home_make
 from tests.federated.client.test_agent import Sites
