@@ -4,17 +4,25 @@ Whether a row is held out depends on its place in the table and a seed made of t
 and the data set's names, on nothing else: a restarted agent leaves out the same rows, a longer
 table moves none from one part to the other, and blanking a record out moves no other record. If
 the count of records decided, one record could change which others are trained on, and the noise
-covers no more than one record's own influence.
+covers no more than one record's own influence. Taking a row out of the *table* does move the rows
+after it to other places, hence across the split and past ``max_records``: neighbouring tables
+differ in a row that is blanked (no target), in its place.
+
+Before a site approves a job, a cell that cannot be read is an error that its people see. After
+that a job's rows never raise for what a cell holds: such rows are masked, counted and reported to
+the site's own people. A file or a column that is not there is an error at any time.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from federated.errors import NotFound
 from federated.site.folder import SiteHome
@@ -34,11 +42,16 @@ class Rows:
 
 
 class LocalData:
-    """Rows by job, encoded by the approved spec's dictionary and kept in memory."""
+    """Rows by job, encoded by the approved spec's dictionary and kept in memory.
 
-    def __init__(self, home: SiteHome) -> None:
+    ``say`` takes the line of counts for the site's own people where rows were masked.
+    """
+
+    def __init__(self, home: SiteHome, say: Callable[[str], None] = lambda line: None) -> None:
         self._home = home
+        self._say = say
         self._rows: dict[str, Rows] = {}
+        self._checked = ""
         self._fits: dict[str, TableFit] = {}
 
     def path(self, job_id: str, dataset: str) -> Path:
@@ -58,10 +71,13 @@ class LocalData:
         return entry.path
 
     def rows(self, spec: JobSpec) -> Rows:
-        """Raises NotFound for no data, InvalidInput for a column that the data lacks."""
+        """The job's rows, those with a cell that cannot be read masked.
+
+        Raises NotFound for no data, InvalidInput for a column that the data lacks.
+        """
         key = spec.digest()
         if key not in self._rows:
-            self._rows = {key: self._read(spec)}
+            self._rows = {key: self._read(spec, self._say)}
         return self._rows[key]
 
     def fit(self, spec: JobSpec) -> TableFit:
@@ -78,7 +94,17 @@ class LocalData:
             self._fits = {key: table_fit(load_table(path), spec.data)}
         return self._fits[key]
 
-    def _read(self, spec: JobSpec) -> Rows:
+    def check(self, spec: JobSpec) -> None:
+        """Read the rows for a job that is not approved yet.
+
+        Raises as ``rows`` does, and InvalidInput for a cell that cannot be read or no record.
+        """
+        key = spec.digest()
+        if self._checked != key or key not in self._rows:
+            self._rows = {key: self._read(spec, None)}
+            self._checked = key
+
+    def _read(self, spec: JobSpec, say: Callable[[str], None] | None) -> Rows:
         name = spec.data.dataset
         job_id = _rows_of(spec)
         path = self.path(job_id, name)
@@ -86,9 +112,9 @@ class LocalData:
         held_out = self._home.job(job_id).held_out(entry.held_out if entry else None)
         if isinstance(held_out, float):
             seed = f"{self._home.credentials.organization}/{name}"
-            return split(path, spec.data, held_out, seed=seed)
-        apart = None if held_out is None else read(held_out, spec.data)
-        return Rows(read(path, spec.data), apart)
+            return split(path, spec.data, held_out, seed=seed, say=say)
+        apart = None if held_out is None else read(held_out, spec.data, say=say)
+        return Rows(read(path, spec.data, say=say), apart)
 
 
 def _rows_of(spec: JobSpec) -> str:
@@ -96,24 +122,48 @@ def _rows_of(spec: JobSpec) -> str:
     return spec.strategy.job_id if isinstance(spec.strategy, Evaluation) else spec.job_id
 
 
-def read(path: Path, dictionary: DataDictionary) -> Dataset:
-    """The rows of a file as the dictionary encodes them."""
-    from federated.training.data import encode, load_table
+def read(
+    path: Path, dictionary: DataDictionary, *, say: Callable[[str], None] | None = None
+) -> Dataset:
+    """The rows of a file as the dictionary encodes them.
 
-    return encode(load_table(path), dictionary)
+    With ``say``, rows with a cell that cannot be read are masked and counted in a line; without it
+    they raise InvalidInput, as does a file without records.
+    """
+    return _placed(path, dictionary, say)[0]
 
 
-def split(path: Path, dictionary: DataDictionary, fraction: float, *, seed: str) -> Rows:
-    """The rows of a file, each held out with probability ``fraction`` by seed text and place."""
-    from federated.training.data import Dataset, encode, load_table, with_target
+def split(
+    path: Path,
+    dictionary: DataDictionary,
+    fraction: float,
+    *,
+    seed: str,
+    say: Callable[[str], None] | None = None,
+) -> Rows:
+    """The rows of ``read``, each held out with probability ``fraction`` by seed text and place."""
+    from federated.training.data import Dataset
 
-    table = load_table(path)
-    whole = encode(table, dictionary)
-    places = np.flatnonzero(with_target(table, dictionary))
+    whole, places = _placed(path, dictionary, say)
     digest = hashlib.sha256(f"held-out/{seed}".encode()).digest()
-    drawn = np.random.default_rng(int.from_bytes(digest, "big")).random(len(table))
-    held = (drawn < fraction)[places]
+    generator = np.random.default_rng(int.from_bytes(digest, "big"))
+    held = (generator.random(int(places.max(initial=-1)) + 1) < fraction)[places]
     training, apart = (
         Dataset(features=whole.features[part], target=whole.target[part]) for part in (~held, held)
     )
     return Rows(training, apart)
+
+
+def _placed(
+    path: Path, dictionary: DataDictionary, say: Callable[[str], None] | None
+) -> tuple[Dataset, NDArray[np.int64]]:
+    """The rows of ``read``, and the place of each in the table."""
+    from federated.training.data import encode, encode_masked, load_table
+
+    table = load_table(path)
+    dataset, places, faults = encode_masked(table, dictionary)
+    if say is None and (faults.cells or not len(dataset)):
+        encode(table, dictionary)  # raises, and says why
+    if say is not None and (line := faults.line(path.name)):
+        say(line)
+    return dataset, places

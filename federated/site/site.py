@@ -53,7 +53,7 @@ class Site:
 
     @cached_property
     def data(self) -> LocalData:
-        return LocalData(self.home)
+        return LocalData(self.home, self.say)
 
     def epoch(self, digest: str) -> KeyEpoch:
         """The epoch this site checked and kept. Raises Refused(key_unknown)."""

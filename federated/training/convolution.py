@@ -1,7 +1,8 @@
 """Convolution and pooling of grids [n, channels, height, width] in numpy, and their gradients.
 
 A convolution is a matrix product over its unrolled windows (im2col: Chellapilla, Puri and Simard
-2006). Windows are strided views; only the product's operand is copied.
+2006). Windows are strided views; only the product's operand is copied. As in network.py, what
+belongs to a record depends on no other.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from federated.training.products import product, row_sum
 from federated.wire.model import Conv2dLayer, PoolLayer
 
 Floats = NDArray[np.float64]
@@ -19,7 +21,7 @@ Floats = NDArray[np.float64]
 def convolve(layer: Conv2dLayer, grids: Floats, weight: Floats, bias: Floats) -> Floats:
     """The layer's output, [n, out_channels, rows, columns]."""
     columns = _columns(layer, grids)
-    out = columns @ weight.reshape(len(weight), -1).T + bias
+    out = product(columns, weight.reshape(len(weight), -1).T) + bias
     rows, width = layer.output(grids.shape[1:])[1:]
     return out.transpose(0, 2, 1).reshape(len(grids), len(weight), rows, width)
 
@@ -31,8 +33,8 @@ def convolve_weight_gradient(
     columns = _columns(layer, grids)
     flat = error.reshape(len(error), error.shape[1], -1)
     if each:
-        weight = flat @ columns
-        return weight.reshape(len(error), -1), flat.sum(axis=2)
+        weight = product(flat, columns)
+        return weight.reshape(len(error), -1), row_sum(flat)
     summed = np.tensordot(flat, columns, axes=((0, 2), (0, 1)))
     return summed.reshape(-1), flat.sum(axis=(0, 2))
 
@@ -44,17 +46,24 @@ def convolve_input_gradient(
     count, channels, height, width = grids.shape
     down, right = layer.padding
     padded = np.zeros((count, channels, height + 2 * down, width + 2 * right))
+    flat = error.reshape(count, len(weight), -1).transpose(0, 2, 1)
+    parts = product(flat, weight.reshape(len(weight), -1))
+    windows = parts.reshape(count, *error.shape[2:], *weight.shape[1:])
     for row, column, view in _places(padded, layer.kernel, layer.stride, error.shape[2:]):
-        part = np.tensordot(weight[:, :, row, column], error, axes=((0,), (1,)))
-        np.add(view, part.swapaxes(0, 1), out=view)
+        part = windows[..., row, column].transpose(0, 3, 1, 2)
+        np.add(view, part, out=view)
     return padded[:, :, down : down + height, right : right + width]
 
 
 def pool(layer: PoolLayer, grids: Floats) -> Floats:
     """The layer's output, [n, channels, rows, columns]."""
     windows = _windows(grids, layer.kernel, layer.stride)
-    out = windows.max(axis=(4, 5)) if layer.kind == "maxpool2d" else windows.mean(axis=(4, 5))
-    return np.asarray(out)
+    if layer.kind == "maxpool2d":
+        return np.asarray(windows.max(axis=(4, 5)))
+    out = np.zeros(windows.shape[:4])
+    for _, _, view in _places(grids, layer.kernel, layer.stride, windows.shape[2:4]):
+        out += view
+    return out / (layer.kernel[0] * layer.kernel[1])
 
 
 def pool_input_gradient(layer: PoolLayer, grids: Floats, error: Floats) -> Floats:

@@ -5,7 +5,7 @@ null, NaN, blank text and the texts NA, N/A, NaN, nan, null and NULL are missing
 where it is a listed category or class.
 
 Numeric columns hold numbers, their text, or booleans (true is 1, false is 0). Missing values
-become 0 after scaling, values out of bounds are clamped, infinity and other text are refused.
+become 0 after scaling, values out of bounds are clamped, infinity and other text cannot be read.
 
 Categorical cells compare with the categories by their canonical text (``tables/canonical.py``),
 which does not depend on how a value is stored: 1, 1.0 and "1.0" equal "1", booleans in any case
@@ -19,6 +19,9 @@ that is not listed, is left out.
 Rows keep their place: of a table longer than ``max_records`` the first ``max_records`` rows are
 taken, then those without a target are left out. So blanking out a record never moves another one
 in, and one record's influence stays one record's.
+
+A cell that cannot be read is refused by ``encode``, for people who can mend the table. A site that
+has approved a job uses ``encode_masked``: there such a row is left out and counted.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federated.errors import InvalidInput
+from federated.training.faults import Faults
 from federated.training.tables import UNREADABLE, Column, canonical, load_table
 from federated.wire.data import (
     BinaryTarget,
@@ -49,9 +53,9 @@ __all__ = [
     "check_columns",
     "column_of",
     "encode",
+    "encode_masked",
     "listed_texts",
     "load_table",
-    "with_target",
 ]
 
 
@@ -90,49 +94,63 @@ def encode(table: pd.DataFrame, dictionary: DataDictionary) -> Dataset:
     Raises InvalidInput that names table, column and row for a missing column, text or infinity in
     a numeric column, or a table without a single target.
     """
-    check_columns(table, dictionary)
-    table = table.iloc[: dictionary.max_records]
-    target = _target(table, dictionary.target)
-    there = ~np.isnan(target)
-    if not there.any():
+    dataset, _ = _encoded(table, dictionary, None)
+    if not len(dataset):
         listed = " of a listed class" if isinstance(dictionary.target, MulticlassTarget) else ""
         raise InvalidInput(
             f"{_origin(table)}: no row has a target{listed} (column {dictionary.target.name})"
         )
+    return dataset
+
+
+def encode_masked(
+    table: pd.DataFrame, dictionary: DataDictionary
+) -> tuple[Dataset, NDArray[np.int64], Faults]:
+    """As ``encode``, but no cell's value raises: its row is masked, and there may be no row at all.
+
+    Returns the records, the place of each in the table, and what was masked. Raises InvalidInput
+    only for the table's structure: a missing column, or one of another type.
+    """
+    faults = Faults(np.zeros(min(len(table), dictionary.max_records), dtype=np.bool_))
+    dataset, places = _encoded(table, dictionary, faults)
+    return dataset, places, faults
+
+
+def _encoded(
+    table: pd.DataFrame, dictionary: DataDictionary, faults: Faults | None
+) -> tuple[Dataset, NDArray[np.int64]]:
+    check_columns(table, dictionary)
+    table = table.iloc[: dictionary.max_records]
+    target = _target(table, dictionary.target, faults)
     columns = [
-        _scaled(table, feature)
+        _scaled(table, feature, faults)
         if isinstance(feature, NumericFeature)
-        else _indicators(table, feature)
+        else _indicators(table, feature, faults)
         for feature in dictionary.features
     ]
     features = np.concatenate(columns, axis=1).astype(np.float32)
-    return Dataset(features=features[there], target=target[there].astype(np.float32))
+    there = ~np.isnan(target)
+    if faults is not None:
+        there &= ~faults.rows
+    dataset = Dataset(features=features[there], target=target[there].astype(np.float32))
+    return dataset, np.flatnonzero(there)
 
 
-def _target(table: pd.DataFrame, target: Target) -> NDArray[np.float64]:
+def _target(table: pd.DataFrame, target: Target, faults: Faults | None) -> NDArray[np.float64]:
     """Encoded targets, NaN where a row has none."""
     if isinstance(target, MulticlassTarget):
-        return _places(table, target.name, target.classes, "classes")
-    values = _numbers(table, target.name, "the target")
+        return _places(table, target.name, target.classes, "classes", faults)
+    values = _numbers(table, target.name, "the target", faults)
     if isinstance(target, BinaryTarget):
         positive = (values > target.positive_above).astype(np.float64)
         return np.where(np.isnan(values), np.nan, positive)
     return _between(values, target)
 
 
-def with_target(table: pd.DataFrame, dictionary: DataDictionary) -> NDArray[np.bool_]:
-    """Which of the first ``max_records`` rows have a target: those that ``encode`` keeps, in order.
-
-    Raises InvalidInput as ``encode`` does for the target's column.
-    """
-    check_columns(table, dictionary)
-    rows = table.iloc[: dictionary.max_records]
-    there: NDArray[np.bool_] = ~np.isnan(_target(rows, dictionary.target))
-    return there
-
-
-def _scaled(table: pd.DataFrame, feature: NumericFeature) -> NDArray[np.float64]:
-    values = _numbers(table, feature.name, "a numeric feature")
+def _scaled(
+    table: pd.DataFrame, feature: NumericFeature, faults: Faults | None
+) -> NDArray[np.float64]:
+    values = _numbers(table, feature.name, "a numeric feature", faults)
     missing = np.isnan(values) | np.isin(values, feature.missing_values)
     return np.where(missing, 0.0, _between(values, feature))[:, None]
 
@@ -146,22 +164,21 @@ def _between(
     return np.asarray(scaled)
 
 
-def _indicators(table: pd.DataFrame, feature: CategoricalFeature) -> NDArray[np.float64]:
-    places = _places(table, feature.name, feature.categories, "categories")
+def _indicators(
+    table: pd.DataFrame, feature: CategoricalFeature, faults: Faults | None
+) -> NDArray[np.float64]:
+    places = _places(table, feature.name, feature.categories, "categories", faults)
     return np.asarray(places[:, None] == np.arange(len(feature.categories)), dtype=np.float64)
 
 
 def _places(
-    table: pd.DataFrame, name: str, listed: tuple[str, ...], what: str
+    table: pd.DataFrame, name: str, listed: tuple[str, ...], what: str, faults: Faults | None
 ) -> NDArray[np.float64]:
-    """Each cell's place among the listed texts, NaN where it is missing or not listed."""
+    """Each cell's place among the listed texts, NaN where it is missing, not listed or masked."""
     places = column_of(table, name).places(listed_texts(name, listed, what))
-    bad = np.flatnonzero(places == UNREADABLE)
-    if len(bad):
-        raise InvalidInput(
-            f"{_origin(table)}: column {name}, row {bad[0] + 1}: bytes that are not UTF-8 "
-            f"({len(bad)} such cells)"
-        )
+    bad = places == UNREADABLE
+    reason = f"bytes that are not UTF-8 ({int(bad.sum())} such cells)"
+    _unreadable(table, name, bad, reason, faults)
     return np.where(places < 0, np.nan, places.astype(np.float64))
 
 
@@ -184,25 +201,32 @@ def column_of(table: pd.DataFrame, name: str) -> Column:
     return Column(table.iloc[:, position], f"{_origin(table)}: column {name}")
 
 
-def _numbers(table: pd.DataFrame, name: str, what: str) -> NDArray[np.float64]:
-    """A column as float64, NaN where missing."""
+def _numbers(
+    table: pd.DataFrame, name: str, what: str, faults: Faults | None
+) -> NDArray[np.float64]:
+    """A column as float64, NaN where missing or masked."""
     try:
-        found = column_of(table, name).numbers()
+        numbers = column_of(table, name).numbers()
     except InvalidInput as error:
         raise InvalidInput(f"{error.message}, but {name} is {what}") from error
-    bad = np.flatnonzero(found.unreadable)
-    if len(bad):
-        raise InvalidInput(
-            f"{_origin(table)}: column {name}, row {bad[0] + 1}: not a number "
-            f"({len(bad)} such cells), but {name} is {what}"
-        )
-    infinite = np.flatnonzero(np.isinf(found.values))
-    if len(infinite):
-        raise InvalidInput(
-            f"{_origin(table)}: column {name}, row {infinite[0] + 1}: infinite; "
-            "leave the cell empty if the value is missing"
-        )
-    return found.values
+    bad = numbers.unreadable
+    reason = f"not a number ({int(bad.sum())} such cells), but {name} is {what}"
+    _unreadable(table, name, bad, reason, faults)
+    infinite = np.isinf(numbers.values)
+    reason = "infinite; leave the cell empty if the value is missing"
+    _unreadable(table, name, infinite, reason, faults)
+    return np.where(bad | infinite, np.nan, numbers.values)
+
+
+def _unreadable(
+    table: pd.DataFrame, name: str, bad: NDArray[np.bool_], reason: str, faults: Faults | None
+) -> None:
+    """Mask the rows [n] of bad cells; raise InvalidInput for the first one without ``faults``."""
+    if faults is not None:
+        faults.mask(name, bad)
+    elif bad.any():
+        row = int(np.flatnonzero(bad)[0]) + 1
+        raise InvalidInput(f"{_origin(table)}: column {name}, row {row}: {reason}")
 
 
 def _origin(table: pd.DataFrame) -> str:

@@ -18,7 +18,9 @@ from federated.training.network import (
     tensors_of,
     unflatten,
 )
+from federated.training.products import row_sum
 from federated.training.task import loss_error
+from federated.training.usable import usable
 from federated.wire.data import Target
 from federated.wire.job import JobSpec, PrivacySpec
 from federated.wire.model import ModelSpec
@@ -37,7 +39,8 @@ def bounded_update(
     pseudo-gradient ``parameters`` minus the locally trained ones (FedAvg, FedProx). ``order`` is
     any text; it seeds the order of minibatches. No noise is added here. Deterministic.
 
-    Raises InvalidInput where the model, its parameters or the data do not fit or are not finite.
+    Raises InvalidInput where the parameters or the number of columns do not fit the model, or a
+    parameter is not finite; a record's values never raise (``usable``).
     """
     target, privacy, strategy = spec.data.target, spec.privacy, spec.training
     if privacy.unit == "record":
@@ -63,11 +66,11 @@ def bounded_gradient_sum(
 ) -> NDArray[np.int64]:
     """The sum over records of the clipped, rounded gradient, int64 [d] in grid units.
 
-    Each record is clipped and rounded **by itself**, so blanking one out moves the sum by an
-    integer vector of L2 norm at most ``units``; rounding the sum would cost sqrt(d) of
-    sensitivity. Raises InvalidInput as ``bounded_update`` does.
+    Each record is clipped and rounded **by itself**, so blanking or removing one moves the sum by
+    exactly its own integer vector, of L2 norm at most ``units``; rounding the sum would cost
+    sqrt(d) of sensitivity. Raises InvalidInput as ``bounded_update`` does.
     """
-    tensors = _checked(model, parameters, dataset)
+    tensors, dataset = _checked(model, parameters, dataset, target)
     total = np.zeros(model.parameters, dtype=np.int64)
     step = chunk_records(model, budget=_CHUNK_BYTES)
     for start in range(0, len(dataset), step):
@@ -95,8 +98,12 @@ def record_gradients(
 def mean_gradient(
     model: ModelSpec, parameters: NDArray[np.floating], dataset: Dataset, *, target: Target
 ) -> Floats:
-    """The gradient of the mean loss over all records, float64 [d]; zeros of none."""
-    tensors = _checked(model, parameters, dataset)
+    """The gradient of the mean loss over the usable records, float64 [d]; zeros of none.
+
+    The denominator is their number. It is private, but so is the whole update of an organization,
+    which is what is clipped: with all rows blanked the update is zero.
+    """
+    tensors, dataset = _checked(model, parameters, dataset, target)
     total = np.zeros(model.parameters)
     step = chunk_records(model, budget=_CHUNK_BYTES)
     for start in range(0, len(dataset), step):
@@ -120,7 +127,7 @@ def local_train(
     FedProx adds mu (x - x_round) to every gradient (arXiv 1812.06127, eq. 2). A run that diverges
     ends in values that are not finite; ``bound_records`` makes its update nothing.
     """
-    _checked(model, parameters, dataset)
+    _, dataset = _checked(model, parameters, dataset, target)
     start = np.array(parameters, dtype=np.float64)
     now = start.copy()
     mu = strategy.mu if isinstance(strategy, FedProx) else 0.0
@@ -156,7 +163,7 @@ def bound_records(gradients: Floats, privacy: PrivacySpec) -> NDArray[np.int64]:
     A row is one record's gradient, or one organization's update. It is scaled to norm
     ``clipping_norm`` where it is longer, then rounded to the nearest grid point; where that is too
     long it is truncated toward zero instead. A row that overflowed becomes zero: to refuse it
-    would tell the coordinator about it.
+    would tell the coordinator about it. Every row of the result follows from that row alone.
     """
     units = privacy.units
     # Few buffers at once: a row of a million parameters is 8 MB.
@@ -165,7 +172,7 @@ def bound_records(gradients: Floats, privacy: PrivacySpec) -> NDArray[np.int64]:
     # Divided by its largest entry first: the squares of a huge row would overflow.
     largest = np.maximum(rows.max(axis=1, keepdims=True), -rows.min(axis=1, keepdims=True))
     shape = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
-    spread = np.sqrt((shape**2).sum(axis=1, keepdims=True))  # of 1 to sqrt(d), or 0
+    spread = np.sqrt(row_sum(shape * shape))[:, None]  # of 1 to sqrt(d), or 0
     with np.errstate(over="ignore"):
         length = np.minimum(spread * (largest * (units / privacy.clipping_norm)), units)
     scaled = shape
@@ -173,9 +180,8 @@ def bound_records(gradients: Floats, privacy: PrivacySpec) -> NDArray[np.int64]:
     bounded: NDArray[np.int64] = np.rint(scaled).astype(np.int64)
     over = _squared_norms(bounded) > units**2
     bounded[over] = np.trunc(scaled[over]).astype(np.int64)
-    if (_squared_norms(bounded) > units**2).any():
-        # Unreachable: truncation shortens, and units^2 <= 2^40 is far above float error.
-        raise ArithmeticError("an integer norm exceeds the bound that its noise covers")
+    # None is left: truncation shortens, and units^2 <= 2^40 is far above float error.
+    bounded[_squared_norms(bounded) > units**2] = 0
     return bounded
 
 
@@ -188,16 +194,17 @@ def _gradient_sum(
         return backward(model, tensors, activations, error, each=False)
 
 
-def _checked(model: ModelSpec, parameters: NDArray[np.floating], dataset: Dataset) -> Tensors:
+def _checked(
+    model: ModelSpec, parameters: NDArray[np.floating], dataset: Dataset, target: Target
+) -> tuple[Tensors, Dataset]:
+    """The model's tensors and the records that can be used, each seen by itself."""
     tensors = unflatten(model, parameters)
     if dataset.features.ndim != 2 or dataset.features.shape[1] != model.inputs:
         raise InvalidInput(
             f"features: shape {list(dataset.features.shape)}, "
             f"the model takes [records, {model.inputs}]"
         )
-    if not (np.isfinite(dataset.features).all() and np.isfinite(dataset.target).all()):
-        raise InvalidInput("the data hold a value that is not finite; encode the table first")
-    return tensors
+    return tensors, usable(dataset, target)
 
 
 def _squared_norms(rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -31,17 +31,23 @@ def score(
 def score_predictions(
     target: Target, predicted: NDArray[np.float64], values: NDArray[np.floating]
 ) -> Metrics:
-    """The metrics of ``score`` for what ``predictions`` told of rows with these targets [n]."""
+    """The metrics of ``score`` for what ``predictions`` told of rows with these targets [n].
+
+    A prediction that is not a number counts as the smallest score or the largest error, as in a
+    joint evaluation: a model that overflows on a row must not end the round there.
+    """
     if isinstance(target, BinaryTarget):
-        return {"auc": auc(values, predicted)}
+        return {"auc": auc(values, np.nan_to_num(predicted))}
     if isinstance(target, MulticlassTarget):
+        predicted = np.nan_to_num(predicted)
         right = predicted.argmax(axis=1) == values
         return {
             "accuracy": float(right.mean()) if len(right) else None,
             "macro_auc": _macro_auc(values, predicted),
         }
     actual = unscaled(target, values)
-    squared = float(((predicted - actual) ** 2).sum())
+    error = np.nan_to_num(predicted - actual, nan=target.upper - target.lower)
+    squared = float((error**2).sum())
     spread = float(((actual - actual.mean()) ** 2).sum()) if len(actual) else 0.0
     return {
         "rmse": (squared / len(actual)) ** 0.5 if len(actual) else None,

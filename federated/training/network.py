@@ -1,4 +1,10 @@
-"""A ModelSpec evaluated in numpy: forward, and gradients, each record's own or their sum."""
+"""A ModelSpec evaluated in numpy: forward, and gradients, each record's own or their sum.
+
+A record's outputs and its own gradient depend on the record and the parameters alone, to the last
+bit: not on its place in the batch, on the other records, or on the machine. Every operation is
+elementwise, a maximum, a sum in a fixed order (``row_sum``) or an exact ``product``. Only a sum
+over records (``each=False``) is as the machine's matrix product makes it.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +22,8 @@ from federated.training.convolution import (
     pool,
     pool_input_gradient,
 )
+from federated.training.pointwise import sigmoid, tanh
+from federated.training.products import product
 from federated.wire.model import Conv2dLayer, Layer, LinearLayer, ModelSpec, PoolLayer
 
 Floats = NDArray[np.float64]
@@ -72,12 +80,6 @@ def initial_parameters(spec: ModelSpec) -> Floats:
     return flatten(tensors)
 
 
-def sigmoid(logits: Floats) -> Floats:
-    """1 / (1 + exp(-x)), without overflow."""
-    small = np.exp(-np.abs(logits))
-    return np.asarray(np.where(logits >= 0, 1.0, small) / (1 + small))
-
-
 def predict_outputs(
     spec: ModelSpec, parameters: NDArray[np.floating], features: NDArray[np.floating]
 ) -> Floats:
@@ -87,7 +89,7 @@ def predict_outputs(
         raise InvalidInput(
             f"features: shape {list(values.shape)}, the model takes [records, {spec.inputs}]"
         )
-    tensors, step = unflatten(spec, parameters), chunk_records(spec)
+    tensors, step = unflatten(spec, parameters), chunk_records(spec, gradients=False)
     out = np.empty((len(values), spec.outputs))
     with np.errstate(over="ignore", invalid="ignore"):
         for at in range(0, len(values), step):
@@ -95,7 +97,7 @@ def predict_outputs(
     return out
 
 
-def chunk_records(spec: ModelSpec, *, budget: int = 4 << 20) -> int:
+def chunk_records(spec: ModelSpec, *, budget: int = 4 << 20, gradients: bool = True) -> int:
     """How many records at a time keep gradients, values and windows within ``budget`` bytes."""
     shape: tuple[int, ...] = (spec.inputs,)
     values = spec.inputs
@@ -104,7 +106,7 @@ def chunk_records(spec: ModelSpec, *, budget: int = 4 << 20) -> int:
         values += math.prod(shape)
         if isinstance(layer, Conv2dLayer):
             values += math.prod(layer.weight_shape[1:]) * math.prod(shape[1:])
-    return max(1, budget // (8 * max(spec.parameters, values)))
+    return max(1, budget // (8 * max(spec.parameters if gradients else 0, values)))
 
 
 def forward(spec: ModelSpec, tensors: Tensors, features: Floats) -> list[Floats]:
@@ -115,7 +117,7 @@ def forward(spec: ModelSpec, tensors: Tensors, features: Floats) -> list[Floats]
         values, shape = activations[-1], layer.output(shape)
         if isinstance(layer, LinearLayer):
             weight, bias = next(pairs)
-            activations.append(values @ weight.T + bias)
+            activations.append(product(values, weight.T) + bias)
         elif isinstance(layer, Conv2dLayer):
             activations.append(convolve(layer, values, *next(pairs)))
         elif isinstance(layer, PoolLayer):
@@ -123,7 +125,7 @@ def forward(spec: ModelSpec, tensors: Tensors, features: Floats) -> list[Floats]
         elif layer.kind == "relu":
             activations.append(np.maximum(values, 0))
         elif layer.kind == "tanh":
-            activations.append(np.tanh(values))
+            activations.append(tanh(values))
         elif layer.kind == "sigmoid":
             activations.append(sigmoid(values))
         else:
@@ -152,7 +154,7 @@ def backward(
             if left == 0:
                 break
             if isinstance(layer, LinearLayer):
-                error = error @ weight
+                error = product(error, weight)
             else:
                 error = convolve_input_gradient(layer, before, error, weight)
         else:
@@ -166,7 +168,7 @@ def _weight_gradient(
     if isinstance(layer, Conv2dLayer):
         return convolve_weight_gradient(layer, before, error, each=each)
     if each:
-        return np.einsum("no,ni->noi", error, before).reshape(len(before), -1), error
+        return (error[:, :, None] * before[:, None, :]).reshape(len(before), -1), error
     return (error.T @ before).reshape(-1), error.sum(axis=0)
 
 

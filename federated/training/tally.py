@@ -9,6 +9,7 @@ from federated.errors import InvalidInput
 from federated.training.data import Dataset
 from federated.training.network import Floats
 from federated.training.task import predict, unscaled
+from federated.training.usable import usable
 from federated.wire.data import BinaryTarget, MulticlassTarget, RegressionTarget, Target
 from federated.wire.evaluation import Evaluation
 from federated.wire.job import JobSpec
@@ -19,15 +20,17 @@ def bounded_counts(
 ) -> NDArray[np.int64]:
     """The table [classes, bins] of a joint evaluation, flat, int64 [d] in grid units.
 
-    A record adds ``units`` to the one cell of its class and bin, and nothing elsewhere: blanking it
-    out moves the table by an integer vector of L2 norm ``units``, exactly. No noise is added here.
-    Raises InvalidInput where the job is no evaluation or the rows do not fit the model.
+    A record adds ``units`` to the one cell of its class and bin, and nothing elsewhere: blanking or
+    removing it moves the table by an integer vector of L2 norm ``units``, exactly, because its
+    score depends on no other record. One that cannot be used (``usable``) adds nothing. No noise is
+    added here. Raises InvalidInput where the job is no evaluation or the columns do not fit.
     """
     evaluation = spec.strategy
     if not isinstance(evaluation, Evaluation):
         raise InvalidInput(f"job {spec.job_id} trains; it is no joint evaluation")
     target = spec.data.target
     table = np.zeros((evaluation.classes(target), evaluation.bins), dtype=np.int64)
+    rows = usable(rows, target)
     if len(rows):
         predicted = predict(spec.model, target, parameters, rows.features)
         classes, bins = cells_of(target, predicted, rows.target, bins=evaluation.bins)

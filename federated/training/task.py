@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from federated.training.network import Floats, predict_outputs, sigmoid
+from federated.training.network import Floats, predict_outputs
+from federated.training.pointwise import exp_of_negative, sigmoid
+from federated.training.products import row_sum
 from federated.wire.data import BinaryTarget, MulticlassTarget, RegressionTarget, Target
 from federated.wire.model import ModelSpec
 
@@ -58,6 +60,7 @@ def unscaled(target: RegressionTarget, values: NDArray[np.floating]) -> Floats:
 
 
 def softmax(outputs: Floats) -> Floats:
-    """Of each row, without overflow."""
-    small = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    return np.asarray(small / small.sum(axis=1, keepdims=True))
+    """Of each row, without overflow; NaN for a row of which an output is not finite."""
+    with np.errstate(invalid="ignore"):
+        small = exp_of_negative(outputs - outputs.max(axis=1, keepdims=True))
+    return np.asarray(small / row_sum(small)[:, None])

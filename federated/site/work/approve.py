@@ -121,7 +121,7 @@ def _check(site: Site, signed: Signed[JobSpec], epoch: KeyEpoch, content: bytes)
 def _check_data(site: Site, spec: JobSpec) -> None:
     """Encode the site's rows, and count how they fit. The coordinator learns neither."""
     try:
-        site.data.rows(spec)
+        site.data.check(spec)
         site.data.fit(spec)
     except DomainError as error:
         raise DataUnfit(spec.data.dataset, error.message) from error

@@ -142,7 +142,6 @@ def test_no_records_sum_to_zero():
         (np.zeros(5), np.zeros((1, 3)), r"shape \[5\], the model takes \[4\]"),
         (np.array([0, np.nan, 0, 0]), np.zeros((1, 3)), "not finite"),
         (np.zeros(4), np.zeros((1, 2)), r"takes \[records, 3\]"),
-        (np.zeros(4), np.full((1, 3), np.inf), "not finite"),
     ],
 )
 def test_what_does_not_fit_is_refused(parameters, features, reason):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from federated.errors import InvalidInput
-from federated.training.data import encode, load_table
+from federated.training.data import encode, encode_masked, load_table
 from federated.wire.job import DataDictionary
 
 DICTIONARY = DataDictionary.parse(
@@ -98,6 +98,25 @@ def test_rows_keep_their_place_when_one_is_blanked_out():
 def test_tables_that_do_not_fit_are_refused_by_column(change, reason):
     with pytest.raises(InvalidInput, match=reason):
         encode(change(FRAME), DICTIONARY)
+
+
+def test_after_approval_a_bad_cell_masks_its_row_and_is_counted():
+    longer = FRAME.assign(age=["1", "old", None, "inf", "4", "5"])
+    data, places, faults = encode_masked(longer, DICTIONARY)
+    whole = encode(longer.assign(age=["1", None, None, None, "4", "5"]), DICTIONARY)
+    there = ~np.isin(np.flatnonzero(FRAME.sick[: len(faults.rows)].notna()), [1, 3])
+    assert data.features.tolist() == whole.features[there].tolist()
+    assert data.target.tolist() == whole.target[there].tolist()
+    assert not {1, 3} & set(places.tolist())
+    assert faults.cells == {"age": 2}
+    assert "2 of" in faults.line("ward.csv") and "old" not in faults.line("ward.csv")
+
+
+def test_after_approval_a_table_without_a_target_is_empty():
+    data, places, faults = encode_masked(FRAME.assign(sick=np.nan), DICTIONARY)
+    assert (len(data), len(places), faults.line("ward.csv")) == (0, 0, "")
+    with pytest.raises(InvalidInput, match="no column age"):
+        encode_masked(FRAME.drop(columns=["age"]), DICTIONARY)
 
 
 def test_no_cell_is_shown_in_an_error():

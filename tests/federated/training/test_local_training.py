@@ -144,3 +144,24 @@ def test_an_update_that_diverges_counts_as_nothing():
 def test_local_epochs_with_unit_record_are_refused_with_the_reason():
     with pytest.raises(InvalidInput, match="fedprox needs privacy.unit organization.*use fedsgd"):
         make_spec(model=MODEL, strategy=strategy(FedProx), privacy=PrivacyConfig())
+
+
+@pytest.mark.parametrize("kind", [FedSGD, FedAvg, FedProx])
+def test_an_organization_whose_rows_are_all_blanked_contributes_zero(kind):
+    data, start = rows(), initial_parameters(MODEL) + 0.1
+    blank = Dataset(np.full_like(data.features, np.nan), np.full_like(data.target, np.nan))
+    spec = spec_of(strategy(kind))
+    assert bounded_update(spec, start, data, order="a").any()
+    assert not bounded_update(spec, start, blank, order="a").any()
+
+
+def test_a_blanked_row_counts_as_one_that_is_not_there():
+    data = rows()
+    strange = Dataset(data.features.copy(), data.target.copy())
+    strange.features[3, 1], strange.target[7], strange.target[9] = np.inf, np.nan, 2
+    rest = Dataset(np.delete(data.features, [3, 7, 9], 0), np.delete(data.target, [3, 7, 9], 0))
+    for chosen in (strategy(), strategy(FedProx)):
+        assert (trained(chosen, strange) == trained(chosen, rest)).all()
+    start = initial_parameters(MODEL)
+    found = (mean_gradient(MODEL, start, some, target=TARGET) for some in (strange, rest))
+    assert np.array_equal(*found)

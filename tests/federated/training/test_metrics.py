@@ -6,7 +6,7 @@ import pytest
 
 from federated.errors import InvalidInput
 from federated.training.data import Dataset
-from federated.training.metrics import auc, predict, score
+from federated.training.metrics import auc, predict, score, score_predictions
 from federated.wire.job import (
     BinaryTarget,
     LinearLayer,
@@ -78,3 +78,13 @@ def test_regression_is_scored_in_the_targets_unit():
     spread = np.var([4, 16, 18]) * 3
     assert found["r2"] == pytest.approx(1 - 6 / spread, rel=1e-6)
     assert score(model, target, identity, rows([[0.1]], [0.1]))["r2"] is None
+
+
+def test_a_prediction_that_is_not_a_number_is_the_smallest_score_or_the_largest_error():
+    nan = np.nan
+    assert score_predictions(TARGET, np.array([nan, 0.2]), np.array([0, 1])) == {"auc": 1.0}
+    classes = MulticlassTarget(name="y", classes=("a", "b"))
+    found = score_predictions(classes, np.array([[nan, nan], [0.1, 0.9]]), np.array([0, 1]))
+    assert found == {"accuracy": 1.0, "macro_auc": 0.5}
+    number = RegressionTarget(name="y", lower=0, upper=10)
+    assert score_predictions(number, np.array([nan]), np.array([0.0]))["rmse"] == 10
