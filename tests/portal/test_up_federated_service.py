@@ -74,12 +74,15 @@ def test_seed_call_serves_until_its_process_ends(tmp_path: Path, number: int) ->
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    ready = tmp_path / "run" / "up.json"
-    assert wait_until(lambda: ready.exists() or caller.poll() is not None, patient(180))
-    assert answers(port)
-    caller.send_signal(number)
-    _, errors = caller.communicate(timeout=patient(90))
-    assert caller.returncode == (0 if number == signal.SIGINT else -signal.SIGKILL), errors
+    try:
+        ready = tmp_path / "run" / "up.json"
+        assert wait_until(lambda: ready.exists() or caller.poll() is not None, patient(180))
+        assert answers(port)
+        caller.send_signal(number)
+        _, errors = caller.communicate(timeout=patient(90))
+        assert caller.returncode == (0 if number == signal.SIGINT else -signal.SIGKILL), errors
+    finally:
+        caller.kill()  # its portal ends with it
     assert wait_until(lambda: processes_of(tmp_path) == [], patient(60))
 
 

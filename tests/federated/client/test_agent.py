@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from django_tenants.utils import schema_context
+from federated.protocol.address import Attempt
 
 from apps.aggregation.bell import bell_ring
 from apps.common.actor import Actor

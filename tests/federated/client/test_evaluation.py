@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from federated.protocol.joint_evaluation import JointEvaluation
 
 from apps.federation.models import Job, JobParticipant, ModelState
 from apps.federation.storage import state_bytes

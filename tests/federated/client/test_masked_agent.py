@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from django.core.files.storage import storages
+from federated.protocol.address import Attempt
 
 from apps.federation.models import Job, MaskedVector
 from federated import files
