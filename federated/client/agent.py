@@ -33,6 +33,7 @@ from federated.client.work_retire import key_retire
 from federated.client.work_train import contribution_send
 from federated.client.work_verify import verdict_send
 from federated.errors import DomainError, InvalidInput, NotFound
+from federated.extras import MissingExtra, needs
 from federated.wire.site import Task, Work
 
 AGAIN_SECONDS = 2.0
@@ -112,10 +113,6 @@ class SiteAgent:
         if self._thread is not None:
             self._thread.join(timeout)
 
-    @property
-    def stopping(self) -> bool:
-        return self._stop.is_set()
-
     def step(self) -> float:
         """One look at the inbox and all work that is due; how many seconds to wait after."""
         self._renew()
@@ -166,8 +163,12 @@ class SiteAgent:
             return
         for name, dataset in policy.datasets.items():
             self.home.ledger.grant(name, "record", dataset.allotment or policy.allotment)
-        for library in LOADED_EARLY if policy.datasets else ():
-            importlib.import_module(library)
+        try:
+            with needs("train"):
+                for library in LOADED_EARLY if policy.datasets else ():
+                    importlib.import_module(library)
+        except MissingExtra as error:
+            self._say(f"jobs on data sets will wait ({error.code}): {short(error)}")
 
     def _work(self, task: Task) -> None:
         before = self._due.get(task)

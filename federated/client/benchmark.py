@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federated.errors import Conflict, InvalidInput
+from federated.extras import needs
 from federated.privacy import private_bounds
 from federated.wire.job import LARGEST_EPSILON
 
@@ -210,7 +211,8 @@ class BenchmarkAggregator:
             return {key: dict(values) for key, values in self._summary.items()}
 
     def _release(self, metric: Metric) -> dict[str, float]:
-        from diffprivlib import BudgetAccountant, tools
+        with needs("bench"):
+            from diffprivlib import BudgetAccountant, tools
 
         values = np.array([row[metric.key] for row in self._submissions.values()])
         share = self.privacy_epsilon / len(self.metrics)
@@ -264,7 +266,8 @@ def _log_median(
     orders of magnitude the empty gap above everybody outweighs few tenants. A monotone public
     scale changes neither what a median is nor what it costs.
     """
-    from diffprivlib import tools
+    with needs("bench"):
+        from diffprivlib import tools
 
     lower, upper = bounds
     found = tools.median(np.log1p(values), bounds=(math.log1p(lower), math.log1p(upper)), **options)

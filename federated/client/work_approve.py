@@ -9,6 +9,7 @@ from federated.client.site import Site, Waiting, pins_check, short
 from federated.client.work_evaluate import evaluation_accept
 from federated.client.work_key import epoch_of
 from federated.errors import DomainError, InvalidInput, Unavailable
+from federated.extras import MissingExtra
 from federated.protocol.cost import check_spec_privacy, job_cost, round_cost
 from federated.protocol.identity import verify_signed
 from federated.protocol.layout import aggregator_of
@@ -109,6 +110,8 @@ def _check(site: Site, signed: Signed[JobSpec], epoch: KeyEpoch, content: bytes)
         )
     try:
         site.data.rows(spec)
+    except MissingExtra:
+        raise  # a matter of this installation, which a person mends: no reason to decline
     except DomainError as error:
         raise DataUnfit(spec.data.dataset, error.message) from error
 

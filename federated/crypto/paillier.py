@@ -20,6 +20,7 @@ import gmpy2
 from federated.crypto.fixed_base import FixedBase
 from federated.crypto.transcript import PROTOCOL
 from federated.errors import InvalidInput
+from federated.extras import needs
 
 MIN_BITS = 512
 # A proof's nonce is this much longer than the secret it hides; one bit more holds the sum.
@@ -144,7 +145,8 @@ class PublicKey:
 
     def to_phe(self) -> Any:
         """The same key as a phe PaillierPublicKey."""
-        from phe import paillier as phe_paillier
+        with needs("train"):
+            from phe import paillier as phe_paillier
 
         return phe_paillier.PaillierPublicKey(self.n)
 

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federated.errors import InvalidInput
+from federated.extras import needs
 from federated.wire.data import (
     BinaryTarget,
     CategoricalFeature,
@@ -67,7 +68,8 @@ def load_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
 
     Raises InvalidInput that names the file for another format, a missing or an unreadable file.
     """
-    import pandas as pd
+    with needs("train"):
+        import pandas as pd
 
     if isinstance(source, pd.DataFrame):
         return source
@@ -81,7 +83,8 @@ def load_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
             # Text as written: pandas' guesses would turn the category "01" into 1.
             table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=_MISSING_TEXT)
         else:
-            import pyarrow.parquet
+            with needs("train"):
+                import pyarrow.parquet
 
             table = pyarrow.parquet.ParquetFile(path).read().to_pandas(ignore_metadata=True)
     except (ValueError, OSError, UnicodeDecodeError) as error:
@@ -202,7 +205,8 @@ def _text(cell: Any) -> str:
 
 def _numbers(table: pd.DataFrame, name: str, what: str) -> NDArray[np.float64]:
     """A column as float64, NaN where missing."""
-    import pandas as pd
+    with needs("train"):
+        import pandas as pd
 
     column = table[name]
     if column.dtype.kind in "iufb":

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federated.errors import InvalidInput
+from federated.extras import needs
 from federated.training.network import Floats, flatten, initial_parameters, unflatten
 from federated.training.server import encode_tensors
 from federated.training.torch_layers import ALLOWED_LAYERS, layer_fields, torch_layer
@@ -55,7 +56,8 @@ def spec_from_module(module: nn.Module) -> ModelSpec:
 
     Raises InvalidInput that names the layer at fault.
     """
-    from torch import nn
+    with needs("train"):
+        from torch import nn
 
     if not isinstance(module, nn.Module):
         raise InvalidInput(
@@ -67,8 +69,9 @@ def spec_from_module(module: nn.Module) -> ModelSpec:
 
 def module_from(spec: ModelSpec, parameters: NDArray[np.floating] | None = None) -> nn.Sequential:
     """The spec as a float32 torch module in eval mode, with these parameters [d]."""
-    import torch
-    from torch import nn
+    with needs("train"):
+        import torch
+        from torch import nn
 
     module = nn.Sequential(*(torch_layer(layer) for layer in spec.layers))
     flat = initial_parameters(spec) if parameters is None else parameters
@@ -118,7 +121,8 @@ def read_model(path: str | Path) -> tuple[ModelSpec, Floats]:
 
 
 def _load_checkpoint(path: Path) -> LoadedModel:
-    import torch
+    with needs("train"):
+        import torch
 
     if not path.is_file():
         raise InvalidInput(f"{path}: no such file")
@@ -157,7 +161,8 @@ def _spec(layers: list[Any], origin: str) -> ModelSpec:
 
 
 def _walk(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
-    from torch import nn
+    with needs("train"):
+        from torch import nn
 
     if type(module) is nn.Sequential:
         for child_name, child in module.named_children():
