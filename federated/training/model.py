@@ -101,25 +101,6 @@ def save_model(path: str | Path, spec: ModelSpec, parameters: NDArray[np.floatin
     return out
 
 
-def read_model(path: str | Path) -> tuple[ModelSpec, Floats]:
-    """The model that ``save_model`` wrote. Raises InvalidInput on another or a broken file."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            architecture = (file.metadata() or {}).get("architecture")
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InvalidInput(f"{Path(path).name}: not a readable safetensors file") from error
-    if architecture is None:
-        raise InvalidInput(f"{Path(path).name}: no architecture in its metadata")
-    spec = ModelSpec.parse(architecture)
-    if set(state) != set(named_tensors(spec, np.zeros(spec.parameters))):
-        raise InvalidInput(f"{Path(path).name}: its tensors are not those of its architecture")
-    ordered = {name: state[name] for name in named_tensors(spec, np.zeros(spec.parameters))}
-    return spec, _parameters(spec, ordered, Path(path).name)
-
-
 def _load_checkpoint(path: Path) -> LoadedModel:
     with needs("train"):
         import torch

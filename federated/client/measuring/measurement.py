@@ -16,7 +16,6 @@ from federated.errors import InvalidInput
 from federated.wire.base import Message
 
 REPEATS_MOST = 100_000
-ITEMS_MOST = 10**12
 Figure = Annotated[float, Field(strict=False, ge=0)]
 
 

@@ -17,7 +17,6 @@ from federated.client.outcome import JobEnded, TimedOut
 from federated.errors import Conflict, Forbidden, InvalidInput, NotFound, PrivacyWarning
 from federated.protocol.cost import job_cost
 from federated.training.data import load_table
-from federated.training.model import read_model
 from tests.conftest import SITE_KEYS
 from tests.federated.client.portal import (
     URL,
@@ -25,6 +24,7 @@ from tests.federated.client.portal import (
     SiteAtWork,
     home_make,
 )
+from tests.federated.training.saved import read_model
 from tests.federation.world import CAST, DICTIONARY, World, workers
 
 FEATURES = {feature.name: (feature.lower, feature.upper) for feature in DICTIONARY.features}

@@ -17,10 +17,10 @@ from federated.errors import InvalidInput
 from federated.provenance.bundle import Bundle
 from federated.provenance.checkpoint import VerifierKey
 from federated.provenance.software import software_here
-from federated.training.model import read_model
 from federated.wire.base import canonical
 from federated.wire.round import Release
 from tests.federated.provenance.small_bundle import small_bundle, small_bundle_bytes, small_record
+from tests.federated.training.saved import read_model
 
 
 def run(*arguments: object) -> Result:
