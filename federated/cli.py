@@ -1,17 +1,89 @@
-"""The whole ``federated`` command: the site's side, and the simulation above it."""
+"""The ``federated`` command. Each subcommand's module is imported when it is called."""
 
 from __future__ import annotations
 
-from federated.client.card_cli import card
-from federated.client.cli import main
-from federated.client.evidence_cli import evidence
-from federated.simulation.command import simulate
+import click
 
-__all__ = ["main"]
+from federated.client.commands import LazyGroup
 
-main.add_command(card)
-main.add_command(evidence)
-main.add_command(simulate)
+COMMANDS = {
+    "agent": (
+        "federated.client.cli:agent",
+        "Work for the site until SIGTERM or Ctrl-C.",
+    ),
+    "bench": (
+        "federated.client.bench_cli:bench",
+        "Measure a workload and compare it across organizations, privately.",
+    ),
+    "bundle": (
+        "federated.client.cli:bundle",
+        "Download the bundle of JOB_ID, or of a campaign by its id: all to verify it by.",
+    ),
+    "card": (
+        "federated.client.card_cli:card",
+        "Make the model card of BUNDLE's model: HTML to -o FILE, or JSON.",
+    ),
+    "ceremony": (
+        "federated.client.key_cli:ceremony",
+        "Deal a threshold key to the roster's sites; nothing but sealed shares is written.",
+    ),
+    "compare": (
+        "federated.client.cli:compare",
+        "Show JOB_ID's model beside one of this site's rows alone; nothing of it is sent.",
+    ),
+    "curve": (
+        "federated.client.cli:curve",
+        "Show a job's score on this site's held-out rows; it is nowhere else.",
+    ),
+    "evaluate": (
+        "federated.client.cli:evaluate",
+        "Propose a joint evaluation of the model that JOB_ID released.",
+    ),
+    "evaluations": (
+        "federated.client.cli:evaluations",
+        "Show the joint evaluations that this site verified: JOB_ID's model's, or JOB_ID itself.",
+    ),
+    "evidence": (
+        "federated.client.evidence_cli:evidence",
+        "Show what the site at HOME cosigned and what it holds against a log; or check FILE.",
+    ),
+    "join": (
+        "federated.client.cli:join",
+        "Join the consortium at URL and make the site's folder.",
+    ),
+    "key": (
+        "federated.client.key_cli:key",
+        "The site's keys: what it accepted, holds a share of, and destroyed.",
+    ),
+    "ledger": (
+        "federated.client.ledger_cli:ledger",
+        "Show the site's privacy ledger, or change what an account is allotted.",
+    ),
+    "replay": (
+        "federated.client.cli:replay",
+        "Recompute BUNDLE's global model from its transcripts and write it as safetensors.",
+    ),
+    "roster": (
+        "federated.client.key_cli:roster",
+        "Print the consortium's roster as JSON, for the key ceremony.",
+    ),
+    "simulate": (
+        "federated.simulation.command:simulate",
+        "Play the whole protocol in process with virtual sites, faults and cheats.",
+    ),
+    "verify": (
+        "federated.client.cli:verify",
+        "Verify BUNDLE without trusting who exported it; exit 1 where a check fails.",
+    ),
+}
+"""By name, where a command is and the first sentence of its help (a test holds them equal)."""
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="federated-simulation-cloud")
+def main() -> None:
+    """Train and compare across organizations; this is the site's side."""
+
 
 if __name__ == "__main__":
     main()

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from federated import BenchmarkAggregator
+from federated.cli import main
 from federated.client.campaign_client import CampaignClient
-from federated.client.cli import main
 from federated.client.standing import standings
 from federated.errors import Conflict, Forbidden, InvalidInput, NotFound
 from tests.benchmarks.world import CAST, VALUES, Consortium, run_of

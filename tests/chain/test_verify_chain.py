@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from click.testing import CliRunner, Result
 
-from federated.client.cli import main
+from federated.cli import main
 from federated.client.verify_chain import MAX_ANSWER_BYTES, RUNTIME, chain_checks
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check, origin_hash, verify_bundle

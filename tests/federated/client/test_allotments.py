@@ -21,9 +21,9 @@ from apps.aggregation.bell import bell_ring
 from apps.budgets.models import Account, AllotmentRequest
 from apps.budgets.services.allotments import allotment_request
 from apps.common.actor import Actor
+from federated.cli import main
 from federated.client import ledger_cli
 from federated.client.allotments import PERIODS, grants_more
-from federated.client.cli import main
 from federated.client.http import CoordinatorAPI
 from federated.client.ledger import Ledger
 from federated.client.policy import Allotment as PolicyAllotment

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from federated.client.cli import main
+from federated.cli import main
 from federated.client.home import SiteHome
 from federated.crypto import envelope, threshold
 from federated.protocol.identity import SiteIdentity

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from federated.client.cli import main
+from federated.cli import main
 from federated.client.home import About, SiteHome
 from federated.client.policy import Allotment
 from federated.wire.job import Cost
@@ -108,7 +108,7 @@ def test_the_verifier_loads_neither_torch_nor_django() -> None:
         [
             sys.executable,
             "-c",
-            "import sys, federated, federated.client.cli, federated.client.verify_rounds\n"
+            "import sys, federated, federated.cli, federated.client.cli, federated.client.verify_rounds\n"
             "import federated.client.verify_chain, federated.provenance.verify\n"
             "print(sorted({'torch', 'django', 'pandas', 'apps'} & set(sys.modules)))",
         ],
@@ -122,7 +122,7 @@ def test_the_verifier_loads_neither_torch_nor_django() -> None:
 @pytest.fixture
 def agent(home: SiteHome) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "federated.client.cli", "agent", "--home", str(home.path)],
+        [sys.executable, "-m", "federated.cli", "agent", "--home", str(home.path)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},

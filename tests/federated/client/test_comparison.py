@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from federated.client.cli import main
+from federated.cli import main
 from federated.client.comparison import comparison_line, comparison_of, differences, verdict
 from federated.errors import Conflict, InvalidInput, NotFound
 from federated.training.alone import Difference, compare, train_alone

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from apps.federation.models import Job, ModelState
 from apps.federation.storage import state_bytes
 from federated import FederatedClient, PrivacyConfig
-from federated.client.cli import main
+from federated.cli import main
 from federated.client.joint_evaluation import JointEvaluation
 from federated.client.local_data import LocalData
 from federated.client.site import Waiting

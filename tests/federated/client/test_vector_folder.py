@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from federated.client.cli import main
+from federated.cli import main
 from federated.client.vectors import VectorFolder
 from federated.client.verify_replay import record_of, replay_job
 from federated.errors import InvalidInput, NotFound

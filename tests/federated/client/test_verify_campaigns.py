@@ -8,7 +8,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from federated.client.cli import main
+from federated.cli import main
 from federated.client.verify_campaigns import campaign_checks
 from federated.provenance.bundle import Bundle
 from federated.wire.campaign import CampaignRecord

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from federated.client.cli import main
+from federated.cli import main
 from federated.client.verify_replay import replay_job
 from federated.errors import InvalidInput
 from federated.provenance.bundle import Bundle

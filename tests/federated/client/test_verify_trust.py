@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from federated.client.cli import main
+from federated.cli import main
 from federated.client.verify_trust import trust_checks
 from federated.crypto.signatures import generate_private_key
 from federated.protocol.identity import load_public_key

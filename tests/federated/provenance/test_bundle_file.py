@@ -26,7 +26,7 @@ MEGABYTE = 2**20
 PEAK = """
 import re, sys
 from pathlib import Path
-from federated.client.cli import main
+from federated.cli import main
 for path in sys.argv[1:]:
     try:
         main(["verify", path])
