@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from click.utils import make_default_short_help
 from rich.console import Console
 from rich.text import Text
 
@@ -75,7 +74,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         room = formatter.width - 6 - max(map(len, self.lazy))
         rows = [
-            (name, make_default_short_help(self.lazy[name][1], room))
+            (name, click.Command(name, help=self.lazy[name][1]).get_short_help_str(room))
             for name in self.list_commands(ctx)
         ]
         with formatter.section("Commands"):

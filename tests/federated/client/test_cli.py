@@ -108,8 +108,9 @@ def test_the_verifier_loads_neither_torch_nor_django() -> None:
         [
             sys.executable,
             "-c",
-            "import sys, federated, federated.cli, federated.client.cli, federated.client.verify_rounds\n"
-            "import federated.client.verify_chain, federated.provenance.verify\n"
+            "import sys, federated, federated.cli, federated.client.cli\n"
+            "import federated.client.verify_rounds, federated.client.verify_chain\n"
+            "import federated.provenance.verify\n"
             "print(sorted({'torch', 'django', 'pandas', 'apps'} & set(sys.modules)))",
         ],
         capture_output=True,
