@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from federated.client.waiting import wait_until
 from federated.errors import Conflict, Unavailable
 from federated.extras import MissingExtra
 
@@ -163,19 +164,23 @@ class FederatedService:
     def _wait_until_ready(self, log_path: Path | None) -> None:
         """Returns when the supervisor announced itself, which it does after https answered."""
         assert self._process is not None
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
+        process = self._process
+
+        def announced() -> str | None:
+            if process.poll() is not None:
                 raise ServiceNotStarted(self._why(log_path))
             with contextlib.suppress(FileNotFoundError, ValueError):
                 running = json.loads((self.state / "run" / "up.json").read_text())
-                if running["pid"] == self._process.pid:
-                    self.url = str(running["url"])
-                    return
-            time.sleep(POLL_SECONDS)
-        raise ServiceNotStarted(
-            f"the services were not ready after {START_SECONDS:.0f} s; see {self.state / 'log'}"
-        )
+                if running["pid"] == process.pid:
+                    return str(running["url"])
+            return None
+
+        deadline = time.monotonic() + START_SECONDS
+        self.url = wait_until(announced, bool, deadline=deadline, pause=POLL_SECONDS)
+        if self.url is None:
+            raise ServiceNotStarted(
+                f"the services were not ready after {START_SECONDS:.0f} s; see {self.state / 'log'}"
+            )
 
     def _serve(self) -> None:
         assert self._process is not None
