@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from federated.client.waiting import wait_until
 from federated.errors import Conflict, Unavailable
 from federated.extras import MissingExtra
+from federated.sdk.waiting import wait_until
 
 if TYPE_CHECKING:
     from federated.privacy.config import PrivacyConfig

@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from federated.cli import COMMANDS, main
+from federated.command.main import COMMANDS, main
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -34,7 +34,7 @@ def test_an_unknown_command_is_refused() -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["verify", "--help"]])
 def test_help_loads_no_arithmetic_and_no_network(arguments: list[str]) -> None:
     code = (
-        "import sys; from federated.cli import main\n"
+        "import sys; from federated.command.main import main\n"
         f"main({arguments!r}, standalone_mode=False)\n"
         "heavy = {'numpy', 'pydantic', 'httpx', 'cryptography', 'gmpy2', 'yaml'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"

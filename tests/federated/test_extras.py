@@ -48,7 +48,7 @@ def without_extras(code: str, *arguments: str | Path) -> subprocess.CompletedPro
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return without_extras("from federated.cli import main; main()", *arguments)
+    return without_extras("from federated.command.main import main; main()", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +87,9 @@ from federated.crypto.signatures import generate_private_key
 from federated.aggregation.packed import PackedAggregator
 import federated.aggregation.masked, federated.aggregation.votes
 import federated.protocol.contribute, federated.protocol.share, federated.protocol.release
-import federated.client.agent, federated.client.dealing, federated.client.join
-import federated.client.work_verify, federated.client.work_decrypt, federated.client.work_campaign
-import federated.client.client, federated.client.campaign_client, federated.simulation.run
+import federated.site.agent, federated.site.ceremony, federated.site.join
+import federated.site.work.verify, federated.site.work.decrypt, federated.site.work.campaign
+import federated.sdk.client, federated.sdk.campaign, federated.simulation.run
 from tests.federated.protocol.conftest import make_consortium
 from tests.federated.provenance.small_bundle import small_record
 record = small_record()
@@ -175,7 +175,7 @@ def test_the_extras_are_those_of_the_project_file() -> None:
         ("train", "from federated.training.data import load_table; load_table('rows.csv')"),
         ("train", "from federated.crypto.paillier import PublicKey; PublicKey.from_phe(None)"),
         ("train", "from federated.training.metrics import auc; auc([0, 1], [0, 1])"),
-        ("bench", "from federated.client.measuring import machine_facts; machine_facts()"),
+        ("bench", "from federated.measuring import machine_facts; machine_facts()"),
     ],
 )
 def test_a_name_that_needs_an_extra_says_how_to_get_it(extra: str, code: str) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from federated.cli import main
-from federated.client.home import About, SiteHome
-from federated.client.policy import Allotment
+from federated.command.main import main
+from federated.site.folder import About, SiteHome
+from federated.site.policy import Allotment
 from federated.wire.job import Cost
 from tests.federated.client.authority import Authority, write_private
 
@@ -108,8 +108,8 @@ def test_the_verifier_loads_neither_torch_nor_django() -> None:
         [
             sys.executable,
             "-c",
-            "import sys, federated, federated.cli, federated.client.cli\n"
-            "import federated.client.verify_rounds, federated.client.verify_chain\n"
+            "import sys, federated, federated.command.main, federated.command.root\n"
+            "import federated.verify.rounds, federated.verify.chain\n"
             "import federated.provenance.verify\n"
             "print(sorted({'torch', 'django', 'pandas', 'apps'} & set(sys.modules)))",
         ],
@@ -123,7 +123,7 @@ def test_the_verifier_loads_neither_torch_nor_django() -> None:
 @pytest.fixture
 def agent(home: SiteHome) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "federated.cli", "agent", "--home", str(home.path)],
+        [sys.executable, "-m", "federated.command.main", "agent", "--home", str(home.path)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},

@@ -3,8 +3,8 @@ from itertools import count
 
 import pytest
 
-from federated.client.waiting import wait_until
 from federated.errors import Conflict
+from federated.sdk.waiting import wait_until
 
 PAST = 0.0
 
