@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up check test test-slow test-busy test-chain demo bench bench-aggregation bench-provenance bench-round bench-round-large bench-utility bench-privacy simulate audit-privacy clean
+.PHONY: help up check test test-slow test-busy test-chain demo bench bench-aggregation bench-provenance bench-round bench-round-large bench-utility bench-privacy bench-start simulate audit-privacy clean
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -61,6 +61,9 @@ bench-utility: $(VENV)/installed ## AUC against epsilon 0.25 to 8, 20 seeds; JSO
 
 bench-privacy: $(VENV)/installed ## errors and intervals of private benchmarks beside a trusted curator; seconds to prove
 	@$(BIN)/python -m tests.bench.privacy
+
+bench-start: $(VENV)/installed ## how long `federated --help` takes, beside importing click, httpx and pydantic
+	@$(BIN)/python -m tests.bench.start
 
 simulate: $(VENV)/installed ## 1,000 seeded runs of the protocol under faults and malice
 	@$(BIN)/federated simulate tests/data/simulation.yaml --runs 500

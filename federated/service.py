@@ -18,6 +18,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from federated.errors import Conflict, Unavailable
+from federated.extras import MissingExtra
+from federated.sdk.waiting import wait_until
 
 if TYPE_CHECKING:
     from federated.privacy.config import PrivacyConfig
@@ -27,17 +29,9 @@ STOP_SECONDS = 240.0
 POLL_SECONDS = 0.1
 LOG_LINES = 15
 GET_IT = (
-    "FederatedService needs the portal, which is not installed here. Get it with "
-    "`pip install 'federated-simulation-cloud[portal]'`, or run `make up` in a checkout"
+    "FederatedService needs the portal, which is not installed here: in a checkout of the project "
+    "run `pip install -e '.[portal]'`, or `make up`"
 )
-
-
-class PortalMissing(Unavailable):
-    """The package without its portal extra; the message says how to get it."""
-
-    code = "portal_missing"
-    title = "The portal is not installed"
-    retryable = False
 
 
 class ServiceNotStarted(Unavailable):
@@ -83,7 +77,7 @@ class FederatedService:
 
         `port` replaces the port of `federated.coordinator.bind_address` (default 127.0.0.1:8080).
         With `block` it serves until Ctrl-C; without, it returns once https answers. Raises
-        PortalMissing, ServiceStarted, or ServiceNotStarted with the reason.
+        MissingExtra, ServiceStarted, or ServiceNotStarted with the reason.
         """
         if self.is_running:
             raise ServiceStarted(f"the service runs already at {self.url}; call stop() first")
@@ -170,19 +164,23 @@ class FederatedService:
     def _wait_until_ready(self, log_path: Path | None) -> None:
         """Returns when the supervisor announced itself, which it does after https answered."""
         assert self._process is not None
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
+        process = self._process
+
+        def announced() -> str | None:
+            if process.poll() is not None:
                 raise ServiceNotStarted(self._why(log_path))
             with contextlib.suppress(FileNotFoundError, ValueError):
                 running = json.loads((self.state / "run" / "up.json").read_text())
-                if running["pid"] == self._process.pid:
-                    self.url = str(running["url"])
-                    return
-            time.sleep(POLL_SECONDS)
-        raise ServiceNotStarted(
-            f"the services were not ready after {START_SECONDS:.0f} s; see {self.state / 'log'}"
-        )
+                if running["pid"] == process.pid:
+                    return str(running["url"])
+            return None
+
+        deadline = time.monotonic() + START_SECONDS
+        self.url = wait_until(announced, bool, deadline=deadline, pause=POLL_SECONDS)
+        if self.url is None:
+            raise ServiceNotStarted(
+                f"the services were not ready after {START_SECONDS:.0f} s; see {self.state / 'log'}"
+            )
 
     def _serve(self) -> None:
         assert self._process is not None
@@ -199,7 +197,7 @@ class FederatedService:
 
 
 def _portal_root() -> Path:
-    """The folder that holds the portal package. Raises PortalMissing."""
+    """The folder that holds the portal package. Raises MissingExtra."""
     spec = importlib.util.find_spec("portal")
     places = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
     # A checkout from which only `federated` is on the path.
@@ -209,4 +207,4 @@ def _portal_root() -> Path:
             if any(importlib.util.find_spec(name) is None for name in ("django", "celery")):
                 break
             return place.parent
-    raise PortalMissing(GET_IT)
+    raise MissingExtra(GET_IT)

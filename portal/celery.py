@@ -13,13 +13,14 @@ from typing import Any
 from celery import Celery, Task
 from celery.signals import before_task_publish
 
+from portal.queues import ROUTES
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
 HEADER = "tenant_schema"
 PUBLIC = "public"
 RETRIES = 20
 LONGEST_PAUSE = 30
-QUEUES = ("rounds", "aggregation", "benchmarks", "provenance", "audit")
 
 
 class TenantMismatch(RuntimeError):
@@ -77,14 +78,7 @@ app.autodiscover_tasks()
 
 app.conf.update(
     task_default_queue="rounds",
-    task_routes={
-        "federation.*": {"queue": "rounds"},
-        "aggregation.*": {"queue": "aggregation"},
-        "benchmarks.*": {"queue": "benchmarks"},
-        "provenance.*": {"queue": "provenance"},
-        "organizations.*": {"queue": "provenance"},
-        "audit.*": {"queue": "audit"},
-    },
+    task_routes={tasks: {"queue": queue} for tasks, queue in ROUTES.items()},
     # A task is done when it is done: a killed worker's tasks go to another.
     task_acks_late=True,
     task_reject_on_worker_lost=True,

@@ -16,6 +16,11 @@ def csr_for(common_name: str, key: ec.EllipticCurvePrivateKey) -> str:
     return csr.public_bytes(serialization.Encoding.PEM).decode()
 
 
+def sealing_key_of(private_raw: bytes) -> bytes:
+    """The 32-byte X25519 public key of a private one."""
+    return X25519PrivateKey.from_private_bytes(private_raw).public_key().public_bytes_raw()
+
+
 def site_request(slug: str) -> tuple[ec.EllipticCurvePrivateKey, str, X25519PrivateKey]:
     """A site's signing key, its request, and its encryption key."""
     key = ec.generate_private_key(ec.SECP256R1())

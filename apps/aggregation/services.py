@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.aggregation.bell import bell_ring
 from apps.aggregation.models import KeyConfirmation, KeyEpoch, KeyRetirement, SealedShare
 from apps.aggregation.selectors import check_open, roster
-from apps.common.actor import Actor
+from apps.common.actor import COORDINATOR, Actor
 from apps.common.coordinator import as_coordinator
 from apps.common.selectors import get_for
 from apps.provenance.services import event_record
@@ -22,8 +22,6 @@ from federated.protocol.identity import verify_signed
 from federated.protocol.keys import public_key_of, verification_of
 from federated.wire import key as wire
 from federated.wire.base import Signed
-
-COORDINATOR = Actor.system("coordinator")
 
 
 def key_epoch_publish(

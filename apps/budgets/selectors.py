@@ -87,17 +87,6 @@ def _outlook(account: Account) -> dict[str, Any]:
     }
 
 
-def account_list(*, organization: str) -> list[Account]:
-    with schema_context(f"t_{organization}"):
-        return list(Account.objects.all())
-
-
-def charge_list(*, organization: str, job_id: Any = None) -> list[Charge]:
-    with schema_context(f"t_{organization}"):
-        found = Charge.objects.all()
-        return list(found if job_id is None else found.filter(job_id=job_id))
-
-
 def budget_check(
     *,
     organization: str,

@@ -34,6 +34,10 @@ class Actor:
         return cls(kind="system", id=name, name=name)
 
 
+COORDINATOR = Actor.system("coordinator")
+"""Who acts where the portal does what is due, and nobody asked."""
+
+
 def request_actor(request: Any) -> Actor:
     """The actor of a request: its site if a certificate was accepted, else its user."""
     organization = getattr(request, "organization", None)

@@ -15,7 +15,6 @@ class Tag(StrEnum):
     CERTIFICATE_REVOKED = "organizations:certificate:revoked"
 
     USER_CREATED = "accounts:user:created"
-    USER_SIGNED_IN = "accounts:user:signed_in"
     MEMBER_ADDED = "accounts:member:added"
     MEMBER_REMOVED = "accounts:member:removed"
 
@@ -24,9 +23,6 @@ class Tag(StrEnum):
     ALLOTMENT_REQUESTED = "budgets:allotment:requested"
     ALLOTMENT_ANSWERED = "budgets:allotment:answered"
     ALLOTMENT_CHANGED = "budgets:allotment:changed"
-    CHARGE_RESERVED = "budgets:charge:reserved"
-    CHARGE_COMMITTED = "budgets:charge:committed"
-    CHARGE_RELEASED = "budgets:charge:released"
     LEDGER_MIRRORED = "budgets:ledger:mirrored"
     LEDGER_DIFFERS = "budgets:ledger:differs"
 
@@ -64,7 +60,6 @@ class Tag(StrEnum):
     ROUND_RELEASED = "federation:round:released"
     ROUND_ABANDONED = "federation:round:abandoned"
     VERDICT_ACCEPTED = "federation:verdict:accepted"
-    MODEL_STORED = "federation:model:stored"
 
     CAMPAIGN_CREATED = "benchmarks:campaign:created"
     CAMPAIGN_CHANGED = "benchmarks:campaign:changed"

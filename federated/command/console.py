@@ -6,6 +6,7 @@ import functools
 import sys
 import unicodedata
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +49,36 @@ HOME = click.option(
     required=True,
     help="The site's folder.",
 )
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, and none to list them.
+
+    ``lazy`` holds, by a command's name, ``module:attribute`` and its line in the group's help.
+    """
+
+    def __init__(self, *args: Any, lazy: dict[str, tuple[str, str]], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self.lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.lazy:
+            return None
+        module, _, attribute = self.lazy[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        room = formatter.width - 6 - max(map(len, self.lazy))
+        rows = [
+            (name, click.Command(name, help=self.lazy[name][1]).get_short_help_str(room))
+            for name in self.list_commands(ctx)
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def answered(command: F) -> F:

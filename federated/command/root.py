@@ -1,4 +1,4 @@
-"""The ``federated`` command: join, agent, ceremony, ledger, curve, compare, evaluate, verify."""
+"""Commands of a site and of an auditor: join, agent, curve, evaluate, bundle, replay, verify."""
 
 from __future__ import annotations
 
@@ -14,11 +14,7 @@ from typing import IO, TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from federated.command.bench import bench
 from federated.command.console import HOME, answered, out, visible
-from federated.command.data import data
-from federated.command.key import ceremony, key, roster
-from federated.command.ledger import ledger
 from federated.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -44,20 +40,7 @@ def writing(path: Path) -> Iterator[None]:
         raise InvalidInput(f"{path} cannot be written: {error.strerror}") from error
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="federated-simulation-cloud")
-def main() -> None:
-    """Train and compare across organizations; this is the site's side."""
-
-
-main.add_command(bench)
-main.add_command(data)
-main.add_command(ledger)
-for command in (roster, ceremony, key):
-    main.add_command(command)
-
-
-@main.command()
+@click.command()
 @click.argument("url")
 @click.option(
     "--token-file",
@@ -78,7 +61,7 @@ def join(url: str, token_file: IO[str], home: Path) -> None:
     out.print(f"next: edit {site.policy_path}, then run: federated agent --home {site.path}")
 
 
-@main.command()
+@click.command()
 @HOME
 @click.option("--url", help="The coordinator, if it is not where the site joined.")
 @answered
@@ -106,7 +89,7 @@ def agent(home: Path, url: str | None) -> None:
     say("agent stopped")
 
 
-@main.command()
+@click.command()
 @HOME
 @click.argument("job_id", required=False)
 @answered
@@ -120,7 +103,7 @@ def curve(home: Path, job_id: str | None) -> None:
         out.print(curve_table(each, site.job(each).curve()))
 
 
-@main.command()
+@click.command()
 @HOME
 @click.argument("job_id")
 @click.option("--json", "as_json", is_flag=True)
@@ -145,7 +128,7 @@ def compare(home: Path, job_id: str, as_json: bool) -> None:
     out.print(comparison_table(job_id, found))
 
 
-@main.command()
+@click.command()
 @HOME
 @click.argument("job_id")
 @click.option("--bins", type=click.IntRange(2), default=8, show_default=True)
@@ -174,7 +157,7 @@ def evaluate(
                 out.print(table)
 
 
-@main.command()
+@click.command()
 @HOME
 @click.argument("job_id")
 @click.option("--json", "as_json", is_flag=True)
@@ -198,7 +181,7 @@ def evaluations(home: Path, job_id: str, as_json: bool) -> None:
             out.print(table)
 
 
-@main.command()
+@click.command()
 @HOME
 @click.argument("job_id")
 @click.option("-o", "--out", "path", type=click.Path(path_type=Path, dir_okay=False), required=True)
@@ -254,7 +237,7 @@ def _vectors_fetch(api: CoordinatorAPI, bundle: Path, job_id: str, folder: Path)
         out.print(f"[yellow]not kept any more: {'; '.join(gone)}[/]")
 
 
-@main.command()
+@click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("-o", "--out", "path", type=click.Path(path_type=Path, dir_okay=False), required=True)
 @click.option("--job", "job_id", help="Which job, if the bundle holds several.")
@@ -301,7 +284,7 @@ def naming(option: str) -> Iterator[None]:
         raise InvalidInput(f"{option}: {error.message}") from error
 
 
-@main.command()
+@click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True)
 @click.option("--log-key", "log_keys", multiple=True, help="A log's verifier key, known before.")
@@ -376,7 +359,3 @@ def verify(
         else:
             out.print(f"[bold green]{count['ok']} checks hold[/]{missing}")
     sys.exit(0 if report.ok else 1)
-
-
-if __name__ == "__main__":
-    main()

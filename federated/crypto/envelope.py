@@ -26,11 +26,6 @@ def generate() -> tuple[bytes, bytes]:
     return private.private_bytes_raw(), private.public_key().public_bytes_raw()
 
 
-def public_of(private_raw: bytes) -> bytes:
-    """The 32-byte public key of a private one; InvalidInput for another length."""
-    return _private(private_raw).public_key().public_bytes_raw()
-
-
 def seal(public_raw: bytes, plaintext: bytes, *, info: bytes, aad: bytes = b"") -> bytes:
     """Encrypt to a 32-byte public key; encapsulated key, then ciphertext (48 bytes longer).
 

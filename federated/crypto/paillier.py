@@ -20,6 +20,7 @@ import gmpy2
 from federated.crypto.fixed_base import FixedBase
 from federated.crypto.transcript import PROTOCOL
 from federated.errors import InvalidInput
+from federated.extras import needs
 
 MIN_BITS = 512
 # A proof's nonce is this much longer than the secret it hides; one bit more holds the sum.
@@ -106,11 +107,6 @@ class PublicKey:
         """(1 + n)**m mod n^2, which is 1 + m n."""
         return (1 + m % self.n * self.n) % self.n_squared
 
-    def to_signed(self, m: int) -> int:
-        """The representative of m modulo n nearest to zero."""
-        m %= self.n
-        return m - self.n if m > self.n // 2 else m
-
     def check_ciphertext(self, c: int) -> None:
         """InvalidInput unless 0 < c < n^2 and c is invertible."""
         if not 0 < c < self.n_squared:
@@ -143,15 +139,56 @@ class PublicKey:
         return ciphertext
 
     def to_phe(self) -> Any:
-        """The same key as a phe PaillierPublicKey."""
-        from phe import paillier as phe_paillier
-
-        return phe_paillier.PaillierPublicKey(self.n)
+        """The key as a ``phe.PaillierPublicKey``. Raises MissingExtra without [train]."""
+        return _phe().PaillierPublicKey(self.n)
 
     @classmethod
     def from_phe(cls, key: Any) -> PublicKey:
-        """The same key as a phe PaillierPublicKey ``key``."""
+        """The key of a ``phe.PaillierPublicKey``.
+
+        Raises InvalidInput for anything else or an impossible modulus, MissingExtra without
+        [train].
+        """
+        if not isinstance(key, _phe().PaillierPublicKey):
+            raise InvalidInput(f"key: {type(key).__name__} is not a phe PaillierPublicKey")
         return cls(int(key.n))
+
+    def number_to_phe(self, ciphertext: int, *, exponent: int = 0) -> Any:
+        """A ciphertext of the integer m as a ``phe.EncryptedNumber`` of m * 16**exponent.
+
+        phe decodes m up to n/3 as m, from 2n/3 as m - n, and raises OverflowError between them:
+        read a plaintext of packed slots with ``raw_decrypt``. Raises InvalidInput for what is no
+        ciphertext under this key, MissingExtra without [train].
+        """
+        self.check_ciphertext(ciphertext)
+        return _phe().EncryptedNumber(self.to_phe(), ciphertext, exponent)
+
+    def number_from_phe(self, number: Any, *, exponent: int = 0) -> int:
+        """The ciphertext of a ``phe.EncryptedNumber`` whose exponent is the one that is expected.
+
+        A ciphertext here has no exponent of its own, so every number of a sum must have the same:
+        phe gives an int 0, and a float one that depends on its size unless ``precision`` is set.
+        A sum or product that phe has not randomized again is randomized here, so the integer may
+        differ from the one that went out. Raises InvalidInput for another type, key or exponent,
+        or an impossible ciphertext; MissingExtra without [train].
+        """
+        if not isinstance(number, _phe().EncryptedNumber):
+            raise InvalidInput(f"number: {type(number).__name__} is not a phe EncryptedNumber")
+        if number.public_key.n != self.n:
+            raise InvalidInput("number: encrypted under another key")
+        if number.exponent != exponent:
+            raise InvalidInput(
+                f"number: its exponent is {number.exponent}, {exponent} is allowed; encrypt with "
+                f"precision=16**{exponent}, or call decrease_exponent_to({exponent})"
+            )
+        self.check_ciphertext(int(number.ciphertext(be_secure=False)))  # phe checks none itself
+        return int(number.ciphertext())
+
+
+def _phe() -> Any:
+    with needs("train"):
+        from phe import paillier
+    return paillier
 
 
 @lru_cache(maxsize=8)

@@ -6,6 +6,8 @@ import os
 import platform
 from pathlib import Path
 
+from federated.extras import needs
+
 CPUINFO = Path("/proc/cpuinfo")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
@@ -15,7 +17,8 @@ def machine_facts() -> dict[str, str | int | float]:
 
     Host name, user and serial numbers are left out: a measurement's facts may be shown to others.
     """
-    import psutil
+    with needs("bench"):
+        import psutil
 
     facts: dict[str, str | int | float] = {
         "processor": _processor(),

@@ -16,7 +16,6 @@ from federated.measuring.workload import Call, Command, Ran, Workload
 from federated.wire.base import Message
 
 REPEATS_MOST = 100_000
-ITEMS_MOST = 10**12
 Figure = Annotated[float, Field(strict=False, ge=0)]
 
 

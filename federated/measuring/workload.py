@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from federated.errors import DomainError, InvalidInput
+from federated.extras import needs
 
 SAMPLE_SECONDS = 0.01
 TAIL = 400
@@ -166,7 +167,8 @@ def _watched(pid: int) -> Iterator[list[float]]:
     size; and no less than the largest single process by the kernel's own high-water mark, which
     sees peaks between samples. (Not ru_maxrss: it includes what the process was before exec.)
     """
-    import psutil
+    with needs("bench"):
+        import psutil
 
     peak = [0.0]
     done = threading.Event()
@@ -191,7 +193,8 @@ def _watched(pid: int) -> Iterator[list[float]]:
 
 
 def _memory(process: Any) -> int:
-    import psutil
+    with needs("bench"):
+        import psutil
 
     try:
         return int(process.memory_full_info().pss)

@@ -146,34 +146,6 @@ def pure_epsilon_to_rho(epsilon: float) -> float:
     return epsilon**2 / 2
 
 
-def epsilon_against(
-    *,
-    colluders: int,
-    cohort: int,
-    noise_sigma: float,
-    sensitivity: float,
-    dimension: int,
-    rounds: int,
-    delta: float,
-) -> float:
-    """Epsilon of all ``rounds`` against a coordinator that knows ``colluders`` sites' noise.
-
-    Only the noise of the ``cohort - colluders`` others protects a record; infinity if none is
-    left. With ``colluders = cohort - 1`` it is the guarantee against all other insiders.
-    """
-    if not 0 <= colluders <= cohort:
-        raise InvalidInput(f"colluders: {colluders} is not of 0 to {cohort}")
-    if colluders == cohort or noise_sigma == 0:
-        return math.inf
-    rho = round_rho(
-        noise_sigma=noise_sigma,
-        sensitivity=sensitivity,
-        honest=cohort - colluders,
-        dimension=dimension,
-    )
-    return rho_to_epsilon(rounds * rho, delta)
-
-
 def solve_noise_sigma(
     *,
     epsilon: float,

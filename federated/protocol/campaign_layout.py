@@ -14,8 +14,6 @@ from federated.wire.campaign import CampaignSpec, Metric
 from federated.wire.job import Cost
 from federated.wire.key import KeyEpoch
 
-UNIT_OF_PRIVACY = "organization"
-
 
 def honest_trustees(epoch: KeyEpoch) -> int:
     """t - f: trustees of a quorum that do not collude, on whose Gaussian shares privacy rests."""

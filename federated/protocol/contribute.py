@@ -77,7 +77,7 @@ def contribution_check(
     """Check signature, context, shape and proof of one contribution.
 
     The bytes of a masked vector are not needed for it: its digest is signed and proven, and
-    whoever reads them checks them against it (masked_check, total_of).
+    whoever reads them checks them against it (total_of).
     Raises SignatureInvalid, InvalidInput (organization, context, number or range of ciphertexts)
     or ProofInvalid.
     """

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 
 from federated.aggregation.base import Total
 from federated.errors import InvalidInput
 from federated.protocol.layout import aggregator_of
-from federated.wire.base import Signed
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch
-from federated.wire.round import Contribution, Transcript
+from federated.wire.round import Transcript
 
 Source = Callable[[str], Iterable[bytes]]
 """Gives a masked vector's bytes, in pieces of any lengths, by its digest."""
@@ -20,27 +18,6 @@ Source = Callable[[str], Iterable[bytes]]
 def masked_bytes(spec: JobSpec, epoch: KeyEpoch) -> int:
     """Length of a contribution's masked vector; 0 for a packed job."""
     return aggregator_of(spec, epoch).masked_bytes
-
-
-def masked_check(
-    signed: Signed[Contribution], chunks: Iterable[bytes], *, spec: JobSpec, epoch: KeyEpoch
-) -> None:
-    """Check the bytes that came beside a contribution, as they arrive, storing none.
-
-    Raises InvalidInput as soon as there are too many, or at the end for too few or other bytes.
-    """
-    expected = masked_bytes(spec, epoch)
-    seen, length = hashlib.sha256(), 0
-    for chunk in chunks:
-        length += len(chunk)
-        if length > expected:
-            break
-        seen.update(chunk)
-    if length != expected:
-        more = " or more" if length > expected else ""
-        raise InvalidInput(f"masked vector has {length}{more} bytes: {expected} are allowed")
-    if expected and seen.hexdigest() != signed.body.masked:
-        raise InvalidInput("masked vector is not the one whose digest the contribution signs")
 
 
 def total_of(

@@ -11,7 +11,7 @@ from pathlib import Path
 from federated.wire.reproducibility import Software
 
 DISTRIBUTION = "federated-simulation-cloud"
-LIBRARIES = ("cryptography", "gmpy2", "numpy", "pydantic", "rfc8785", "safetensors")
+LIBRARIES = ("cryptography", "gmpy2", "numpy", "pydantic", "rfc8785")
 """What a release's bits go through: arithmetic, key streams, parsing, canonical bytes."""
 
 

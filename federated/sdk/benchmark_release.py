@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from federated.errors import BudgetExceeded, Conflict
+from federated.extras import needs
 from federated.privacy import curator, private_bounds
 from federated.privacy.bounds import Bounds, linear_points, log_points
 from federated.sdk.benchmark_metrics import Metric
@@ -75,7 +76,8 @@ def spend(plans: Sequence[Plan], epsilon: float) -> BudgetAccountant:
     An accountant of this release alone, not the library's global one. Raises BudgetExceeded where
     the plans take more than ``epsilon``.
     """
-    from diffprivlib import BudgetAccountant
+    with needs("bench"):
+        from diffprivlib import BudgetAccountant
 
     charges = [charge for plan in plans for charge in plan.charges()]
     if sum(charges, Fraction(0)) > Fraction(epsilon):

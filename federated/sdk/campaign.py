@@ -16,6 +16,7 @@ import httpx
 from federated.api.coordinator import CoordinatorAPI
 from federated.errors import Conflict, Forbidden, InvalidInput, NotFound
 from federated.protocol.campaign_submit import vote_values
+from federated.sdk.waiting import wait_until
 from federated.site.agent import SiteAgent
 from federated.site.campaign_folder import Measurements, RunFolder, measurements_of
 from federated.site.folder import AgentRuns, SiteHome
@@ -164,16 +165,17 @@ class CampaignClient:
     def _leave_to_agent(self, run: RunFolder, *, before: str | None) -> None:
         if before is not None:
             run.replacement_ask()
-        give_up = time.monotonic() + AGENT_SECONDS
-        while time.monotonic() < give_up:
+
+        def submitted() -> bool:
             kept = run.submission()
-            if kept is not None and kept.digest() != before and run.replacement() is None:
-                return
-            time.sleep(0.2)
-        raise Conflict(
-            f"run {run.number}: the agent of {self.home.path} has not submitted within "
-            f"{AGENT_SECONDS:g} s; see its log. The measurement waits there."
-        )
+            return kept is not None and kept.digest() != before and run.replacement() is None
+
+        deadline = time.monotonic() + AGENT_SECONDS
+        if not wait_until(submitted, bool, deadline=deadline, pause=0.2):
+            raise Conflict(
+                f"run {run.number}: the agent of {self.home.path} has not submitted within "
+                f"{AGENT_SECONDS:g} s; see its log. The measurement waits there."
+            )
 
     def latest(self, campaign_id: str) -> tuple[CampaignRelease, int]:
         """The newest release and its run. Raises NotFound before the first."""
@@ -222,14 +224,12 @@ class RemoteBenchmark:
     def summary(self, *, timeout: float) -> dict[str, dict[str, float]]:
         """``{metric: {statistic: value, statistic_lower, statistic_upper, "count", "run"}}``."""
         spec, _ = self._campaign()
-        give_up = time.monotonic() + timeout
-        while True:
-            number = self.client.api.campaign(spec.campaign_id)["latest_release"]
-            if number is not None and int(number) >= (self.run or 1):
-                break
-            if time.monotonic() >= give_up:
-                break
-            time.sleep(0.5)
+        wait_until(
+            lambda: self.client.api.campaign(spec.campaign_id)["latest_release"],
+            lambda newest: newest is not None and int(newest) >= (self.run or 1),
+            deadline=time.monotonic() + timeout,
+            pause=0.5,
+        )
         release, number = self.client.latest(spec.campaign_id)
         out: dict[str, dict[str, float]] = {}
         for metric in release.metrics:
@@ -257,15 +257,20 @@ class RemoteBenchmark:
             self._agent = agent
 
     def _wait_for_approval(self, spec: CampaignSpec) -> None:
+        """Until the agent approves the campaign; `deliver` says what holds where it does not."""
         folder = self.client.home.campaign(spec.campaign_id)
-        give_up = time.monotonic() + AGENT_SECONDS
-        while folder.spec(spec.digest()) is None and time.monotonic() < give_up:
+        own = self.client.home.credentials.organization
+
+        def approved() -> bool:
+            if folder.spec(spec.digest()) is not None:
+                return True
             found = self.client.api.campaign(spec.campaign_id)
-            own = self.client.home.credentials.organization
             mine = next((p for p in found["participants"] if p["organization"] == own), None)
             if mine is not None and mine["state"] == "declined":
                 raise Conflict(f"this site has declined the campaign: {mine['reason']}")
-            time.sleep(0.2)
+            return False
+
+        wait_until(approved, bool, deadline=time.monotonic() + AGENT_SECONDS, pause=0.2)
 
     def _campaign(self) -> tuple[CampaignSpec, dict[str, Any]]:
         if self.campaign_id is None:

@@ -36,6 +36,7 @@ from federated.sdk.proposal import (
     privacy_choose,
     spec_propose,
 )
+from federated.sdk.waiting import wait_until
 from federated.site.agent import SiteAgent
 from federated.site.folder import AgentRuns, SiteHome
 from federated.site.site import Site
@@ -347,17 +348,16 @@ class FederatedClient:
                 self._agent = agent
 
     def _check_elsewhere(self) -> None:
-        give_up = time.monotonic() + ELSEWHERE_SECONDS
-        while True:
-            facts = self.api.site()
-            if not facts.get("present") or self._seen_here(facts.get("last_seen_at")):
-                return
-            if time.monotonic() > give_up:
-                raise Conflict(
-                    f"an agent with the credentials of {self.tenant_id} runs elsewhere (seen "
-                    f"{facts['last_seen_at']}); submit from its home, or stop it there"
-                )
-            time.sleep(1.0)
+        def gone(facts: dict[str, Any]) -> bool:
+            return not facts.get("present") or self._seen_here(facts.get("last_seen_at"))
+
+        deadline = time.monotonic() + ELSEWHERE_SECONDS
+        facts = wait_until(self.api.site, gone, deadline=deadline, pause=1.0)
+        if not gone(facts):
+            raise Conflict(
+                f"an agent with the credentials of {self.tenant_id} runs elsewhere (seen "
+                f"{facts['last_seen_at']}); submit from its home, or stop it there"
+            )
 
     def _seen_here(self, seen: str | None) -> bool:
         """Whether the coordinator last saw an agent of this very home, not long gone."""

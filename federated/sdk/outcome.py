@@ -13,6 +13,8 @@ from federated.errors import Conflict, InvalidInput, Unavailable
 from federated.protocol.cost import job_epsilons
 from federated.protocol.identity import verify_signed
 from federated.sdk.global_model import GlobalModel
+from federated.sdk.waiting import wait_until
+from federated.site.agent import ENDED
 from federated.site.joint_evaluation import evaluations_of
 from federated.site.site import Site
 from federated.site.work.verify import catch_up
@@ -50,26 +52,34 @@ def wait_for_end(
         disable=not show,
     ) as progress:
         bar = progress.add_task("", total=None, job=job_id[:8], state="")
-        while True:
-            job = api.job(job_id)
-            released = sum(entry["state"] == "released" for entry in job["rounds"])
-            reason = f" ({job['reason']})" if job["reason"] else ""
-            progress.update(
-                bar,
-                total=job["rounds_total"],
-                completed=released,
-                state=f"{job['state']}{reason}",
-            )
-            if job["state"] == "finished":
-                return job
-            if job["state"] in ("failed", "declined", "cancelled"):
-                raise JobEnded(f"job {job_id} is {job['state']}: {job['reason'] or 'no reason'}")
-            if deadline is not None and time.monotonic() >= deadline:
-                raise TimedOut(
-                    f"job {job_id} is {job['state']}{reason} after {released} of "
-                    f"{job['rounds_total']} rounds; call receive_update again to wait on"
-                )
-            time.sleep(POLL_SECONDS)
+
+        def tell(job: dict[str, Any]) -> None:
+            total, completed = job["rounds_total"], _released(job)
+            progress.update(bar, total=total, completed=completed, state=_state(job))
+
+        job = wait_until(
+            lambda: api.job(job_id),
+            lambda job: job["state"] in ENDED,
+            deadline=deadline,
+            pause=POLL_SECONDS,
+            progress=tell,
+        )
+    if job["state"] == "finished":
+        return job
+    if job["state"] in ENDED:
+        raise JobEnded(f"job {job_id} is {job['state']}: {job['reason'] or 'no reason'}")
+    raise TimedOut(
+        f"job {job_id} is {_state(job)} after {_released(job)} of "
+        f"{job['rounds_total']} rounds; call receive_update again to wait on"
+    )
+
+
+def _released(job: dict[str, Any]) -> int:
+    return sum(entry["state"] == "released" for entry in job["rounds"])
+
+
+def _state(job: dict[str, Any]) -> str:
+    return f"{job['state']} ({job['reason']})" if job["reason"] else str(job["state"])
 
 
 def model_receive(site: Site, job: dict[str, Any], *, deadline: float | None) -> GlobalModel:
@@ -98,12 +108,14 @@ def verified_wait(site: Site, spec: JobSpec, deadline: float | None) -> bytes:
     """The last state, once the agent has verified it; verified here where no agent runs."""
     folder = site.home.job(spec.job_id)
     rounds = spec.strategy.rounds
-    give_up = min(time.monotonic() + VERIFY_SECONDS, deadline or float("inf"))
-    while (folder.verified_round() or 0) < rounds:
-        if not site.home.agent_runs() or time.monotonic() > give_up:
-            catch_up(site, spec.job_id, upto=rounds)
-            break
-        time.sleep(POLL_SECONDS / 5)
+    wait_until(
+        lambda: (folder.verified_round() or 0) >= rounds,
+        lambda verified: verified or not site.home.agent_runs(),
+        deadline=min(time.monotonic() + VERIFY_SECONDS, deadline or float("inf")),
+        pause=POLL_SECONDS / 5,
+    )
+    if (folder.verified_round() or 0) < rounds:
+        catch_up(site, spec.job_id, upto=rounds)
     content = folder.state(rounds)
     assert content is not None
     return content

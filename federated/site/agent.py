@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from federated.api.coordinator import CoordinatorAPI
 from federated.api.transport import Interrupted
 from federated.errors import DomainError, InvalidInput, NotFound
+from federated.extras import MissingExtra, needs
 from federated.protocol.address import Attempt
 from federated.site.comparison import compare_and_say, next_to_compare
 from federated.site.folder import SiteHome
@@ -113,10 +114,6 @@ class SiteAgent:
         if self._thread is not None:
             self._thread.join(timeout)
 
-    @property
-    def stopping(self) -> bool:
-        return self._stop.is_set()
-
     def step(self) -> float:
         """One look at the inbox and all work that is due; how many seconds to wait after."""
         self._renew()
@@ -167,8 +164,12 @@ class SiteAgent:
             return
         for name, dataset in policy.datasets.items():
             self.home.ledger.grant(name, "record", dataset.allotment or policy.allotment)
-        for library in LOADED_EARLY if policy.datasets else ():
-            importlib.import_module(library)
+        try:
+            with needs("train"):
+                for library in LOADED_EARLY if policy.datasets else ():
+                    importlib.import_module(library)
+        except MissingExtra as error:
+            self._say(f"jobs on data sets will wait ({error.code}): {short(error)}")
 
     def _work(self, task: Task) -> None:
         before = self._due.get(task)

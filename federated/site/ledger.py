@@ -59,7 +59,16 @@ CREATE TABLE IF NOT EXISTS served (
 CREATE TABLE IF NOT EXISTS sequence (value INTEGER NOT NULL) STRICT;
 INSERT INTO sequence SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM sequence);
 """
+VERSION = 1
+"""PRAGMA user_version of a file with these tables; another one is refused."""
 LOCK_SECONDS = 30.0
+
+
+class LedgerVersion(Conflict):
+    """A ledger's file of another release; it is left as it is."""
+
+    code = "ledger_version"
+    title = "The ledger is of another release"
 
 
 def _utc_now() -> datetime:
@@ -67,7 +76,10 @@ def _utc_now() -> datetime:
 
 
 class Ledger:
-    """The ledger in one SQLite file; made if absent, private to its owner."""
+    """The ledger in one SQLite file; made if absent, private to its owner.
+
+    Raises LedgerVersion for a file that another release made.
+    """
 
     def __init__(self, path: Path, *, now: Callable[[], datetime] = _utc_now) -> None:
         self.path = path
@@ -82,8 +94,11 @@ class Ledger:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA foreign_keys = ON")
-        self._db.executescript(SCHEMA + allotments.SCHEMA)
-        _migrate(self._db)
+        try:
+            _prepare(self._db, path)
+        except BaseException:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         with self._lock:
@@ -420,18 +435,27 @@ class Ledger:
             )
 
 
-def _migrate(db: sqlite3.Connection) -> None:
-    """Bring a ledger that was made before pure charges were kept apart up to date."""
-
-    def current() -> bool:
-        return any(row["name"] == "epsilon" for row in db.execute("PRAGMA table_info(job)"))
-
-    if current():
-        return
-    db.execute("BEGIN IMMEDIATE")  # another process may be at it
-    if not current():
-        db.execute("ALTER TABLE job ADD COLUMN epsilon REAL NOT NULL DEFAULT 0")
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    """Make the tables of a new file; accept a file of this version. Raises LedgerVersion."""
+    db.execute("BEGIN")  # both reads see one state, whatever another process is at
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (tables,) = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     db.execute("COMMIT")
+    if version == VERSION:
+        return
+    if version > VERSION:
+        raise LedgerVersion(
+            f"{path}: this ledger has version {version}, this release reads {VERSION}: install the "
+            "release that wrote it"
+        )
+    if tables:
+        raise LedgerVersion(
+            f"{path}: this ledger has version {version} of an earlier release, this one reads "
+            f"{VERSION}: keep the folder as a record of what was spent, and join with a new one"
+        )
+    # One transaction: a process that is killed leaves all of the tables and the version, or none.
+    script = SCHEMA + allotments.SCHEMA + f"PRAGMA user_version = {VERSION};"
+    db.executescript(f"BEGIN IMMEDIATE; {script} COMMIT;")
 
 
 def _cost(rho: float, pure_epsilon: float) -> Spent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from federated.extras import needs
 from federated.training.data import Dataset
 from federated.training.task import predict, unscaled
 from federated.wire.data import BinaryTarget, MulticlassTarget, Target
@@ -57,7 +58,8 @@ def score_predictions(
 
 def auc(target: NDArray[np.floating], scores: NDArray[np.floating]) -> float | None:
     """Area under the ROC curve; None where only one class is there and it is undefined."""
-    from sklearn.metrics import roc_auc_score
+    with needs("train"):
+        from sklearn.metrics import roc_auc_score
 
     if len(np.unique(target)) < 2:
         return None

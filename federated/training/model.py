@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federated.errors import InvalidInput
+from federated.extras import needs
 from federated.training.network import Floats, initial_parameters, unflatten
 from federated.training.server import encode_tensors
 from federated.training.torch_layers import ALLOWED_LAYERS, layer_fields, torch_layer
@@ -55,7 +56,8 @@ def spec_from_module(module: nn.Module) -> ModelSpec:
 
     Raises InvalidInput that names the layer at fault.
     """
-    from torch import nn
+    with needs("train"):
+        from torch import nn
 
     if not isinstance(module, nn.Module):
         raise InvalidInput(
@@ -76,8 +78,9 @@ def spec_from_module(module: nn.Module) -> ModelSpec:
 
 def module_from(spec: ModelSpec, parameters: NDArray[np.floating] | None = None) -> nn.Sequential:
     """The spec as a float32 torch module in eval mode, with these parameters [d]."""
-    import torch
-    from torch import nn
+    with needs("train"):
+        import torch
+        from torch import nn
 
     module = nn.Sequential(*(torch_layer(layer) for layer in spec.layers))
     flat = initial_parameters(spec) if parameters is None else parameters
@@ -107,35 +110,9 @@ def save_model(path: str | Path, spec: ModelSpec, parameters: NDArray[np.floatin
     return out
 
 
-def read_model(path: str | Path) -> tuple[ModelSpec, Floats]:
-    """The model that ``save_model`` wrote. Raises InvalidInput on another or a broken file."""
-    from safetensors import SafetensorError, safe_open
-
-    state: dict[str, NDArray[np.generic]] = {}
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            architecture = (file.metadata() or {}).get("architecture")
-            for name in file.keys():  # noqa: SIM118
-                kind = file.get_slice(name).get_dtype()
-                if kind not in ("F64", "F32", "F16"):
-                    raise InvalidInput(
-                        f"{Path(path).name}: {name} is of {kind}; allowed: F64, as save_model "
-                        "writes it, F32 or F16"
-                    )
-                state[name] = file.get_tensor(name)
-    except (OSError, SafetensorError) as error:
-        raise InvalidInput(f"{Path(path).name}: not a readable safetensors file") from error
-    if architecture is None:
-        raise InvalidInput(f"{Path(path).name}: no architecture in its metadata")
-    spec = ModelSpec.parse(architecture)
-    if set(state) != set(named_tensors(spec, np.zeros(spec.parameters))):
-        raise InvalidInput(f"{Path(path).name}: its tensors are not those of its architecture")
-    ordered = {name: state[name] for name in named_tensors(spec, np.zeros(spec.parameters))}
-    return spec, flat_weights(spec, ordered, Path(path).name)
-
-
 def _load_checkpoint(path: Path) -> LoadedModel:
-    import torch
+    with needs("train"):
+        import torch
 
     if not path.is_file():
         raise InvalidInput(f"{path}: no such file")
@@ -174,7 +151,8 @@ def _spec(layers: list[Any], origin: str) -> ModelSpec:
 
 
 def _walk(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
-    from torch import nn
+    with needs("train"):
+        from torch import nn
 
     if type(module) is nn.Sequential:
         # named_children() leaves out the second place of a layer that stands at two.

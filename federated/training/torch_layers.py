@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from federated.errors import InvalidInput
+from federated.extras import needs
 from federated.wire.model import (
     Conv2dLayer,
     FlattenLayer,
@@ -28,7 +29,8 @@ def layer_fields(layer: nn.Module, name: str) -> dict[str, Any]:
 
     Exact types: a subclass may compute something else under the same name.
     """
-    from torch import nn
+    with needs("train"):
+        from torch import nn
 
     kind = type(layer)
     if kind in (nn.Linear, nn.Conv2d) and layer.bias is None:
@@ -93,7 +95,8 @@ def _plain(layer: nn.Module, name: str, **allowed: Any) -> None:
 
 def torch_layer(layer: Layer) -> nn.Module:
     """A Layer as a torch module with weights of its own."""
-    from torch import nn
+    with needs("train"):
+        from torch import nn
 
     if isinstance(layer, LinearLayer):
         return nn.Linear(layer.in_features, layer.out_features)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from federated.errors import InvalidInput
+from federated.extras import needs
 from federated.training.network import Floats, flatten
 from federated.wire.model import ModelSpec
 
@@ -70,8 +71,9 @@ def _oddity(tensor: Any) -> str | None:
         return None if tensor.dtype.name in WIDENED else f"of {tensor.dtype.name}"
     if not hasattr(tensor, "detach"):
         return f"a {type(tensor).__name__}, not a tensor"
-    import torch
-    from torch import nn
+    with needs("train"):
+        import torch
+        from torch import nn
 
     # A subclass may compute its values, as a masked or a distributed tensor does.
     if type(tensor) not in (torch.Tensor, nn.Parameter, nn.Buffer):

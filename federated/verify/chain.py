@@ -14,7 +14,8 @@ from federated.errors import DomainError, InvalidInput, Unavailable
 from federated.provenance.bundle import Anchor, Bundle
 from federated.provenance.verify import BundleCheck, Check, origin_hash
 
-ROOT_AT = "root_at(bytes32,uint64)"
+ROOT_AT = bytes.fromhex("c773f71b")
+"""First four bytes of Keccak-256 of ``root_at(bytes32,uint64)``: the function's selector."""
 RUNTIME = "0a1ee43eb747bc3456865d614b9b784c7897f0c637631c7f592bf9544fa1fd77"
 """SHA-256 of AnchorRegistry's runtime bytecode: any other code may answer what it likes."""
 
@@ -85,7 +86,7 @@ def _look_up(anchor: Anchor, rpc: str, http: httpx.Client) -> None:
     if hashlib.sha256(code).hexdigest() != RUNTIME:
         what = "another contract" if code else "no contract"
         raise InvalidInput(f"{anchor.contract} is {what}, not an AnchorRegistry")
-    data = _selector() + origin_hash(anchor.origin) + anchor.size.to_bytes(32, "big")
+    data = ROOT_AT + origin_hash(anchor.origin) + anchor.size.to_bytes(32, "big")
     query = {"to": anchor.contract, "data": "0x" + data.hex()}
     root = _text(_call(http, rpc, "eth_call", query, "latest"))
     if root != anchor.root:
@@ -135,9 +136,3 @@ def _text(answer: Any) -> str:
     if not isinstance(answer, str) or not re.fullmatch("0x([0-9a-f]{2})*", answer):
         raise InvalidInput("the node's answer is not hexadecimal text")
     return answer.removeprefix("0x")
-
-
-def _selector() -> bytes:
-    from eth_utils.crypto import keccak
-
-    return bytes(keccak(text=ROOT_AT)[:4])

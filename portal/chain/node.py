@@ -39,7 +39,7 @@ class Node:
         self.network = network
         self.signer = load_key(state / SIGNER)
         self.address = self.signer.public_key.to_canonical_address()
-        self.anchorer = load_key(state / ANCHORER)
+        load_key(state / ANCHORER)  # made here; the coordinator signs anchors with it
         self.authorities = tuple(sorted(authorities or {self.address}))
         self._store = Store(state / "chain.sqlite3")
         self.lock = threading.RLock()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from portal.queues import QUEUES
 from portal.up.service import Service
 
-QUEUES = ("rounds", "aggregation", "benchmarks", "provenance", "audit", "celery")
 CONCURRENCY = 2
 
 

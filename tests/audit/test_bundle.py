@@ -28,7 +28,7 @@ from tests import second_verifier
 from tests.conftest import SITE_KEYS, owner_role
 from tests.federated.client.portal import URL, PortalTransport
 from tests.federation.test_job_whole import play
-from tests.federation.world import World, current
+from tests.federation.world import World
 
 
 @pytest.fixture
@@ -191,16 +191,3 @@ def test_the_log_is_searched(world: World, job: Job) -> None:
     assert tags(since=proposed.isoformat()) == every
     assert tags(until=proposed.isoformat()) == set()
     assert tags(until=proposed.astimezone(timezone(timedelta(hours=-9))).isoformat()) == set()
-
-
-def test_the_overview_for_the_job_page(world: World, job: Job) -> None:
-    from apps.federation.selectors.overview import job_overview
-
-    shown = job_overview(job)
-    assert (shown.rounds_done, shown.rounds_total, shown.attempts_charged) == (2, 2, 2)
-    assert [line.round.attempt for line in shown.rounds] == [1, 2, 1]
-    assert shown.rounds[0].refusals == [("lakeside", "budget_exceeded", "0.2 too much")]
-    assert shown.rounds[1].phase_seconds.keys() == {"collecting", "charging", "decrypting"}
-    assert shown.epsilon_spent == shown.epsilon_whole
-    assert shown.events[0].body.tag == "federation:verdict:accepted"
-    assert current(job).number == 2

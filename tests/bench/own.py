@@ -176,7 +176,7 @@ def role(process: psutil.Process) -> str:
 
 
 ROLES = {
-    "federated.command.root agent": "site agent",
+    "federated.command.main agent": "site agent",
     "gunicorn": "web (gunicorn)",
     "celery": "worker (celery)",
     "postgres": "PostgreSQL",

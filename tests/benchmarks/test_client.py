@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from federated import BenchmarkAggregator
-from federated.command.root import main
+from federated.command.main import main
 from federated.errors import Conflict, Forbidden, InvalidInput, NotFound
 from federated.sdk.campaign import CampaignClient
 from federated.site.standing import standings

@@ -9,11 +9,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from click.testing import CliRunner, Result
+from eth_utils import keccak
 
-from federated.command.root import main
+from federated.command.main import main
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check, origin_hash, verify_bundle
-from federated.verify.chain import MAX_ANSWER_BYTES, RUNTIME, chain_checks
+from federated.verify.chain import MAX_ANSWER_BYTES, ROOT_AT, RUNTIME, chain_checks
 from tests.federated.provenance.small_bundle import small_bundle, small_bundle_bytes
 from tests.patience import patient
 
@@ -158,3 +159,7 @@ def test_what_is_no_address_is_one_line(tmp_path, options, message):
     done = run("verify", str(path), *options)
     assert (done.exit_code, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
     assert message in done.stderr
+
+
+def test_the_selector_is_that_of_the_contracts_function() -> None:
+    assert keccak(text="root_at(bytes32,uint64)")[:4] == ROOT_AT

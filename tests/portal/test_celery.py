@@ -15,7 +15,8 @@ from django.db import OperationalError, connection, connections
 from django_tenants.utils import schema_context
 
 from apps.schedules.ticks import TICKS
-from portal.celery import HEADER, QUEUES, TenantMismatch, app
+from portal.celery import HEADER, TenantMismatch, app
+from portal.queues import QUEUES
 from tests.patience import patient
 
 pytestmark = pytest.mark.django_db

@@ -108,11 +108,12 @@ def test_bad_configuration_is_told_with_its_path(tmp_path: Path) -> None:
 def test_without_the_portal_it_says_how_to_get_it(tmp_path: Path) -> None:
     shutil.copytree(BASE / "federated", tmp_path / "federated")
     program = (
-        "from federated.service import FederatedService, PortalMissing\n"
+        "from federated.extras import MissingExtra\n"
+        "from federated.service import FederatedService\n"
         "try:\n    FederatedService().start(block=False)\n"
-        "except PortalMissing as error:\n    print(error.message)\n"
+        "except MissingExtra as error:\n    print(error.message)\n"
     )
     shown = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert "pip install 'federated-simulation-cloud[portal]'" in shown.stdout
+    assert "pip install -e '.[portal]'" in shown.stdout

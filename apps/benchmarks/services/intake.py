@@ -29,8 +29,8 @@ from apps.benchmarks.models import (
 )
 from apps.benchmarks.selectors.campaigns import epoch_of
 from apps.benchmarks.services import checks, machine
-from apps.benchmarks.services.runs import COORDINATOR, run_event
-from apps.common.actor import Actor
+from apps.benchmarks.services.runs import run_event
+from apps.common.actor import COORDINATOR, Actor
 from apps.common.coordinator import as_coordinator
 from apps.common.signed import refusal_keep
 from apps.federation.errors import AlreadySent

@@ -22,14 +22,13 @@ from apps.benchmarks.models import Campaign, CampaignParticipant, Run
 from apps.benchmarks.selectors.campaigns import epoch_of, run_last
 from apps.benchmarks.selectors.trustees import refusing, trustees_of
 from apps.benchmarks.services import runs
-from apps.common.actor import Actor
+from apps.common.actor import COORDINATOR, Actor
 from apps.common.coordinator import as_coordinator
 from apps.federation.queue import enqueue
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 from federated.errors import DomainError, NotFound
 
-COORDINATOR = runs.COORDINATOR
 NAMED_MOST = 5
 log = logging.getLogger(__name__)
 

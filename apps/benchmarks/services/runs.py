@@ -9,13 +9,11 @@ from django.utils import timezone
 
 from apps.aggregation.bell import bell_ring
 from apps.benchmarks.models import Campaign, Run
-from apps.common.actor import Actor
+from apps.common.actor import COORDINATOR, Actor
 from apps.federation.services.rounds import checkpoint_digest
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 from federated.wire.campaign import CampaignContext, NoisedCohort, SubmissionCohort
-
-COORDINATOR = Actor.system("coordinator")
 
 
 def run_open(campaign: Campaign, *, number: int) -> Run:

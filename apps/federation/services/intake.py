@@ -14,7 +14,7 @@ from django.db import transaction
 from django_tenants.utils import schema_context
 
 from apps.aggregation.bell import bell_ring
-from apps.common.actor import Actor
+from apps.common.actor import COORDINATOR, Actor
 from apps.common.coordinator import as_coordinator
 from apps.common.signed import refusal_keep
 from apps.federation.errors import AlreadySent, Closed
@@ -244,9 +244,7 @@ def _follow(row: Round, signed: Signed[Any]) -> None:
                 enqueue("aggregation.round_release", row.pk)
         case wire.Verdict(agrees=False, organization=organization, detail=detail):
             reason = f"{organization} does not agree with the release of {row}: {detail}"
-            machine.job_end(
-                row.job, state=row.job.State.FAILED, reason=reason, actor=machine.COORDINATOR
-            )
+            machine.job_end(row.job, state=row.job.State.FAILED, reason=reason, actor=COORDINATOR)
             return
         case wire.Verdict():
             return

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from apps.aggregation.bell import bell_ring
 from apps.aggregation.selectors import key_epoch_get
-from apps.common.actor import Actor
+from apps.common.actor import COORDINATOR, Actor
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job, JobParticipant, Round
 from apps.federation.queue import enqueue
@@ -31,7 +31,6 @@ from federated.errors import DomainError, NotFound
 
 ATTEMPTS_MOST = 4
 QUEUE_LOCK = 0x717565
-COORDINATOR = Actor.system("coordinator")
 log = logging.getLogger(__name__)
 
 

@@ -10,12 +10,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.aggregation.bell import bell_ring
+from apps.common.actor import COORDINATOR
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job, ModelState, Round
 from apps.federation.queue import enqueue
 from apps.federation.selectors.transcripts import epoch_of, transcript_of
 from apps.federation.services.machine import job_continue, job_lock
-from apps.federation.services.rounds import COORDINATOR, round_abandon, round_event
+from apps.federation.services.rounds import round_abandon, round_event
 from apps.federation.services.sums import (
     round_total,
     sum_begin,

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from apps.common.actor import Actor
+from apps.common.actor import COORDINATOR
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Contribution, Job, MaskedVector, Round
 from apps.federation.services.vectors import vector_delete
@@ -21,7 +21,6 @@ from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 from federated.protocol.expired import expired_of
 
-COORDINATOR = Actor.system("coordinator")
 JOBS_MOST = 20
 REASON = "retention"
 

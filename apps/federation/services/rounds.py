@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from apps.aggregation.bell import bell_ring
-from apps.common.actor import Actor
+from apps.common.actor import COORDINATOR, Actor
 from apps.federation.models import Job, Round
 from apps.federation.queue import enqueue
 from apps.federation.services.sums import sum_begin
@@ -17,8 +17,6 @@ from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 from federated.protocol.cost import cohort_asked
 from federated.wire.round import Cohort, RoundContext
-
-COORDINATOR = Actor.system("coordinator")
 
 
 def checkpoint_digest() -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from django.db import transaction
 from django.utils import timezone
 
-from apps.common.actor import Actor
+from apps.common.actor import COORDINATOR, Actor
 from apps.common.blobs import StagedFile
 from apps.common.coordinator import as_coordinator
 from apps.federation.errors import AlreadySent, Closed
@@ -23,8 +23,6 @@ from apps.federation.storage import blob_storage
 from apps.provenance.tags import Tag
 from federated.errors import InvalidInput
 from federated.protocol.masked import masked_bytes
-
-COORDINATOR = Actor.system("coordinator")
 
 
 def vector_receive(

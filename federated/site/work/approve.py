@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from federated.errors import DomainError, InvalidInput, Unavailable
+from federated.extras import MissingExtra
 from federated.protocol.cost import check_spec_privacy, job_cost, round_cost
 from federated.protocol.identity import verify_signed
 from federated.protocol.layout import aggregator_of
@@ -123,6 +124,8 @@ def _check_data(site: Site, spec: JobSpec) -> None:
     try:
         site.data.check(spec)
         site.data.fit(spec)
+    except MissingExtra:
+        raise  # a matter of this installation, which a person mends: no reason to decline
     except DomainError as error:
         raise DataUnfit(spec.data.dataset, error.message) from error
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federated.errors import InvalidInput
+from federated.extras import needs
 from federated.training.tables.canonical import MISSING_TEXTS, canonical, number_of
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ class Column:
 
     def numbers(self) -> Numbers:
         """Raises InvalidInput for a type that holds no numbers, such as dates and lists."""
-        import pyarrow as pa
-        from pyarrow import compute
+        with needs("train"):
+            import pyarrow as pa
+            from pyarrow import compute
 
         stored, kind = self._simple, self._simple.type
         types = pa.types
@@ -98,7 +100,8 @@ class Column:
 
         Mixed Python objects become their texts. Raises InvalidInput for objects without one.
         """
-        import pyarrow as pa
+        with needs("train"):
+            import pyarrow as pa
 
         column = self._column
         if hasattr(column.array, "__arrow_array__") and hasattr(column.dtype, "pyarrow_dtype"):
@@ -114,7 +117,8 @@ class Column:
         return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
 
     def _object_texts(self) -> pa.Array:
-        import pyarrow as pa
+        with needs("train"):
+            import pyarrow as pa
 
         column = self._column
         cells = zip(column.tolist(), column.isna().tolist(), strict=True)
@@ -150,7 +154,8 @@ class Column:
     @cached_property
     def _simple(self) -> pa.Array:
         """The values in one piece and in one of few types, each without a loss."""
-        import pyarrow as pa
+        with needs("train"):
+            import pyarrow as pa
 
         chunks = self.arrow.chunks or [pa.array([], self.arrow.type)]
         try:
@@ -160,7 +165,8 @@ class Column:
 
     def _texts(self) -> tuple[NDArray[np.int64], list[str | None]]:
         """Codes [n], -1 where missing, into texts; None for bytes that are not UTF-8."""
-        import pyarrow as pa
+        with needs("train"):
+            import pyarrow as pa
 
         stored, types = self._simple, pa.types
         kind = stored.type
@@ -186,7 +192,8 @@ class Column:
 
 
 def _simplified(values: pa.Array) -> pa.Array:
-    import pyarrow as pa
+    with needs("train"):
+        import pyarrow as pa
 
     kind, types = values.type, pa.types
     if types.is_dictionary(kind):
@@ -204,7 +211,8 @@ def _simplified(values: pa.Array) -> pa.Array:
 
 def _texts_of(values: pa.Array) -> list[str | None]:
     """A text for each value, in any spelling that ``canonical`` knows."""
-    import pyarrow as pa
+    with needs("train"):
+        import pyarrow as pa
 
     kind, types = values.type, pa.types
     if types.is_date(kind) or types.is_timestamp(kind):
@@ -235,8 +243,9 @@ def _by_value(values: NDArray[Any], of: Callable[[Any], float]) -> NDArray[np.fl
 
 
 def _numbers_of_text(stored: pa.Array) -> Numbers:
-    import pyarrow as pa
-    from pyarrow import compute
+    with needs("train"):
+        import pyarrow as pa
+        from pyarrow import compute
 
     if pa.types.is_large_binary(stored.type):
         starts = range(0, max(len(stored), 1), _CELLS_AT_ONCE)
@@ -254,8 +263,9 @@ def _numbers_of_text(stored: pa.Array) -> Numbers:
 
 def _numbers_of_part(texts: pa.Array) -> Numbers:
     """As ``_one_by_one``, at once where all cells are plain numbers."""
-    import pyarrow as pa
-    from pyarrow import compute
+    with needs("train"):
+        import pyarrow as pa
+        from pyarrow import compute
 
     if not compute.any(compute.match_substring(texts, "_")).as_py():
         with suppress(ValueError):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from federated.errors import InvalidInput
+from federated.extras import needs
 from federated.training.tables.cells import Column
 from federated.training.tables.text import SEPARATORS, read_text
 
@@ -23,7 +24,8 @@ def load_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     text. Raises InvalidInput that names the file, and in a text file the line, for another
     format, a missing or an unreadable file.
     """
-    import pandas as pd
+    with needs("train"):
+        import pandas as pd
 
     if isinstance(source, pd.DataFrame):
         return source
@@ -44,8 +46,9 @@ def load_table(source: str | Path | pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> tuple[list[str], list[pa.ChunkedArray]]:
-    import pyarrow as pa
-    import pyarrow.parquet
+    with needs("train"):
+        import pyarrow as pa
+        import pyarrow.parquet
 
     try:
         table = pyarrow.parquet.ParquetFile(path).read()
@@ -61,8 +64,9 @@ def table_store(table: pd.DataFrame, path: Path) -> None:
     that the file encodes as the DataFrame does. Raises InvalidInput for a column that neither
     Arrow nor the rule can hold.
     """
-    import pyarrow as pa
-    import pyarrow.parquet
+    with needs("train"):
+        import pyarrow as pa
+        import pyarrow.parquet
 
     names = [str(name) for name in table.columns]
     columns = [

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
 from federated.errors import InvalidInput
+from federated.extras import needs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +47,8 @@ def read_text(path: Path) -> tuple[list[str], list[pa.ChunkedArray]]:
 
 
 def _read(file: IO[str], path: Path) -> tuple[list[str], list[pa.ChunkedArray]]:
-    import pyarrow as pa
+    with needs("train"):
+        import pyarrow as pa
 
     records = _records(file, path)
     _, header = next(records, (1, None))

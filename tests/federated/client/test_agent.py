@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import httpx
@@ -9,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from django_tenants.utils import schema_context
-from federated.protocol.address import Attempt
 
 from apps.aggregation.bell import bell_ring
 from apps.common.actor import Actor
@@ -228,6 +228,23 @@ def test_a_missing_column_is_declined_and_named_to_this_sites_people_alone(sites
     told = JobParticipant.objects.get(job=job, organization="lakeside").reason
     assert told == "the site's data does not fit the dictionary of ward"
     assert site.said("x1")
+
+
+def test_a_job_waits_for_a_package_that_is_not_installed(
+    sites: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = sites["lakeside"]
+    with monkeypatch.context() as absent:
+        absent.setitem(sys.modules, "pandas", None)  # as where it is not installed
+        job = sites.start()
+    assert job.state == Job.State.PROPOSED
+    assert site.said("pip install 'federated-simulation-cloud[train]'")
+    assert states_of(site) == []
+    for each in sites.values():
+        each.step()
+    workers()
+    job.refresh_from_db()
+    assert job.state == Job.State.RUNNING
 
 
 def test_a_policy_of_portal_waits_for_a_person(sites: Sites) -> None:

@@ -23,7 +23,7 @@ from apps.budgets.services.allotments import allotment_request
 from apps.common.actor import Actor
 from federated.api.coordinator import CoordinatorAPI
 from federated.command import ledger as ledger_cli
-from federated.command.root import main
+from federated.command.main import main
 from federated.errors import (
     AllotmentBelowSpent,
     BudgetExceeded,

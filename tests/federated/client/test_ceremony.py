@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from federated.command.root import main
+from federated.command.main import main
 from federated.crypto import envelope, threshold
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import open_share

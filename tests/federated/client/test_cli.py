@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from federated.command.root import main
+from federated.command.main import main
 from federated.site.folder import About, SiteHome
 from federated.site.policy import Allotment
 from federated.wire.job import Cost
@@ -108,8 +108,9 @@ def test_the_verifier_loads_neither_torch_nor_django() -> None:
         [
             sys.executable,
             "-c",
-            "import sys, federated, federated.command.root, federated.verify.rounds\n"
-            "import federated.verify.chain, federated.provenance.verify\n"
+            "import sys, federated, federated.command.main, federated.command.root\n"
+            "import federated.verify.rounds, federated.verify.chain\n"
+            "import federated.provenance.verify\n"
             "print(sorted({'torch', 'django', 'pandas', 'apps'} & set(sys.modules)))",
         ],
         capture_output=True,
@@ -122,7 +123,7 @@ def test_the_verifier_loads_neither_torch_nor_django() -> None:
 @pytest.fixture
 def agent(home: SiteHome) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "federated.command.root", "agent", "--home", str(home.path)],
+        [sys.executable, "-m", "federated.command.main", "agent", "--home", str(home.path)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},

@@ -18,7 +18,6 @@ from federated.protocol.cost import job_cost
 from federated.sdk.outcome import JobEnded, TimedOut
 from federated.site.folder import SiteHome
 from federated.training.data import encode, load_table
-from federated.training.model import read_model
 from tests.conftest import SITE_KEYS
 from tests.federated.client.portal import (
     URL,
@@ -26,6 +25,7 @@ from tests.federated.client.portal import (
     SiteAtWork,
     home_make,
 )
+from tests.federated.training.saved import read_model
 from tests.federation.world import CAST, DICTIONARY, World, workers
 
 FEATURES = {feature.name: (feature.lower, feature.upper) for feature in DICTIONARY.features}

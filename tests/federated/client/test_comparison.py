@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from federated.command.root import main
+from federated.command.main import main
 from federated.errors import Conflict, InvalidInput, NotFound
 from federated.site.comparison import comparison_line, comparison_of, differences, verdict
 from federated.training.alone import Difference, compare, train_alone

@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from federated.protocol.joint_evaluation import JointEvaluation
 
 from apps.federation.models import Job, JobParticipant, ModelState
 from apps.federation.storage import state_bytes
 from federated import FederatedClient, PrivacyConfig
-from federated.command.root import main
+from federated.command.main import main
 from federated.errors import InvalidInput, NotFound
 from federated.protocol.cost import job_cost
 from federated.protocol.joint_evaluation import JointEvaluation

@@ -20,7 +20,7 @@ import pytest
 from federated.errors import BudgetExceeded, Conflict
 from federated.privacy.accountant import epsilon_to_rho, rho_to_epsilon
 from federated.protocol.refused import Refused
-from federated.site.ledger import Ledger
+from federated.site.ledger import VERSION, Ledger, LedgerVersion
 from federated.site.policy import Allotment
 from federated.wire.job import Cost
 from federated.wire.round import Reason
@@ -368,13 +368,45 @@ def test_only_the_runs_that_are_left_are_reserved(ledger: Ledger) -> None:
     assert states(ledger) == [(4, 1, "reserved"), (5, 1, "reserved")]
 
 
-def test_a_ledger_of_before_pure_charges_opens(tmp_path: Path) -> None:
-    path = tmp_path / "old.sqlite"
+def version_of(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as db:
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def test_a_new_ledger_has_its_version_and_opens_again(tmp_path: Path) -> None:
+    path = tmp_path / "new.sqlite"
+    with closing(Ledger(path)) as ledger:
+        job = reserve(ledger)
+    assert version_of(path) == VERSION
+    with closing(Ledger(path)) as ledger:
+        assert len(states(ledger)) == 3
+        assert reserve(ledger, job) == job
+
+
+@pytest.mark.parametrize(
+    ("version", "says"),
+    [(0, "version 0 of an earlier release.* new one"), (VERSION + 1, "install the release")],
+    ids=["older", "newer"],
+)
+def test_a_ledger_of_another_release_is_refused_and_left_alone(
+    tmp_path: Path, version: int, says: str
+) -> None:
+    path = tmp_path / "other.sqlite"
     with closing(Ledger(path)) as ledger:
         reserve(ledger)
     with closing(sqlite3.connect(path)) as db:
-        db.execute("ALTER TABLE job DROP COLUMN epsilon")
-        db.commit()
-    with closing(Ledger(path)) as ledger:
-        reserve(ledger, cost=PURE, pure_epsilon=2.0)
-        assert len(ledger.report("northwind").charges) == 6
+        db.execute(f"PRAGMA user_version = {version}")
+    before = path.read_bytes()
+    with pytest.raises(LedgerVersion, match=says) as refused:
+        Ledger(path)
+    assert str(path) in refused.value.message
+    assert path.read_bytes() == before
+    assert version_of(path) == version
+
+
+def test_many_threads_make_one_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "new.sqlite"
+    with ThreadPoolExecutor(8) as pool:
+        for made in pool.map(lambda _: Ledger(path), range(8)):
+            made.close()
+    assert version_of(path) == VERSION

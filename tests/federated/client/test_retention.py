@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from federated.protocol.address import Attempt
 
 from apps.aggregation.bell import bell_ring
 from apps.federation.models import Contribution, Job, Round

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from federated.command.root import main
+from federated.command.main import main
 from federated.errors import InvalidInput, NotFound
 from federated.provenance.bundle import load_bundle
 from federated.verify.replay import record_of, replay_job

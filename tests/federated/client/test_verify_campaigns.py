@@ -8,7 +8,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from federated.command.root import main
+from federated.command.main import main
 from federated.provenance.bundle import Bundle
 from federated.verify.campaigns import campaign_checks
 from federated.wire.campaign import CampaignRecord

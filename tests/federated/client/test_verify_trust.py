@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from federated.command.root import main
+from federated.command.main import main
 from federated.crypto.signatures import generate_private_key
 from federated.protocol.identity import load_public_key
 from federated.provenance.bundle import Bundle

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from federated.site.bundle_checks import site_checks
 
 from federated.command.main import main
 from federated.errors import InvalidInput

@@ -3,7 +3,6 @@ import secrets
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from phe import paillier as phe_paillier
 
 from federated.crypto.fixed_base import FixedBase
 from federated.crypto.paillier import PublicKey
@@ -13,26 +12,7 @@ from tests.federated.crypto.small_key import small_key
 KEY = small_key().dealt.public_key
 
 
-@pytest.fixture(scope="module")
-def phe_private():
-    return phe_paillier.PaillierPrivateKey(KEY.to_phe(), small_key().p, small_key().q)
-
-
-@given(st.integers())
-@settings(max_examples=25, deadline=None)
-def test_phe_decrypts_our_ciphertexts(phe_private, m):
-    assert phe_private.raw_decrypt(KEY.encrypt(m).ciphertext) == m % KEY.n
-
-
-def test_a_sum_of_phe_and_our_ciphertexts_decrypts(phe_private):
-    theirs = KEY.to_phe().encrypt(-5).ciphertext(be_secure=False)
-    product = KEY.multiply([theirs, KEY.encrypt(12).ciphertext])
-    encrypted = phe_paillier.EncryptedNumber(KEY.to_phe(), product, 0)
-    assert phe_private.decrypt(encrypted) == 7
-
-
-def test_the_key_survives_phe_and_its_encoding():
-    assert PublicKey.from_phe(KEY.to_phe()) == KEY
+def test_the_key_survives_its_encoding():
     assert PublicKey.decode(KEY.encode()) == KEY
     with pytest.raises(InvalidInput):
         PublicKey.decode(b"\0" + KEY.encode())
@@ -92,11 +72,6 @@ def test_nothing_to_add_is_refused():
 def test_an_impossible_modulus_is_refused(n):
     with pytest.raises(InvalidInput):
         PublicKey(n)
-
-
-def test_to_signed_is_the_nearest_representative():
-    assert [KEY.to_signed(m) for m in (0, 5, KEY.n - 5, KEY.n // 2)] == [0, 5, -5, KEY.n // 2]
-    assert KEY.to_signed(KEY.n // 2 + 1) == -(KEY.n // 2)
 
 
 @given(st.integers(1, 700), st.data())

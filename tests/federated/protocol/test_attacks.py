@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pytest
 
-from federated.crypto import envelope, signatures
+from federated.crypto import signatures
 from federated.errors import DomainError, InvalidInput, ProofInvalid
 from federated.protocol.contribute import contribution_make
 from federated.protocol.identity import SiteIdentity
@@ -22,6 +22,7 @@ from federated.wire.base import encode_bytes
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch, Roster, RosterSite
 from federated.wire.round import Reason, Transcript
+from tests.keys import sealing_key_of
 
 from .conftest import CAST, TEST_KEY_BITS, with_
 
@@ -197,7 +198,7 @@ def rotated(consortium):
             RosterSite(
                 organization=name,
                 public_key=consortium.identities[name].public_key,
-                encryption_key=encode_bytes(envelope.public_of(consortium.encryption[name])),
+                encryption_key=encode_bytes(sealing_key_of(consortium.encryption[name])),
             )
             for name in CAST
         ),

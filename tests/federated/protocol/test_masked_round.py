@@ -11,7 +11,7 @@ from federated.errors import InvalidInput, MaskKeyInvalid
 from federated.protocol import contribute
 from federated.protocol.contribute import contribution_check, contribution_make
 from federated.protocol.layout import aggregator_of
-from federated.protocol.masked import masked_bytes, masked_check, total_of
+from federated.protocol.masked import masked_bytes, total_of
 from federated.protocol.refused import Refused
 from federated.protocol.release import release_check, release_make
 from federated.protocol.share import product_of, share_check
@@ -146,24 +146,6 @@ def test_a_vector_that_storage_changed_is_refused(consortium, closed):
     for body in (store[digest][:-1], store[digest] + b"\0", b"\0" * len(store[digest])):
         with pytest.raises(InvalidInput, match="masked vector"):
             totalled(consortium, Store(store, **{digest: body}), transcript)
-
-
-def test_bytes_are_checked_as_they_arrive(consortium, closed):
-    store, transcript = closed
-    signed = transcript.contributions[0]
-    body = store[signed.body.masked]
-    assert len(body) == masked_bytes(**rules(consortium))
-    masked_check(signed, store.source(signed.body.masked), **rules(consortium))
-    for wrong in (body[:-1], b"", body + b"\0", body[::-1]):
-        with pytest.raises(InvalidInput, match="masked vector"):
-            masked_check(signed, [wrong], **rules(consortium))
-
-    def endless():
-        while True:
-            yield body
-
-    with pytest.raises(InvalidInput, match="or more"):
-        masked_check(signed, endless(), **rules(consortium))
 
 
 def refusal(consortium, transcript, signed):

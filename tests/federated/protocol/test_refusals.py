@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from federated.crypto import envelope, signatures
+from federated.crypto import signatures
 from federated.errors import InvalidInput, ProofInvalid, SignatureInvalid
 from federated.protocol.contribute import contribution_make
 from federated.protocol.cost import check_spec_privacy, job_cost, round_cost
@@ -18,6 +18,7 @@ from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.job import Cost, JobSpec
 from federated.wire.key import Roster, RosterSite
 from federated.wire.round import Reason, Transcript
+from tests.keys import sealing_key_of
 
 from .conftest import CAST, OUTSIDER, make_consortium, with_
 
@@ -275,9 +276,7 @@ def test_a_share_sealed_to_another_site_does_not_open(consortium):
             RosterSite(
                 organization=trustee.organization,
                 public_key=trustee.public_key,
-                encryption_key=encode_bytes(
-                    envelope.public_of(other.encryption[trustee.organization])
-                ),
+                encryption_key=encode_bytes(sealing_key_of(other.encryption[trustee.organization])),
             )
             for trustee in other.epoch.trustees
         ),

@@ -26,7 +26,7 @@ MEGABYTE = 2**20
 PEAK = """
 import re, sys
 from pathlib import Path
-from federated.command.root import main
+from federated.command.main import main
 for path in sys.argv[1:]:
     try:
         main(["verify", path])

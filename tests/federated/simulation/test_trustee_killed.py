@@ -13,7 +13,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from federated.protocol.address import Attempt
 
 from federated import files
 from federated.protocol.address import Attempt
