@@ -23,7 +23,9 @@ def card_exists(job: Job) -> bool:
 
 
 def card_of(job: Job, *, organization: str) -> dict[str, Any]:
-    """The card, with the evaluations that the organization takes part in (docs/model-card.md).
+    """Return the card with the evaluations that the organization takes part in.
+
+    The format is in docs/audit/model-card.md.
 
     Raises NotFound for a job that has released no model.
     """

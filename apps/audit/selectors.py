@@ -105,7 +105,7 @@ def campaign_bundle_assemble(*, campaign: Campaign, organization: str) -> Bundle
 
 
 def bundle_assemble(*, job: Job, organization: str) -> Bundle:
-    """What an outsider needs to verify the job offline (docs/bundle.md).
+    """What an outsider needs to verify the job offline (docs/audit/bundle.md).
 
     With it come the evaluations of its model that released and that the organization took part in.
     """

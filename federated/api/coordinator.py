@@ -128,7 +128,7 @@ class CoordinatorAPI(OctetTransport):
         self._send(f"/api/jobs/{signed.body.job_id}/cancel", signed)
 
     def bundle(self, job_id: str) -> bytes:
-        """A job's bundle (docs/bundle.md), as a file."""
+        """A job's bundle (docs/audit/bundle.md), as a file."""
         return self._get(f"/api/jobs/{quote(job_id, safe='')}/bundle").content
 
     def model(self, digest: str) -> bytes:
@@ -219,7 +219,7 @@ class CoordinatorAPI(OctetTransport):
         self._request("PUT", path, signed.canonical())
 
     def campaign_bundle(self, campaign_id: str) -> bytes:
-        """A campaign's bundle (docs/bundle.md), as a file."""
+        """A campaign's bundle (docs/audit/bundle.md), as a file."""
         return self._get(_campaign(campaign_id) + "/bundle").content
 
     def ledger_send(self, signed: Signed[LedgerReport]) -> None:

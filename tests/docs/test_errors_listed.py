@@ -1,4 +1,4 @@
-"""docs/errors.md lists every error a user can meet, with its status."""
+"""docs/develop/errors.md lists every error a user can meet, with its status."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def errors() -> dict[str, type[DomainError]]:
 
 @pytest.fixture(scope="module")
 def listed() -> dict[str, tuple[int, bool]]:
-    text = (ROOT / "docs" / "errors.md").read_text()
+    text = (ROOT / "docs" / "develop" / "errors.md").read_text()
     return {m["code"]: (int(m["status"]), m["retry"] == "yes") for m in ROW.finditer(text)}
 
 
