@@ -1,4 +1,4 @@
-"""A job's model card, from the portal's own rows: it says of itself that nothing was verified."""
+"""Makes a job's model card from the portal's rows; the card says that nothing was verified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundles and log pages, from everything the portal keeps."""
+"""Reads bundles and log pages from the portal's tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Witnessing: which witnesses count for which log, and what a site sends as one."""
+"""Decides which witnesses count for which log, and takes what they send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An account over its period: what its charges compose to, and when it is used up at this rate."""
+"""Composes an account's charges over its period and forecasts when it is used up."""
 
 from __future__ import annotations
 

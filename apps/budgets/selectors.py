@@ -1,4 +1,4 @@
-"""What an organization's mirrored ledger says; and the early refusal that follows from it."""
+"""Reads an organization's mirrored ledger, and refuses early what its site would refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may call a view. The tenancy middleware has already found out who calls; these only look."""
+"""Checks who may call a view; the tenancy middleware has identified the caller before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joining, and what a site may know of itself."""
+"""API of joining, and of a site's own record."""
 
 from __future__ import annotations
 

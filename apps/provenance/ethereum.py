@@ -1,4 +1,4 @@
-"""The chain as anchoring sees it: find, deploy and call the AnchorRegistry contract.
+"""Finds, deploys and calls the AnchorRegistry contract on a chain.
 
 Talks to the embedded chain and to a consortium's Besu alike: legacy transactions at gas price zero,
 explicit gas and chain id, extra data of any length (EIP-225, QBFT). web3 takes a second to import,

@@ -1,4 +1,4 @@
-"""Witnesses' keys and cosignatures: what they send, checked and kept; what they are shown.
+"""Checks and stores witnesses' keys and cosignatures, and offers checkpoints to cosign.
 
 Cosignatures and the moment from which a checkpoint is final are records of their own: an event for
 each would grow the log, which would ask for the next cosignature.

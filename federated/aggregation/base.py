@@ -1,4 +1,4 @@
-"""What every secure aggregator does, whatever it encrypts with."""
+"""The interface of secure aggregators, independent of the encryption."""
 
 from __future__ import annotations
 

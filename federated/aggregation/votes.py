@@ -1,4 +1,4 @@
-"""The codewords of a benchmark metric: what one vote adds to every sum at once.
+"""Codewords of a benchmark metric: one vote adds to all its sums at once.
 
 A vote for grid point j is one signed integer P_j whose slots hold
 

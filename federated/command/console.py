@@ -1,4 +1,4 @@
-"""What the commands share: the console, the home option, errors as answers."""
+"""Shared by the commands: the console, the home option, errors as one-line answers."""
 
 from __future__ import annotations
 

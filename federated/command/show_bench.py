@@ -1,4 +1,4 @@
-"""Measurements as tables for people."""
+"""Shows measurements as tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulated campaign as a person sees it: each statistic, its interval, and the truth."""
+"""Shows a simulated campaign: each statistic, its interval, and the true value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Under which software a model was made and replayed, for people."""
+"""Shows under which software a model was made and replayed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``federated simulate``: one run told round by round, or many seeds with what they show."""
+"""``federated simulate``: plays one run round by round, or many seeds with a summary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Energy of a workload, each figure with the method that it comes from.
+"""Measures or estimates a workload's energy; each figure names its method.
 
 ``rapl``: the processor packages' own counters (Linux powercap), the whole machine's use while the
 workload ran. ``nvml``: the NVIDIA GPUs' counters. ``estimate``: CPU seconds times watts a core that

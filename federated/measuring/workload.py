@@ -1,4 +1,4 @@
-"""Running a workload once: a command in a process of its own, or a callable in this one."""
+"""Runs a workload once: a command in its own process, or a callable in this one."""
 
 from __future__ import annotations
 

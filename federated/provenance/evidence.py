@@ -1,4 +1,4 @@
-"""Evidence against a log: two heads that it signed and that cannot both be true.
+"""Evidence against a log: two signed heads that contradict each other.
 
 `evidence_check` needs the log's verifier key alone. What it then concludes depends on the kind:
 

@@ -1,4 +1,4 @@
-"""Which software runs here: the package's version and source, and the libraries under it."""
+"""Names the software that runs here: the package's version, its source, the libraries."""
 
 from __future__ import annotations
 

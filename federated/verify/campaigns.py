@@ -1,4 +1,4 @@
-"""The verifier's checks of campaigns: votes, noise, product, shares and statistics recomputed."""
+"""Checks campaigns: recomputes votes, noise, product, shares and statistics."""
 
 from __future__ import annotations
 

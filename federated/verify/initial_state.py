@@ -1,4 +1,4 @@
-"""The server state that a job record starts from: in it, or beside it under its digest."""
+"""Reads a job record's initial server state: in the record, or next to the bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the verifier's checks of jobs and of campaigns share."""
+"""Shared by the verifier's checks of jobs and of campaigns."""
 
 from __future__ import annotations
 

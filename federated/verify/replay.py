@@ -1,4 +1,4 @@
-"""A bundle's global model, computed again from its transcripts."""
+"""Recomputes a bundle's global model from its transcripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verifier's check of reproducibility records: logged with their releases, and true of them."""
+"""Checks reproducibility records: logged with their releases, and in agreement with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verifier's checks of jobs and rounds: everything recomputed from a bundle's job records."""
+"""Checks jobs and rounds by recomputing them from a bundle's job records."""
 
 from __future__ import annotations
 

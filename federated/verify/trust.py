@@ -1,4 +1,4 @@
-"""The verifier's checks of certificates: who says that a pinned key is an organization's.
+"""Checks certificates: which authority says that a pinned key is an organization's.
 
 A spec pins its sites' keys, and a bundle carries the certificates that the consortium's authority
 issued for them. Without an authority that the reader has from elsewhere they prove nothing: whoever

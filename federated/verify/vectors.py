@@ -1,4 +1,4 @@
-"""A folder beside a bundle: masked vectors that sums are recomputed from, large initial states."""
+"""Reads the folder next to a bundle: masked vectors and large initial states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is exchanged in a benchmark campaign: spec, votes, trustees' noise, release.
+"""Messages of a benchmark campaign: spec, votes, trustees' noise, release.
 
 Every organization votes for one public grid point a metric. The votes are summed under
 encryption, the trustees add the noise, and all statistics follow from the noisy sum.

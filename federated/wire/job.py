@@ -1,4 +1,4 @@
-"""What a job is: data, model, training, privacy and who takes part.
+"""Messages of a job: data, model, training, privacy and participants.
 
 An approved spec fixes everything that costs privacy or could be swapped later: bounds,
 denominators, noise, pinned site keys and the key epoch. Its digest is what sites countersign.

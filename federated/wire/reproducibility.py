@@ -1,4 +1,4 @@
-"""A release's reproducibility record: what it was computed from, and by which software."""
+"""A release's reproducibility record: its inputs, its seeds and the software."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is exchanged in one attempt at one round."""
+"""Messages of one attempt at a round."""
 
 from __future__ import annotations
 

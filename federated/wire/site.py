@@ -1,4 +1,4 @@
-"""What a site and the portal say to each other outside a round."""
+"""Messages between a site and the portal outside a round."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP, on the loopback unless told otherwise."""
+"""Serves JSON-RPC over HTTP, on the loopback by default."""
 
 import errno
 import json

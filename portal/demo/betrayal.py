@@ -1,4 +1,4 @@
-"""The betrayal: bundles before and after an edit of the log, and tricks that trustees refuse."""
+"""Act 6: bundles before and after an edit of the log, and tricks that trustees refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Act one: four organizations join, and a key is dealt to their sites."""
+"""Act 2: four organizations join, and a key is dealt to their sites."""
 
 from __future__ import annotations
 

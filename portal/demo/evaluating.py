@@ -1,4 +1,4 @@
-"""The evaluation act: noisy counts of all held-out rows, and each site beside itself alone."""
+"""Act 4: noisy counts of all held-out rows, and each site compared with training alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The coordinator turns evil: what it can show to sites with full control of its database.
+"""Tricks of a dishonest coordinator that controls its own database.
 
 Each trick edits the portal's own tables as their owner, lets the sites' real agents see it, and
 waits for their signed refusals. The tables are put back after; the refusals stay.

@@ -1,4 +1,4 @@
-"""What the portal's tables say of the finished job, read as their owner."""
+"""Reads the finished job from the portal's tables, as their owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line a step, with its time; and the record of what held."""
+"""Prints one line per step with its time, and records which steps held."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last act's table: what the federation reached, what it cost."""
+"""Act 7: tables of what the federation reached and what it cost."""
 
 from __future__ import annotations
 

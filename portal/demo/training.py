@@ -1,4 +1,4 @@
-"""Act two: Cleveland's scientist proposes a job with the seed's calls, and four sites train."""
+"""Act 3: Cleveland's scientist proposes a job with the SDK, and four sites train."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each database role may do. Run by the owner after every migration; idempotent.
+"""Grants each database role its rights; the owner runs it after every migration. Idempotent.
 
 Roles: the owner has every table; the application's login role (NOINHERIT) has the rows of the
 shared tables and may become an organization's role; ``t_<slug>`` has its own schema, and through

@@ -1,4 +1,4 @@
-"""What has to exist before the portal can serve: tables, authority, certificate, operator.
+"""Makes what the portal needs before it serves: tables, CA, certificate, operator.
 
 Every command is idempotent, so that an interrupted first start is finished by the next one.
 """

@@ -1,4 +1,4 @@
-"""What approvals reserved, and what the organization's own ledger was charged."""
+"""Lists what approvals reserved and what the organization's ledger was charged."""
 
 from __future__ import annotations
 

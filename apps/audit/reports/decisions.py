@@ -1,4 +1,4 @@
-"""Who proposed, approved, declined and cancelled; what failed, and in whose words."""
+"""Lists who proposed, approved, declined and cancelled, and the reasons of failures."""
 
 from __future__ import annotations
 

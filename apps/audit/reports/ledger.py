@@ -1,4 +1,4 @@
-"""What an organization's own ledger says of a report's charges; reads its mirror, in its schema."""
+"""Reads a report's charges from the mirror of the organization's ledger, in its schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was released: digests, cohort, verdicts, and a campaign's statistics."""
+"""Lists the releases: digests, cohort, verdicts, and a campaign's statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report holds, as values: pages read these and nothing else.
+"""Defines a report's values, which are all that its pages read.
 
 A line names the log's entry that it rests on, so that it can be found and proven. Epsilons are at
 the delta beside them.

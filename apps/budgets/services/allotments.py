@@ -1,4 +1,4 @@
-"""Asking the site for another allotment, and mirroring what it did.
+"""Asks a site for another allotment, and mirrors the site's answer.
 
 Nothing here changes an account: the site's ledger counts, and it takes what grants more from
 nobody but a person at the site (federated.site.allotments).
