@@ -38,7 +38,7 @@ def card_of(job: Job, *, organization: str) -> dict[str, Any]:
 
 
 def _source(job: Job) -> CardSource:
-    """What the card shows of a job, by as many queries as any job takes; as the coordinator."""
+    """Reads what the card shows of a job, in a fixed number of queries; as the coordinator."""
     spec = job.wire
     closed = job.rounds.filter(cohort__isnull=False).defer("product")
     attempts, records, counts = [], [], None

@@ -61,7 +61,7 @@ def witness_key_register(
 
 
 def checkpoint_offer(*, log: LogName, organization: str, old: int, public_key: str) -> CosignOffer:
-    """What a site is asked to cosign. Raises NotFound while the log has no checkpoint."""
+    """Returns what a site is asked to cosign. Raises NotFound while the log has no checkpoint."""
     mine = provenance.witness_newest(organization)
     bound = mine is not None and mine.signed.signer == key_id(public_key)
     registered = mine.signed.body.digest() if mine is not None and bound else None

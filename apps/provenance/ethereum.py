@@ -43,7 +43,7 @@ CHANGES = {
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where a transaction is on the chain."""
+    """The place of a transaction on the chain."""
 
     tx_hash: str
     block_number: int

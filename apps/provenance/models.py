@@ -154,7 +154,7 @@ class FinalCheckpoint(Model):
 
 
 class Registry(Model):
-    """Where the AnchorRegistry contract of a chain lives."""
+    """The address of the AnchorRegistry contract on a chain."""
 
     scope = Scope.SHARED
 

@@ -39,7 +39,7 @@ FINAL_LOCK = 0x77697473
 
 @dataclass(frozen=True)
 class Panel:
-    """Who counts for a log: so many seats, and the witnesses that have a key, by organization."""
+    """The witnesses of a log: the number of seats, and the witnesses with a key by organization."""
 
     seats: int
     witnesses: Mapping[str, Witness]

@@ -39,7 +39,7 @@ from federated.wire.witness import Cosigned, CosignOffer, LogName, WitnessKey
 
 
 class CoordinatorAPI(OctetTransport):
-    """What a site and its people ask of the coordinator; safe between threads."""
+    """The calls that a site and its people make to the coordinator; safe between threads."""
 
     def __init__(self, url: str, tls: ssl.SSLContext, **options: Any) -> None:
         super().__init__(url, tls, **options)
@@ -64,7 +64,7 @@ class CoordinatorAPI(OctetTransport):
     # The site and the key.
 
     def site(self) -> dict[str, Any]:
-        """Who this certificate is, the coordinator's defaults, when its agent was last seen."""
+        """Returns this site's record, the coordinator's defaults, when its agent was last seen."""
         return self._json("GET", "/api/site")
 
     def renew(self, request: RenewalRequest) -> Renewal:
@@ -153,7 +153,7 @@ class CoordinatorAPI(OctetTransport):
         self._send(f"{_path(at)}/{name}", signed)
 
     def allotment_request(self, request_id: str) -> AllotmentRequest:
-        """What the organization's admin asks in the portal."""
+        """Returns an allotment request of the organization's admin."""
         return AllotmentRequest.parse(self._get(f"/api/ledger/allotments/{request_id}").content)
 
     # Masked vectors.

@@ -113,7 +113,7 @@ class Credentials:
 
     @property
     def identity(self) -> SiteIdentity:
-        """What signs this site's messages."""
+        """The key and identity that sign this site's messages."""
         return SiteIdentity(self.organization, self.private_key)
 
     def check_dates(self, now: datetime | None = None) -> None:

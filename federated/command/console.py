@@ -35,7 +35,7 @@ def visible(text: str, keep: str = "") -> str:
 
 
 class _Terminal(Console):
-    """Colours are markup; no text brings control characters of its own."""
+    """A console whose colours are markup; control characters in texts are escaped."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(visible(text, keep="\n\t"), **options)

@@ -149,7 +149,7 @@ class PublicPart:
     """The polynomials a_0, a_1, ... of one context (bytes, the round context's digest).
 
     a_j is bytes [32768 j, 32768 (j + 1)) of AES-256 in counter mode from zero, little-endian,
-    under a key that SHAKE256 derives from the context: nobody chooses it, everyone derives it.
+    under a key that SHAKE256 derives from the context: every party derives it and none chooses it.
     """
 
     def __init__(self, context: bytes) -> None:

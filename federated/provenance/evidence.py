@@ -69,7 +69,7 @@ def evidence_kind(
 
 
 def evidence_check(evidence: Evidence, key: VerifierKey) -> str:
-    """What the evidence proves against the log of `key`.
+    """Returns what the evidence proves against the log of `key`.
 
     Raises `InvalidInput` or `SignatureInvalid` where it proves nothing.
     """

@@ -88,7 +88,7 @@ def root(nodes: Nodes, size: int) -> bytes:
 
 
 def root_of(leaves: Iterable[bytes]) -> bytes:
-    """The root over leaf *data* in order; for small trees that nobody stores."""
+    """Returns the root over leaf *data* in order; for small trees that are not stored."""
     nodes: dict[Key, bytes] = {}
     size = 0
     for data in leaves:

@@ -41,7 +41,7 @@ def source_digest(package: Path) -> str:
 
 
 def software_differences(made: Software, here: Software) -> list[str]:
-    """What differs, one line each: ``numpy 2.4.1, here 2.5.0``; empty where nothing does."""
+    """Returns the differences, one line each: ``numpy 2.4.1, here 2.5.0``."""
     names = {"federated": "federated", "python": "Python", "platform": "platform"}
     found = [
         f"{shown} {getattr(made, name)}, here {getattr(here, name)}"

@@ -23,7 +23,7 @@ def records_in_log(bundle: Bundle) -> dict[str, str]:
 
 
 class ReproducibilityCheck:
-    """Walks a job's records beside its released attempts; both are in one order.
+    """Walks a job's records together with its released attempts; both are in one order.
 
     A release that was made before releases had records has none, and its event names none.
     """

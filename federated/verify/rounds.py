@@ -122,7 +122,7 @@ def _job(
 def _unsummed(
     transcript: Transcript, state: ServerState | None, vectors: VectorFolder | None
 ) -> str:
-    """Why an attempt's sum cannot be recomputed here; empty where it can."""
+    """Returns why an attempt's sum cannot be recomputed here; empty where it can."""
     if any(left.masked for left in transcript.expired):
         return "its masked vectors expired by retention"
     if any(signed.body.masked is not None for signed in transcript.contributions):

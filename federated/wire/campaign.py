@@ -233,7 +233,7 @@ class CampaignDecline(Message):
 
 
 class CampaignContext(Message):
-    """What everything signed or proven in one run is bound to."""
+    """The context that everything signed or proven in one run is bound to."""
 
     TAG: ClassVar[str] = "campaign-context"
 
@@ -259,7 +259,7 @@ class Vote(Message):
 
 
 class Submission(Message):
-    """One organization's votes in one run, a metric each, in the spec's order."""
+    """One organization's votes in one run, one per metric, in the spec's order."""
 
     TAG: ClassVar[str] = "submission"
 
@@ -295,7 +295,7 @@ class TrusteeNoise(Message):
 
 
 class NoisedCohort(Message):
-    """What is decrypted: a cohort with the noise of at least t trustees (envelope digests).
+    """The decrypted cohort: submissions with the noise of at least t trustees (digests).
 
     Decryption shares, the release and verdicts of a run name this message's digest as ``cohort``.
     """
@@ -347,14 +347,14 @@ class ExpiredMessage(Message):
 
 
 class ExpiredRun(Message):
-    """What stays of a run's ciphertexts after their retention."""
+    """The digests that stay of a run's ciphertexts after their retention."""
 
     submissions: Annotated[tuple[ExpiredMessage, ...], Field(min_length=1)]
     noise: tuple[ExpiredMessage, ...] = ()
 
 
 class CampaignTranscript(Message):
-    """What a closed run gives to check: nothing in it is secret. Approvals are the members'.
+    """A closed run, to be checked: nothing in it is secret. Approvals are the members'.
 
     Submissions and noise are all there, or all ``expired``.
     """

@@ -49,7 +49,7 @@ class PublicInputs(Message):
 
 
 class PublicSeeds(Message):
-    """What is drawn at random in public, 32 bytes each in hex.
+    """The public random seeds, 32 bytes each in hex.
 
     ``mask`` is the AES key of a masked job's public vector a; ``minibatches`` seed each
     organization's order of rows, where local training has one. Noise, nonces and mask keys are

@@ -135,7 +135,7 @@ def open_chain(db: AtomicDatabaseAPI, network: str, signers: Iterable[Address]) 
 
 
 def signers_after(chain: Chain, header: BlockHeaderAPI) -> tuple[Address, ...]:
-    """Who may seal the block after this one, in the order of their turns."""
+    """Returns who may seal the block after this one, in the order of their turns."""
     snapshot = RecentlySignedClique(chain.consensus_context).get_snapshot(header)
     return tuple(snapshot.get_sorted_signers())
 

@@ -26,7 +26,7 @@ MESSAGES = (Contribution, Receipt, Share, Verdict)
 
 @dataclass(frozen=True)
 class Trick:
-    """What the coordinator tries, and the reason it must be refused for."""
+    """A trick of the coordinator, and the reason it must be refused for."""
 
     name: str
     expected: Reason

@@ -16,7 +16,7 @@ class StepFailed(Exception):
 
 
 class Step:
-    """What a running step shows and records."""
+    """Shows and records a running step."""
 
     def __init__(self, show: Any) -> None:
         self._show = show

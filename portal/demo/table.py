@@ -45,7 +45,7 @@ def shown(value: float | None) -> str:
 
 
 def facts_table(report: Mapping[str, Any]) -> Table:
-    """What was spent, sent, waited for and anchored."""
+    """Returns a table of what was spent, sent, waited for and anchored."""
     table = Table(title="What it cost", show_header=False)
     table.add_column("what")
     table.add_column("value")

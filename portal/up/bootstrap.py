@@ -44,7 +44,7 @@ class ManageCommand(Service):
         return self.process is not None and self.process.poll() == 0
 
     def last_line(self) -> str:
-        """What the command said last: where the operator's password is."""
+        """Returns the command's last line: where the operator's password is."""
         lines = self.log_path.read_text(errors="replace").splitlines()
         return lines[-1] if lines else ""
 

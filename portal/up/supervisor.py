@@ -1,6 +1,6 @@
 """Starts the services in order, restarts what dies, stops them in reverse.
 
-It runs in a process of its own: what is left of its descendants at the end is killed.
+It runs in a separate process; descendants that are left at the end are killed.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ TOLD_TO_ALL = ("key_epoch", "witness", "dictionary")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scope:
-    """What a report is of. ``period`` is [start, end)."""
+    """The subject of a report. ``period`` is [start, end)."""
 
     kind: Literal["job", "campaign", "period"]
     organization: str | None
@@ -122,7 +122,7 @@ def _of_ledger(
     specs: Specs,
     cut_at: datetime | None,
 ) -> dict[str, Any]:
-    """What the organization's own ledger adds; nothing for an operator.
+    """Adds the charges of the organization's own ledger; none for an operator.
 
     Past a cut a charge has no receipt among the lines, which says nothing: it is left out.
     """

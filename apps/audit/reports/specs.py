@@ -50,7 +50,7 @@ class Specs:
         return cls({str(job.pk): job for job in jobs.filter(pk__in=ids["job"])}, found, by_number)
 
     def cost(self, where: tuple[str, int, int]) -> tuple[Cost, float] | None:
-        """What one attempt or run charges, and that as pure epsilon (0 where it is not pure).
+        """Returns the charge of one attempt or run, and its pure epsilon (0 where it is not pure).
 
         None for what has no finite cost, and for what is not known here.
         """
@@ -70,7 +70,7 @@ class Specs:
         return None if run is None else run.wire.noise.delta
 
     def campaign_spec(self, line: Line) -> CampaignSpec | None:
-        """The spec that an event of a campaign names by its digest, if it is kept."""
+        """Returns the spec that an event of a campaign names by its digest, if it is stored."""
         digest, identifier = line.body.digests.get("spec"), line.subject[1]
         campaign = self.campaigns.get(identifier)
         if campaign is not None and campaign.spec_digest == digest:

@@ -74,7 +74,7 @@ class LogHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Who proposed, approved, declined, cancelled; ``key`` is the signing key's fingerprint."""
+    """A person's or site's decision on a spec; ``key`` is the signing key's fingerprint."""
 
     line: Line
     organization: str
@@ -86,7 +86,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """What an approval reserved: ``rho`` in all, ``epsilon`` of it at ``delta``.
+    """The cost that an approval reserved: ``rho`` in all, its ``epsilon`` at ``delta``.
 
     ``state`` counts the organization's own ledger entries by state; empty for others'.
     """
@@ -183,7 +183,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Where the ledger that the site reports and the receipts kept here disagree."""
+    """A disagreement between the site's reported ledger and the receipts stored here."""
 
     kind: str
     job_id: str
