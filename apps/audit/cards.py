@@ -16,7 +16,7 @@ from federated.wire.reproducibility import ReproducibilityRecord
 
 
 def card_exists(job: Job) -> bool:
-    """Whether the job trained a model and has released it."""
+    """Return whether the job trained a model and has released it."""
     if isinstance(job.wire.strategy, Evaluation):
         return False
     return job.rounds.filter(state=Round.State.RELEASED).exists()

@@ -247,7 +247,7 @@ class _Scan:
             )
 
     def _inside(self, token: int) -> bool:
-        """Whether the part ends with this token."""
+        """Return whether the part ends with this token."""
         self.tokens += 1
         if token in b"{[":
             self.depth += 1

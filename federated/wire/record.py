@@ -16,7 +16,7 @@ a larger one lies beside it, named by its digest."""
 
 
 def state_beside(size: int) -> bool:
-    """Whether a server state of so many bytes travels outside the message that names it."""
+    """Return whether a server state of so many bytes travels outside the message that names it."""
     return size > INLINE_STATE_BYTES
 
 

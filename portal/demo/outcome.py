@@ -52,7 +52,7 @@ def anchors() -> list[dict[str, Any]]:
 
 
 def job_is_anchored(job_id: str) -> bool:
-    """Returns whether a confirmed anchor covers every event of the job so far."""
+    """Return whether a confirmed anchor covers every event of the job so far."""
     from apps.provenance.selectors import events, events_logged
 
     logged = events_logged(list(events(subject=("job", job_id))))

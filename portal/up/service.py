@@ -68,7 +68,7 @@ class Service(ABC):
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether it answers."""
+        """Return whether it answers."""
 
     def prepare(self) -> None:  # noqa: B027
         """Runs before every start."""

@@ -222,7 +222,7 @@ class Supervisor:
 
 
 def _somebody_ended() -> bool:
-    """Whether a child, or an orphan that was adopted, waits to be collected."""
+    """Return whether a child, or an orphan that was adopted, waits to be collected."""
     try:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:

@@ -25,8 +25,11 @@ def commands(
     """Yield a command and all commands below it with the words that call it, in order."""
     yield path, command
     if isinstance(command, click.Group):
-        for name, below in sorted(command.commands.items()):
-            yield from commands(below, (*path, name))
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None:
+                yield from commands(below, (*path, name))
 
 
 def cli() -> str:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 COLUMNS = 100
 #: Pages whose paragraphs have not been rewrapped yet.
 WIDE = {"docs/audit/privacy.md", "docs/develop/training.md", "docs/develop/benchmarks.md"}
-WIDE |= {"docs/audit/bundle.md", "docs/develop/errors.md"}
+WIDE |= {"docs/audit/bundle.md"}
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/[!a]*/*.md")]
 PAGES += ROOT.glob("docs/audit/*.md")
 FENCED = re.compile(r"^ *```\n(.*?)^ *```$", re.M | re.S)
