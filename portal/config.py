@@ -266,7 +266,7 @@ class Config(BaseSettings):
 
     @property
     def chain_rpc_url(self) -> str | None:
-        """None when nothing is anchored."""
+        """Returns the chain's JSON-RPC address; None when nothing is anchored."""
         if not self.blockchain.enabled:
             return None
         if self.blockchain.rpc_url is not None:

@@ -90,7 +90,7 @@ def checkpoint_cosigned(
 
 
 def log_status(log: LogName, organization: str) -> dict[str, Any]:
-    """How far a log is signed, cosigned by whom, and final."""
+    """Return how far a log is signed, cosigned by whom, and final."""
     panel = witnesses_active(log, organization)
     with log_entered(log, organization):
         newest = Checkpoint.objects.order_by("-size").first()

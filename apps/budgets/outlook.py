@@ -69,7 +69,7 @@ def spent_by(made: Iterable[Made]) -> Spent:
 
 
 def spent_ever(charges: Iterable[Charge]) -> Spent:
-    """Of all periods."""
+    """Return what was spent in all periods."""
     return spent_by(
         Made(_moment(c.at), c.rho, c.pure_epsilon) for c in charges if c.state == "committed"
     )

@@ -242,7 +242,7 @@ def checkpoint_make() -> Checkpoint | None:
 
 
 def log_size() -> int:
-    """How many leaves the current schema's log has."""
+    """Return the number of leaves of the current schema's log."""
     last = Leaf.objects.order_by("-log_index").values_list("log_index", flat=True).first()
     return 0 if last is None else last + 1
 

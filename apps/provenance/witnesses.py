@@ -123,7 +123,7 @@ def cosignature_accept(*, note: str, organization: str, panel: Panel) -> bool:
 
 
 def witnesses_needed(seats: int) -> int:
-    """How many cosignatures make a checkpoint final: the configured, and more than half.
+    """Return how many cosignatures make a checkpoint final: the configured, and more than half.
 
     Two sets of more than half share a witness, so that two forks cannot both be final unless one
     witness signs both.
@@ -237,7 +237,7 @@ def _other_heads(organization: str, panel: Panel) -> list[tuple[int, str, Witnes
 
 
 def cosignature_lines(sizes: Sequence[int]) -> dict[int, str]:
-    """Of each witness the newest cosignature on these checkpoints, by the checkpoint's size.
+    """Return each witness's newest cosignature on these checkpoints, by the checkpoint's size.
 
     A witness stands for all that its newest head extends, so its earlier ones would add nothing.
     """

@@ -48,7 +48,7 @@ class CoordinatorAPI(OctetTransport):
 
     @classmethod
     def for_site(cls, url: str, credentials: Credentials, **options: Any) -> CoordinatorAPI:
-        """With the site's certificate, trusting the consortium's CA."""
+        """Make the API for a site's certificate, trusting the consortium's CA."""
         credentials.check_dates()
         return cls(url, credentials.ssl_context(), **options)
 

@@ -48,9 +48,9 @@ CHUNK_BLOCKS = 4
 
 @dataclass(frozen=True)
 class MaskLayout:
-    """How many values a coefficient carries, from public numbers of the job alone.
+    """The number of values per coefficient, from public numbers of the job alone.
 
-    The fields are SlotLayout's, and so is the slot formula: two values a coefficient where a slot
+    The fields are SlotLayout's, and so is the slot formula: two values per coefficient where a slot
     fits 26 bits, one where it fits 52. Raises InvalidInput where it fits neither, or for more than
     1,000 contributors.
     """

@@ -49,7 +49,7 @@ class Measurement(Message):
     notes: tuple[str, ...]
 
     def values(self) -> dict[str, float]:
-        """By metric name, as campaigns ask for them.
+        """Return the values by metric name, as campaigns ask for them.
 
         Energy that was estimated has a metric of its own, ``energy_estimate_j``: it is never
         compared with a measurement.

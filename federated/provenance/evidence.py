@@ -51,7 +51,7 @@ class Evidence(Message):
 def evidence_kind(
     held: Checkpoint, shown: Checkpoint, proof: tuple[bytes, ...] | None
 ) -> Kind | None:
-    """How two heads of one log contradict each other; None if they do not.
+    """Return how two heads of one log contradict each other; None if they do not.
 
     `proof` is to lead from the smaller to the larger; None where none was given, which contradicts
     nothing by itself.

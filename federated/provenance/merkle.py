@@ -208,7 +208,7 @@ class InclusionVerifier:
         """By place, its hash and the rest of its path."""
 
     def verify(self, leaf: bytes, index: int, proof: Sequence[bytes]) -> None:
-        """As `verify_inclusion`, against this tree. Raises `ProofInvalid`."""
+        """Verify as `verify_inclusion`, against this tree. Raises `ProofInvalid`."""
         if not 0 <= index < self._size:
             raise ProofInvalid(f"leaf {index} is not in a tree of {self._size} leaves")
         path, known, begin = list(proof), self._known, _node

@@ -36,7 +36,7 @@ EXPIRED_TAG = "federation:contributions:expired"
 
 
 def round_checks(bundle: Bundle, vectors: VectorFolder | None = None) -> Iterable[Check]:
-    """Check every job record of the bundle; one check a job, attempt and kind.
+    """Check every job record of the bundle; one check per job, attempt and kind.
 
     The sums of masked jobs are recomputed where ``vectors`` holds what their sites sent, releases
     where it holds a large initial state; where it does not, the check says so and what can be

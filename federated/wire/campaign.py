@@ -50,7 +50,7 @@ class Grid(Message):
 
 
 class Split(Message):
-    """How much of the campaign's privacy one metric's sums take: of values, of squares, of votes.
+    """The epsilon or rho that one metric's sums take: of values, of squares, of votes.
 
     Pure epsilon under Laplace noise, zCDP rho under Gaussian noise; 0 where a sum is not released.
     """
@@ -278,7 +278,7 @@ class SubmissionCohort(Message):
 
 
 class TrusteeNoise(Message):
-    """A trustee's encrypted noise share for one cohort, a ciphertext a metric, with proof.
+    """A trustee's encrypted noise share for one cohort, one ciphertext per metric, with proof.
 
     The proof of plaintext knowledge covers all ciphertexts: no trustee can send another's noise,
     or its inverse.

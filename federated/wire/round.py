@@ -115,7 +115,7 @@ class DecryptionShare(Message):
 
 
 class Reason(StrEnum):
-    """Why a site refuses to charge or a trustee refuses to decrypt."""
+    """The reasons for which a site refuses to charge or a trustee refuses to decrypt."""
 
     SPEC_CHANGED = "spec_changed"
     APPROVAL_MISSING = "approval_missing"

@@ -190,7 +190,7 @@ class AllotmentChange(Message):
 
 
 class AllotmentAnswer(Message):
-    """How a request of the portal stands at the site."""
+    """The state of a request of the portal at the site."""
 
     request: Identifier
     state: Literal["applied", "waiting", "declined"]

@@ -141,7 +141,7 @@ def signers_after(chain: Chain, header: BlockHeaderAPI) -> tuple[Address, ...]:
 
 
 def turns_until(chain: Chain, signer: Address) -> int | None:
-    """How many turns before this signer's the next block is; None if it may not seal that block."""
+    """Return how many turns the next block is before this signer's; None if it may not seal."""
     head = chain.get_canonical_head()
     signers = signers_after(chain, head)
     if signer not in signers:

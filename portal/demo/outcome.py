@@ -60,5 +60,5 @@ def job_is_anchored(job_id: str) -> bool:
 
 
 def event_counts() -> dict[str, int]:
-    """How many events the consortium's log holds, and how many have their leaf."""
+    """Count the events of the consortium's log, and those that have their leaf."""
     return {"events": Event.objects.count(), "leaves": Leaf.objects.count()}

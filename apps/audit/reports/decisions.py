@@ -28,7 +28,7 @@ def _decision(line: Line, specs: Specs) -> Decision:
 
 
 def failures(lines: Iterable[Line]) -> list[Failure]:
-    """In the log's order: refusals, abandoned attempts, failed jobs, verdicts that disagree."""
+    """List refusals, abandoned attempts, failed jobs and verdicts that disagree, in log order."""
     found = [
         _failure(line)
         for line in lines

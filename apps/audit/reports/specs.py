@@ -102,7 +102,7 @@ class Specs:
 
 
 def campaign_cost(spec: CampaignSpec) -> tuple[Cost, float]:
-    """Of one run, and its epsilon where that is pure."""
+    """Return the charge of one run, and its epsilon where that is pure."""
     pure = spec.noise.epsilon if spec.noise.delta is None else 0.0
     return run_cost(spec, epoch_of(spec)), pure
 

@@ -194,7 +194,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagCount:
-    """How many events of a tag the report's part of a log holds, and from which leaf to which."""
+    """The number of events of a tag in the report's part of a log, with first and last leaf."""
 
     log: LogKind
     tag: str
