@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help up check test test-chain docs demo bench bench-aggregation bench-provenance bench-round bench-round-large bench-utility bench-privacy simulate audit-privacy clean
+.PHONY: help up check test test-chain demo bench bench-aggregation bench-provenance bench-round bench-round-large bench-utility bench-privacy simulate audit-privacy clean
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -30,9 +30,6 @@ test: $(VENV)/installed ## unit, property and integration tests (JOBS=1 runs the
 test-chain: $(VENV)/installed ## the anchoring code against anvil, a chain from npm under var/ (not in CI)
 	@if $(BIN)/python -m tests.chain.anvil; then \
 		FSC_TEST_CHAIN=anvil $(BIN)/python -m pytest -m any_chain tests/chain tests/provenance/test_anchors.py; fi
-
-docs: $(VENV)/installed ## write docs/reference from the command line and the API
-	@$(BIN)/python -m tests.docs.reference
 
 KEEP ?= 1
 ROUNDS ?= 10
@@ -72,3 +69,7 @@ audit-privacy: $(VENV)/installed ## an adversary's lower bound on epsilon agains
 
 clean: ## remove the virtual environment and all state
 	rm -rf $(VENV) var
+
+.PHONY: docs
+docs: $(VENV)/installed ## write docs/reference from the command line and the API
+	@$(BIN)/python -m tests.docs.reference
