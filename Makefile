@@ -78,3 +78,7 @@ audit-privacy: $(VENV)/installed ## an adversary's lower bound on epsilon agains
 
 clean: ## remove the virtual environment and all state
 	rm -rf $(VENV) var
+
+.PHONY: docs
+docs: $(VENV)/installed ## write docs/reference from the command line and the API
+	@$(BIN)/python -m tests.docs.reference

@@ -39,7 +39,7 @@ def write_durably(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
 
 
 def write_once(path: Path, content: bytes, *, mode: int = PRIVATE) -> bytes:
-    """Keep the first content ever written under this name and return what is kept.
+    """Store content under a name that is written once, and return what is stored there.
 
     Of two writers that race, both get the winner's bytes.
     """

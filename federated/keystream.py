@@ -22,7 +22,7 @@ _ZEROS = bytes(_ONE_KEY)
 
 
 def random_bytes(size: int) -> bytes:
-    """``size`` bytes that nobody without the key tells from uniform ones."""
+    """Return ``size`` bytes that are indistinguishable from uniform without the key."""
     if size <= _DIRECT:
         return os.urandom(size)
     if size <= _ONE_KEY:

@@ -1,4 +1,4 @@
-"""FederatedService: the whole coordinator from Python, as a process of its own.
+"""FederatedService: runs the whole coordinator from Python, as a separate process.
 
 The portal is not a part of this package; it is started as `python -m portal.up` and never imported.
 """

@@ -229,7 +229,7 @@ class Config(BaseSettings):
         return kept.secret_of(self.state, name)
 
     def secret_path(self, name: str) -> Path:
-        """Where a secret lies, for what makes its own (keys, certificates)."""
+        """Returns the path of a secret, for code that makes its own (keys, certificates)."""
         return kept.secret_path(self.state, name)
 
     def port(self, service: str) -> int:
@@ -266,7 +266,7 @@ class Config(BaseSettings):
 
     @property
     def chain_rpc_url(self) -> str | None:
-        """None when nothing is anchored."""
+        """Returns the chain's JSON-RPC address; None when nothing is anchored."""
         if not self.blockchain.enabled:
             return None
         if self.blockchain.rpc_url is not None:
@@ -279,7 +279,7 @@ class Config(BaseSettings):
 
     @property
     def url(self) -> str:
-        """Where a person on this machine opens the portal."""
+        """The address at which a person on this machine opens the portal."""
         host, port = self.address
         shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host)  # noqa: S104
         return f"https://{shown or (f'[{host}]' if ':' in host else host)}:{port}"
@@ -314,7 +314,7 @@ class Config(BaseSettings):
 
     @property
     def blob_dir(self) -> Path:
-        """Masked vectors and large models, in a folder a job."""
+        """The folder of masked vectors and large models, with one folder per job."""
         return self.storage.folder or self.state / "blobs"
 
     @property
@@ -322,7 +322,7 @@ class Config(BaseSettings):
         return self.state / "log"
 
     def environment(self, role: str = "app") -> dict[str, str]:
-        """What a child process needs to load this same configuration."""
+        """Returns the environment in which a child process loads this same configuration."""
         given = self.model_dump(mode="json", exclude_unset=True)
         variables = {
             f"{PREFIX}{section}__{key}".upper(): value

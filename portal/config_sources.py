@@ -1,4 +1,4 @@
-"""Reading the configuration's sources, and saying what is wrong in them and where."""
+"""Reads the configuration's sources, and explains what is wrong in them and where."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
-# No mail server is configured. Letters hold sign-in secrets, so they lie where secrets do.
+# No mail server is configured. Letters hold sign-in secrets: they are stored with the secrets.
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = FSC_CONFIG.secret_path("mail")
 

@@ -1,8 +1,8 @@
-"""A second verifier of bundles, written from docs/bundle.md: nothing but stdlib and cryptography.
+"""A second verifier of bundles, written from docs/audit/bundle.md.
 
-It shares no code with the project. Run it as ``python tests/second_verifier.py FILE [VECTORS]``; it
-prints what is wrong and exits 1, or prints nothing and exits 0. VECTORS is the folder of a masked
-job's vectors, which it needs for such a job.
+It needs the standard library and cryptography alone and shares no code with the project. Run it as
+``python tests/second_verifier.py FILE [VECTORS]``: it prints what is wrong and exits 1, or prints
+nothing and exits 0. VECTORS is the folder of a masked job's vectors; such a job needs it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A second verifier of campaigns, written from docs/bundle.md beside ``tests/second_verifier.py``.
+"""A second verifier of campaigns, written from docs/audit/bundle.md.
 
 It shares no code with the project. Statistics: ``tests/second_verifier_statistics.py``.
 """

@@ -1,4 +1,4 @@
-"""A campaign's statistics for the second verifier, written from docs/bundle.md, "Statistics"."""
+"""Statistics of a campaign for the second verifier, written from docs/audit/bundle.md."""
 
 from __future__ import annotations
 

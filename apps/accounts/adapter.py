@@ -1,4 +1,4 @@
-"""How allauth is used here: people are added by their organization, nobody signs up."""
+"""Configures allauth: organizations add people, and sign-up is closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who belongs where."""
+"""Reads which people belong to which organizations."""
 
 from __future__ import annotations
 

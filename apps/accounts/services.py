@@ -89,6 +89,6 @@ def member_remove(*, organization: Organization, user: User, actor: Actor) -> No
 def _record(
     organization: Organization, tag: Tag, actor: Actor, user: User, data: dict[str, str]
 ) -> None:
-    """Who belongs to an organization is told in its own log only."""
+    """Records a change of membership in the organization's own log only."""
     with tenant_context(organization):
         event_record(tag=tag, actor=actor, subject=("user", user.pk), data=data)

@@ -1,4 +1,4 @@
-"""The way in: everybody lands where they belong."""
+"""Redirects people to their organization's or the operator's pages after sign-in."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class LogView(MemberAPIView):
 
 class BundleView(MemberAPIView):
     @extend_schema(
-        summary="All that an outsider needs to verify the job offline (docs/bundle.md)",
+        summary="All that an outsider needs to verify the job offline (docs/audit/bundle.md)",
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request, job_id: Any) -> HttpResponse:
@@ -84,7 +84,7 @@ class BundleView(MemberAPIView):
 
 class CardView(MemberAPIView):
     @extend_schema(
-        summary="The card of the model that the job released (docs/model-card.md)",
+        summary="The card of the model that the job released (docs/audit/model-card.md)",
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request, job_id: Any) -> HttpResponse:

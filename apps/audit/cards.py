@@ -1,4 +1,4 @@
-"""A job's model card, from the portal's own rows: it says of itself that nothing was verified."""
+"""Makes a job's model card from the portal's rows; the card says that nothing was verified."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from federated.wire.reproducibility import ReproducibilityRecord
 
 
 def card_exists(job: Job) -> bool:
-    """Whether the job trained a model and has released it."""
+    """Return whether the job trained a model and has released it."""
     if isinstance(job.wire.strategy, Evaluation):
         return False
     return job.rounds.filter(state=Round.State.RELEASED).exists()
 
 
 def card_of(job: Job, *, organization: str) -> dict[str, Any]:
-    """The card, with the evaluations that the organization takes part in (docs/model-card.md).
+    """Return the card with the evaluations that the organization takes part in.
+
+    The format is in docs/audit/model-card.md.
 
     Raises NotFound for a job that has released no model.
     """
@@ -36,7 +38,7 @@ def card_of(job: Job, *, organization: str) -> dict[str, Any]:
 
 
 def _source(job: Job) -> CardSource:
-    """What the card shows of a job, by as many queries as any job takes; as the coordinator."""
+    """Reads what the card shows of a job, in a fixed number of queries; as the coordinator."""
     spec = job.wire
     closed = job.rounds.filter(cohort__isnull=False).defer("product")
     attempts, records, counts = [], [], None

@@ -69,5 +69,5 @@ class Verification(Model):
         return self.state in (self.State.DONE, self.State.FAILED)
 
     def count(self, status: str) -> int:
-        """How many checks ended so: ``ok``, ``failed`` or ``skipped``."""
+        """Count the checks of a status: ``ok``, ``failed`` or ``skipped``."""
         return sum(check["status"] == status for check in self.checks)

@@ -1,4 +1,4 @@
-"""Bundles and log pages, from everything the portal keeps."""
+"""Reads bundles and log pages from the portal's tables."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def campaign_records(campaign: Campaign) -> list[CampaignRecord]:
 
 
 def campaign_bundle_assemble(*, campaign: Campaign, organization: str) -> Bundle:
-    """What an outsider needs to verify a campaign's runs offline. Raises NotFound without one."""
+    """Assembles a campaign's bundle, to verify its runs offline. Raises NotFound without one."""
     with as_coordinator():
         records = campaign_records(campaign)
     if not records:
@@ -105,7 +105,7 @@ def campaign_bundle_assemble(*, campaign: Campaign, organization: str) -> Bundle
 
 
 def bundle_assemble(*, job: Job, organization: str) -> Bundle:
-    """What an outsider needs to verify the job offline (docs/bundle.md).
+    """Assembles a job's bundle, to verify it offline (docs/audit/bundle.md).
 
     With it come the evaluations of its model that released and that the organization took part in.
     """

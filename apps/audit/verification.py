@@ -87,7 +87,7 @@ def verification_ask(
 def verification_ask_file(
     *, path: Path, name: str, organization: str, actor: Actor
 ) -> Verification:
-    """Queue the verification of an uploaded bundle, which is kept until it is verified.
+    """Queue the verification of an uploaded bundle, which is deleted once it is verified.
 
     Raises BundleInvalid or TooLarge at once, and Conflict as `verification_ask`.
     """
@@ -315,7 +315,7 @@ def _bounded(bundle: Bundle) -> None:
 
 
 def _contributions(bundle: Bundle) -> Iterable[int]:
-    """How many proofs each attempt and run asks for; what is no record fails its own check."""
+    """Yield the number of proofs of each attempt and run; malformed records fail elsewhere."""
     for kind, rows, items in (
         ("jobs", "attempts", "contributions"),
         ("campaigns", "runs", "submissions"),

@@ -1,4 +1,4 @@
-"""Witnessing: which witnesses count for which log, and what a site sends as one."""
+"""Decides which witnesses count for which log, and takes what they send."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def witness_key_register(
 
 
 def checkpoint_offer(*, log: LogName, organization: str, old: int, public_key: str) -> CosignOffer:
-    """What a site is asked to cosign. Raises NotFound while the log has no checkpoint."""
+    """Returns what a site is asked to cosign. Raises NotFound while the log has no checkpoint."""
     mine = provenance.witness_newest(organization)
     bound = mine is not None and mine.signed.signer == key_id(public_key)
     registered = mine.signed.body.digest() if mine is not None and bound else None
@@ -90,7 +90,7 @@ def checkpoint_cosigned(
 
 
 def log_status(log: LogName, organization: str) -> dict[str, Any]:
-    """How far a log is signed, cosigned by whom, and final."""
+    """Return how far a log is signed, cosigned by whom, and final."""
     panel = witnesses_active(log, organization)
     with log_entered(log, organization):
         newest = Checkpoint.objects.order_by("-size").first()

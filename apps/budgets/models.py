@@ -27,7 +27,7 @@ class LedgerReport(Model):
 
 
 class Account(Model):
-    """What the organization grants for a dataset and privacy unit, and what is used of it."""
+    """An organization's grant for a dataset and privacy unit, and how much of it is used."""
 
     scope = Scope.TENANT
 
@@ -77,7 +77,7 @@ class Charge(Model):
 
 
 class AllotmentRequest(Model):
-    """What an admin asks of an account here; the site decides. ``state`` is as it last said."""
+    """An admin's request for another allotment; the site decides, and reports ``state``."""
 
     scope = Scope.TENANT
 

@@ -1,4 +1,4 @@
-"""An account over its period: what its charges compose to, and when it is used up at this rate."""
+"""Composes an account's charges over its period and forecasts when it is used up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Point:
 
 
 def period_of(account: Account, now: datetime) -> tuple[datetime | None, datetime | None]:
-    """When the account's present period began and ends; None, None for a lifetime."""
+    """Returns the start and end of the account's present period; None, None for a lifetime."""
     text = period_start(account.period, now)
     if not text:
         return None, None
@@ -64,12 +64,12 @@ def charges_of_period(account: Account, charges: Iterable[Charge], now: datetime
 
 
 def spent_by(made: Iterable[Made]) -> Spent:
-    """What charges add up to, as the site's ledger adds."""
+    """Adds up charges as the site's ledger does."""
     return sum((one.spent for one in made), Spent())
 
 
 def spent_ever(charges: Iterable[Charge]) -> Spent:
-    """Of all periods."""
+    """Return what was spent in all periods."""
     return spent_by(
         Made(_moment(c.at), c.rho, c.pure_epsilon) for c in charges if c.state == "committed"
     )
@@ -115,7 +115,7 @@ def composition(account: Account, made: Sequence[Made]) -> dict[str, float]:
 
 
 def used_up_at(account: Account, made: Sequence[Made], now: datetime) -> datetime | None:
-    """When what is left is spent at the rate since the period's first charge.
+    """Forecasts when the rest is spent, at the rate since the period's first charge.
 
     What is reserved is counted as spent. None where there is no rate yet, or where the period ends
     first: then it starts anew.

@@ -1,4 +1,4 @@
-"""Where the portal's own view of an organization's charges and its site's report part.
+"""Compares a site's ledger report with the receipts that the portal accepted.
 
 The site's ledger counts. The portal knows charges by itself only from the signed receipts that it
 accepted; a difference means that a ledger was set back or edited, or that receipts were lost here.

@@ -1,4 +1,4 @@
-"""What an organization's mirrored ledger says; and the early refusal that follows from it."""
+"""Reads an organization's mirrored ledger, and refuses early what its site would refuse."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def request_get(*, request_id: Any) -> AllotmentRequest:
 
 
 def requests_pending() -> list[UUID]:
-    """What the site has not answered yet, oldest first; under the organization's role."""
+    """Returns the requests that the site has not answered, oldest first; as the organization."""
     pending = AllotmentRequest.objects.filter(state=AllotmentRequest.State.PENDING)
     return list(pending.order_by("created_at").values_list("pk", flat=True))
 
@@ -125,7 +125,7 @@ def budget_check(
 
 
 def cost_outlook(cost: Cost, *, delta: float) -> dict[str, Any]:
-    """What a job would take of the account, and leave; under the organization's role.
+    """Returns what a job would take of the account and leave; as the organization.
 
     Epsilons at the account's delta. Where the site has reported no account they are None, but for
     the cost itself, at the job's own ``delta``.

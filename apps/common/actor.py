@@ -1,4 +1,4 @@
-"""Who does something, as a value that events can keep."""
+"""Describes who acts, as a value that events store."""
 
 from __future__ import annotations
 

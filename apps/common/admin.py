@@ -1,4 +1,4 @@
-"""The Django admin looks and never touches: changes go through services."""
+"""Makes the Django admin read-only: changes go through services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base classes of API views: who may call, and what the view then knows.
+"""Base classes of API views: they check the caller and name the organization.
 
 The tenancy middleware has already decided who calls: it sets ``request.site`` and
 ``request.certificate`` for an accepted client certificate, ``request.membership`` for a person

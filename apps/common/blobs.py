@@ -1,4 +1,4 @@
-"""Large files: on the disk when ``save`` returns, whole or absent."""
+"""Stores large files durably: whole on the disk when ``save`` returns, or absent."""
 
 from __future__ import annotations
 

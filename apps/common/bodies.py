@@ -1,4 +1,4 @@
-"""Reading request bodies: a size limit first, then one wire message."""
+"""Reads request bodies: checks the size, then parses one wire message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work that is the coordinator's own, whoever's request caused it."""
+"""Runs work as the coordinator, whatever organization's request caused it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every failure becomes an RFC 9457 problem: in the API, and in plain views under /api/."""
+"""Turns every failure under /api/ into an RFC 9457 problem."""
 
 from __future__ import annotations
 

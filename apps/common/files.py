@@ -1,4 +1,4 @@
-"""Small files that must be whole or absent."""
+"""Writes small files so that they are whole or absent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may call a view. The tenancy middleware has already found out who calls; these only look."""
+"""Checks who may call a view; the tenancy middleware has identified the caller before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from federated.errors import Forbidden, NotAuthenticated, NotFound
 
 
 class SitePrincipal:
-    """What DRF calls ``request.user`` when a site calls."""
+    """The ``request.user`` of Django REST framework when a site calls."""
 
     is_authenticated = True
     is_active = True
@@ -39,7 +39,7 @@ class SiteAuthentication(BaseAuthentication):
 
 
 class Closed(BasePermission):
-    """The default: a view that names nobody lets nobody in."""
+    """The default permission: it refuses every caller."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         raise NotFound("There is nothing at this address.")

@@ -1,4 +1,4 @@
-"""What a person may be in an organization."""
+"""Defines the roles that a person may have in an organization."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a model's table lives, and what an organization's role may do with its rows.
+"""Declares a model's schema, and which rows an organization's role may read or write.
 
 Every model of the project declares ``scope``; the router makes its table there and nowhere else.
 A table in the public schema is closed to organization roles unless its model declares a

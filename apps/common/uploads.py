@@ -1,4 +1,4 @@
-"""Files that people upload: bounded while they arrive."""
+"""Limits the size of uploaded files while they arrive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joining, and what a site may know of itself."""
+"""API of joining, and of a site's own record."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _site_fields(site: Any) -> dict[str, Any]:
 
 
 class SiteView(SiteAPIView):
-    """Who the certificate's site is, whether its agent is running, and the defaults here."""
+    """Describes the certificate's site, whether its agent is running, and the defaults here."""
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:

@@ -54,7 +54,7 @@ class Domain(Model, DomainMixin):
 
 
 class Site(Model):
-    """An organization's agent beside its private data."""
+    """An organization's agent, on the machine of its private data."""
 
     class State(models.TextChoices):
         ACTIVE = "active", "Active"
@@ -117,7 +117,7 @@ class SiteCertificate(Model):
 
 
 class JoinToken(Model):
-    """A one-time admission of a site; only the secret's hash is kept."""
+    """A one-time admission of a site; only the secret's hash is stored."""
 
     class RowLevel(RowLevel):
         predicate = OWN

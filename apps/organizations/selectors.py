@@ -69,5 +69,5 @@ def sites_of(*, organization: Organization) -> QuerySet[Site]:
 
 
 def site_is_present(site: Site) -> bool:
-    """Whether the site's agent asked for work a short while ago."""
+    """Return whether the site's agent asked for work a short while ago."""
     return site.last_seen_at is not None and timezone.now() - site.last_seen_at < PRESENT

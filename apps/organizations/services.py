@@ -42,7 +42,7 @@ class Joined:
 
 
 def _record(organization: Organization, **fields: Any) -> None:
-    """Admission is told in both logs: the organization's own and the consortium's."""
+    """Records an admission in both logs: the organization's own and the consortium's."""
     with tenant_context(organization):
         event_record(**fields)
     consortium_event_record(**fields)
@@ -96,7 +96,7 @@ def join_token_issue(
     site_name: str = SITE_NAME,
     life: timedelta = TOKEN_LIFE,
 ) -> str:
-    """A token that admits one site once. The text is returned and not kept."""
+    """Returns a token that admits one site once. Its text is not stored."""
     if organization.state != Organization.State.ACTIVE:
         raise Conflict(f"The organization {organization.slug} is {organization.state}.")
     if not 1 <= len(site_name) <= 80:

@@ -139,7 +139,7 @@ def _submit(gateway: Gateway, anchor: Anchor) -> None:
 
 
 def _seen(anchor: Anchor, chain_id: int, placed: Placed, confirmations: int) -> None:
-    """What pages show of an anchor that waits for its confirmations."""
+    """Updates what pages show of an anchor that waits for its confirmations."""
     Anchor.objects.filter(pk=anchor.pk).exclude(state=Anchor.State.CONFIRMED).update(
         chain_id=chain_id, confirmations=confirmations, **asdict(placed)
     )

@@ -1,4 +1,4 @@
-"""The chain as anchoring sees it: find, deploy and call the AnchorRegistry contract.
+"""Finds, deploys and calls the AnchorRegistry contract on a chain.
 
 Talks to the embedded chain and to a consortium's Besu alike: legacy transactions at gas price zero,
 explicit gas and chain id, extra data of any length (EIP-225, QBFT). web3 takes a second to import,
@@ -43,7 +43,7 @@ CHANGES = {
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where a transaction is on the chain."""
+    """The place of a transaction on the chain."""
 
     tx_hash: str
     block_number: int
@@ -92,7 +92,7 @@ class Gateway:
             return self.web3.eth.get_block(0)["hash"].to_0x_hex()
 
     def registry_exists(self, address: str) -> bool:
-        """Whether the code at `address` is the AnchorRegistry that ships with the portal."""
+        """Return whether the code at `address` is the AnchorRegistry that ships with the portal."""
         with _chain_errors():
             code = self.web3.eth.get_code(checksum_address(address))
             return code.to_0x_hex() == _artifact()["bytecode_runtime"]
@@ -198,7 +198,7 @@ class Gateway:
             return self._signed(call, ANCHOR_GAS)
 
     def is_waiting(self, tx_hash: str) -> bool:
-        """Whether the node still has the transaction in its pool."""
+        """Return whether the node still has the transaction in its pool."""
         from web3.exceptions import TransactionNotFound
 
         with _chain_errors():
@@ -229,7 +229,7 @@ class Gateway:
             return _placed(self.web3.eth.get_transaction_receipt(tx_hash))
 
     def is_canonical(self, block_number: int, block_hash: str) -> bool:
-        """Whether that block is still in the chain."""
+        """Return whether that block is still in the chain."""
         from web3.exceptions import BlockNotFound
 
         with _chain_errors():

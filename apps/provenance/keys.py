@@ -19,7 +19,7 @@ def log_key() -> Ed25519PrivateKey:
 
 
 def verifier_key(origin: str) -> VerifierKey:
-    """What a reader needs to verify the checkpoints of log `origin`."""
+    """Returns the key that verifies the checkpoints of log `origin`."""
     return VerifierKey.of(origin, log_key())
 
 

@@ -1,4 +1,4 @@
-"""A log in every schema: one an organization, one for the consortium in ``public``.
+"""Tables of the logs: one per organization, and the consortium's in ``public``.
 
 Events, leaves, nodes and checkpoints are append-only: triggers refuse every other change, and the
 application's roles hold no more than SELECT and INSERT on them (`append_only`).
@@ -154,7 +154,7 @@ class FinalCheckpoint(Model):
 
 
 class Registry(Model):
-    """Where the AnchorRegistry contract of a chain lives."""
+    """The address of the AnchorRegistry contract on a chain."""
 
     scope = Scope.SHARED
 

@@ -256,9 +256,9 @@ def bundle_anchors(anchors: Sequence[Anchor], origins: Sequence[str]) -> list[Bu
 
 
 def event_read(event: Event) -> tuple[wire.Event, bool]:
-    """What an event says, and whether it still has the hash of its leaf.
+    """Returns an event's content, and whether it still has the hash of its leaf.
 
-    A page must also open after somebody edited a row: what no longer parses is shown from the
+    A page must also open after a row was edited: what no longer parses is shown from the
     columns, unvalidated.
     """
     canonical = bytes(event.canonical)

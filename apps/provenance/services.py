@@ -110,9 +110,9 @@ def events_record(entries: Iterable[Mapping[str, Any]]) -> int:
 
 
 def _event_lines(row: dict[str, Any]) -> list[str]:
-    """A line a column: psycopg takes longer to write arrays than all the rest takes.
+    """Returns one line per column: psycopg takes longer to write arrays than all the rest takes.
 
-    JSON has no line feed of its own, so that what people chose cannot end a line.
+    JSON has no line feed of its own, so that no text of a user can end a line.
     """
     at = row["at"].isoformat()
     return [
@@ -242,7 +242,7 @@ def checkpoint_make() -> Checkpoint | None:
 
 
 def log_size() -> int:
-    """How many leaves the current schema's log has."""
+    """Return the number of leaves of the current schema's log."""
     last = Leaf.objects.order_by("-log_index").values_list("log_index", flat=True).first()
     return 0 if last is None else last + 1
 

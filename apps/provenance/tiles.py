@@ -34,7 +34,7 @@ class Place:
 
     @classmethod
     def parse(cls, level: str, path: str) -> Place:
-        """Of ``<L>`` (or ``entries``) and ``<N>[.p/<W>]``. Raises NotFound for another spelling."""
+        """Parse ``<L>`` (or ``entries``) and ``<N>[.p/<W>]``. Raises NotFound otherwise."""
         found = _INDEX.fullmatch(path)
         number = "0" if level == "entries" else level
         if found is None or not re.fullmatch(r"0|[1-9][0-9]?", number) or int(number) > HIGHEST:

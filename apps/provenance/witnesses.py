@@ -1,4 +1,4 @@
-"""Witnesses' keys and cosignatures: what they send, checked and kept; what they are shown.
+"""Checks and stores witnesses' keys and cosignatures, and offers checkpoints to cosign.
 
 Cosignatures and the moment from which a checkpoint is final are records of their own: an event for
 each would grow the log, which would ask for the next cosignature.
@@ -39,7 +39,7 @@ FINAL_LOCK = 0x77697473
 
 @dataclass(frozen=True)
 class Panel:
-    """Who counts for a log: so many seats, and the witnesses that have a key, by organization."""
+    """The witnesses of a log: the number of seats, and the witnesses with a key by organization."""
 
     seats: int
     witnesses: Mapping[str, Witness]
@@ -123,7 +123,7 @@ def cosignature_accept(*, note: str, organization: str, panel: Panel) -> bool:
 
 
 def witnesses_needed(seats: int) -> int:
-    """How many cosignatures make a checkpoint final: the configured, and more than half.
+    """Return how many cosignatures make a checkpoint final: the configured, and more than half.
 
     Two sets of more than half share a witness, so that two forks cannot both be final unless one
     witness signs both.
@@ -237,7 +237,7 @@ def _other_heads(organization: str, panel: Panel) -> list[tuple[int, str, Witnes
 
 
 def cosignature_lines(sizes: Sequence[int]) -> dict[int, str]:
-    """Of each witness the newest cosignature on these checkpoints, by the checkpoint's size.
+    """Return each witness's newest cosignature on these checkpoints, by the checkpoint's size.
 
     A witness stands for all that its newest head extends, so its earlier ones would add nothing.
     """

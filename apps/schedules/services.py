@@ -17,7 +17,7 @@ SECONDS_MOST = 86_400
 
 
 def schedules_seed(*, actor: Actor) -> int:
-    """Make what is missing of the portal's schedules and remove what is no more; how many changed.
+    """Create missing schedules of the portal, delete obsolete ones, and return how many changed.
 
     Idempotent. An operator's interval and pause stay.
     """

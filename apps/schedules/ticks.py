@@ -1,4 +1,4 @@
-"""What beat sends for the portal itself: small ticks that look whether something is due."""
+"""Lists the portal's own ticks, which Celery beat sends to look for due work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every secure aggregator does, whatever it encrypts with."""
+"""The interface of secure aggregators, independent of the encryption."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Aggregator(Protocol):
 
     A site calls encrypt; the coordinator and every trustee call verify and combine; t trustees
     decrypt what combine returns; everyone decodes. Where ``masked_bytes`` is not 0 a vector's
-    bytes travel beside the ciphertexts, and whoever decodes adds them up in a total first.
+    bytes travel next to the ciphertexts, and whoever decodes adds them up in a total first.
     """
 
     @property
@@ -59,7 +59,7 @@ class Aggregator(Protocol):
 
     @property
     def masked_bytes(self) -> int:
-        """Length of the bytes that travel beside a contribution."""
+        """Length of the bytes that travel next to a contribution."""
 
     def encrypt(
         self, vector: Vector, *, context: bytes, organization: str, sink: Sink | None = None

@@ -201,5 +201,5 @@ class MaskedAggregator:
 
 
 def _bind(context: bytes, masked: str) -> bytes:
-    """What the proof is bound to: the attempt and the very bytes that the key masks."""
+    """Returns what the proof is bound to: the attempt and the bytes that the key masks."""
     return context + bytes.fromhex(masked)

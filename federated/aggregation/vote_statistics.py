@@ -197,7 +197,7 @@ class _Histogram:
         )
 
     def _read(self, target: float) -> float:
-        """Where the monotone cumulative counts reach ``target``."""
+        """Returns where the monotone cumulative counts reach ``target``."""
         counts = self._monotone
         at = next(b for b in range(1, len(counts)) if counts[b] >= target)
         rise = counts[at] - counts[at - 1]

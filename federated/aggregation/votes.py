@@ -1,4 +1,4 @@
-"""The codewords of a benchmark metric: what one vote adds to every sum at once.
+"""Codewords of a benchmark metric: one vote adds to all its sums at once.
 
 A vote for grid point j is one signed integer P_j whose slots hold
 
@@ -46,7 +46,7 @@ class Slot:
     scale: Fraction | float
 
     def tail(self, shares: int) -> int:
-        """What ``shares`` shares' noise stays within, but for a chance below 1e-18."""
+        """Return a bound that the noise of ``shares`` shares exceeds with chance below 1e-18."""
         if isinstance(self.scale, Fraction):
             return shares * math.ceil(_LAPLACE_TAIL * self.scale)
         return math.ceil(_GAUSSIAN_TAIL * self.scale * math.sqrt(shares))

@@ -39,7 +39,7 @@ from federated.wire.witness import Cosigned, CosignOffer, LogName, WitnessKey
 
 
 class CoordinatorAPI(OctetTransport):
-    """What a site and its people ask of the coordinator; safe between threads."""
+    """The calls that a site and its people make to the coordinator; safe between threads."""
 
     def __init__(self, url: str, tls: ssl.SSLContext, **options: Any) -> None:
         super().__init__(url, tls, **options)
@@ -48,7 +48,7 @@ class CoordinatorAPI(OctetTransport):
 
     @classmethod
     def for_site(cls, url: str, credentials: Credentials, **options: Any) -> CoordinatorAPI:
-        """With the site's certificate, trusting the consortium's CA."""
+        """Make the API for a site's certificate, trusting the consortium's CA."""
         credentials.check_dates()
         return cls(url, credentials.ssl_context(), **options)
 
@@ -64,7 +64,7 @@ class CoordinatorAPI(OctetTransport):
     # The site and the key.
 
     def site(self) -> dict[str, Any]:
-        """Who this certificate is, the coordinator's defaults, when its agent was last seen."""
+        """Returns this site's record, the coordinator's defaults, when its agent was last seen."""
         return self._json("GET", "/api/site")
 
     def renew(self, request: RenewalRequest) -> Renewal:
@@ -128,7 +128,7 @@ class CoordinatorAPI(OctetTransport):
         self._send(f"/api/jobs/{signed.body.job_id}/cancel", signed)
 
     def bundle(self, job_id: str) -> bytes:
-        """A job's bundle (docs/bundle.md), as a file."""
+        """A job's bundle (docs/audit/bundle.md), as a file."""
         return self._get(f"/api/jobs/{quote(job_id, safe='')}/bundle").content
 
     def model(self, digest: str) -> bytes:
@@ -153,7 +153,7 @@ class CoordinatorAPI(OctetTransport):
         self._send(f"{_path(at)}/{name}", signed)
 
     def allotment_request(self, request_id: str) -> AllotmentRequest:
-        """What the organization's admin asks in the portal."""
+        """Returns an allotment request of the organization's admin."""
         return AllotmentRequest.parse(self._get(f"/api/ledger/allotments/{request_id}").content)
 
     # Masked vectors.
@@ -219,7 +219,7 @@ class CoordinatorAPI(OctetTransport):
         self._request("PUT", path, signed.canonical())
 
     def campaign_bundle(self, campaign_id: str) -> bytes:
-        """A campaign's bundle (docs/bundle.md), as a file."""
+        """A campaign's bundle (docs/audit/bundle.md), as a file."""
         return self._get(_campaign(campaign_id) + "/bundle").content
 
     def ledger_send(self, signed: Signed[LedgerReport]) -> None:

@@ -113,7 +113,7 @@ class Credentials:
 
     @property
     def identity(self) -> SiteIdentity:
-        """What signs this site's messages."""
+        """The key and identity that sign this site's messages."""
         return SiteIdentity(self.organization, self.private_key)
 
     def check_dates(self, now: datetime | None = None) -> None:
@@ -127,7 +127,7 @@ class Credentials:
             )
 
     def renewal_due(self, now: datetime) -> bool:
-        """Whether less than a third of the certificate's life is left."""
+        """Return whether less than a third of the certificate's life is left."""
         start, end = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
         return end - now < (end - start) / 3
 

@@ -48,7 +48,7 @@ class OctetTransport(Transport):
         return _received(self._request("PUT", url, body=part, again=ask))
 
     def _octets(self, url: str) -> Iterator[bytes]:
-        """What lies there in pieces, read on from where a connection broke."""
+        """Yields the octets in pieces; after a broken connection it resumes where it broke."""
         seen = 0
         give_up, pause = time.monotonic() + self._retry_seconds, FIRST_PAUSE
         while True:

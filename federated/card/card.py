@@ -1,4 +1,4 @@
-"""A model card: what a released model is, made of its job's record alone (docs/model-card.md).
+"""Builds the card of a released model from its job's record alone (docs/audit/model-card.md).
 
 The idea is Mitchell et al., Model Cards for Model Reporting (arXiv 1810.03993); what stands here is
 only what the record shows: intended use is the data dictionary's task, metrics are those of

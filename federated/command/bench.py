@@ -234,7 +234,7 @@ def show(found: Measurement) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where somebody looks."""
+    """A progress bar on standard error, if it is a terminal."""
     with Progress(
         console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
     ) as bar:

@@ -40,7 +40,7 @@ def card(
 ) -> None:
     """Make the model card of BUNDLE's model: HTML to -o FILE, or JSON.
 
-    The bundle is verified first; where a check fails there is no card.
+    The bundle is verified first; if a check fails no card is written.
     """
     from federated.card.card import bundle_card, card_json
     from federated.card.page import card_page

@@ -1,4 +1,4 @@
-"""What the commands share: the console, the home option, errors as answers."""
+"""Shared by the commands: the console, the home option, errors as one-line answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def visible(text: str, keep: str = "") -> str:
 
 
 class _Terminal(Console):
-    """Colours are markup; no text brings control characters of its own."""
+    """A console whose colours are markup; control characters in texts are escaped."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(visible(text, keep="\n\t"), **options)

@@ -70,7 +70,7 @@ def ceremony(
     """Deal a threshold key to the roster's sites; nothing but sealed shares is written.
 
     Each site reads out its fingerprint (federated key fingerprint) over a way that the coordinator
-    does not control. Run it on a machine of its own: the whole key is in its memory while it runs.
+    does not control. Run it on a separate machine: the whole key is in its memory while it runs.
     """
     from federated.site.ceremony import deal_and_write
     from federated.site.fingerprints import check_confirmations, read_confirmations, without

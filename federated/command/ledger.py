@@ -21,7 +21,7 @@ REASON = click.option("--reason", required=True, help="Why; kept in the ledger a
 
 
 def login_name() -> str:
-    """Who runs this, as the machine knows it."""
+    """Returns the login name of the person who runs this."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container may run as a number without a name

@@ -109,7 +109,7 @@ def curve(home: Path, job_id: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True)
 @answered
 def compare(home: Path, job_id: str, as_json: bool) -> None:
-    """Show JOB_ID's model beside one of this site's rows alone; nothing of it is sent."""
+    """Compare JOB_ID's model with one trained on this site's rows alone; sends nothing."""
     from federated.api.coordinator import CoordinatorAPI
     from federated.command.show import comparison_table
     from federated.site.comparison import comparison_of

@@ -1,4 +1,4 @@
-"""The site's own numbers as tables for people."""
+"""Shows the site's own numbers as tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measurements as tables for people."""
+"""Shows measurements as tables."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def campaigns_table(listed: Sequence[dict[str, Any]]) -> Table:
 
 
 def preview_table(rows: Sequence[Preview], title: str) -> Table:
-    """What would be submitted, beside what was measured."""
+    """Shows what would be submitted next to what was measured."""
     table = Table(title=f"For {title}: what would be sent, encrypted and proven")
     for name in ("metric", "measured here", "rounded to the grid", "unit"):
         table.add_column(name, justify="left" if name in ("metric", "unit") else "right")
@@ -72,7 +72,7 @@ def preview_table(rows: Sequence[Preview], title: str) -> Table:
 
 
 def standing_table(rows: Sequence[Standing], title: str) -> Table:
-    """Where this site stands, metric by metric."""
+    """Shows where this site stands, metric by metric."""
     first = rows[0]
     table = Table(
         title=f"{title}, run {first.run}: {first.count} organizations; known to this site alone"

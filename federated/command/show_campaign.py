@@ -1,4 +1,4 @@
-"""A simulated campaign as a person sees it: each statistic, its interval, and the truth."""
+"""Shows a simulated campaign: each statistic, its interval, and the true value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def play(
     malicious: int,
     seeds: range,
 ) -> int:
-    """Play and print a campaign a seed; the exit code."""
+    """Play and print one campaign per seed; return the exit code."""
     world = CampaignWorld.make(scenario, organizations)
     out.print(
         f"{organizations} virtual organizations, {malicious} malicious, {world.epoch.threshold} of "

@@ -1,4 +1,4 @@
-"""Under which software a model was made and replayed, for people."""
+"""Shows under which software a model was made and replayed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from federated.wire.reproducibility import Software
 
 
 def software_print(done: Replayed) -> None:
-    """Under what the model was made and replayed: the bits agree all the same, or replay raised."""
+    """Print the software of the making and of the replay, whose bits agree."""
     here = software_here()
     if not done.made:
         out.print("made under: not recorded")

@@ -1,4 +1,4 @@
-"""``federated simulate``: one run told round by round, or many seeds with what they show."""
+"""``federated simulate``: plays one run round by round, or many seeds with a summary."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def simulate(
     Exit 1 where a run ends in anything but a right release or a clean abandonment.
 
     A SPEC with the one line campaign: (tests/data/campaign.yaml) plays a benchmark campaign of as
-    many virtual organizations, and shows each statistic beside the truth; with faults: in it
+    many virtual organizations, and shows each statistic next to the truth; with faults: in it
     (tests/data/campaign_faults.yaml), real agents play it on a bad network.
     """
     from federated.simulation.campaign_world import scenario_load

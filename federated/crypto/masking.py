@@ -48,9 +48,9 @@ CHUNK_BLOCKS = 4
 
 @dataclass(frozen=True)
 class MaskLayout:
-    """How many values a coefficient carries, from public numbers of the job alone.
+    """The number of values per coefficient, from public numbers of the job alone.
 
-    The fields are SlotLayout's, and so is the slot formula: two values a coefficient where a slot
+    The fields are SlotLayout's, and so is the slot formula: two values per coefficient where a slot
     fits 26 bits, one where it fits 52. Raises InvalidInput where it fits neither, or for more than
     1,000 contributors.
     """
@@ -149,7 +149,7 @@ class PublicPart:
     """The polynomials a_0, a_1, ... of one context (bytes, the round context's digest).
 
     a_j is bytes [32768 j, 32768 (j + 1)) of AES-256 in counter mode from zero, little-endian,
-    under a key that SHAKE256 derives from the context: nobody chooses it, everyone derives it.
+    under a key that SHAKE256 derives from the context: every party derives it and none chooses it.
     """
 
     def __init__(self, context: bytes) -> None:

@@ -24,7 +24,7 @@ MAX_SLOT_BITS = 64
 
 @dataclass(frozen=True)
 class SlotLayout:
-    """How wide a slot is and how many fit, from public numbers of the job alone.
+    """The width of a slot and how many fit, from public numbers of the job alone.
 
     contributors  the most organizations that one sum may hold (N)
     clamp         the largest absolute value of one organization's coordinate before noise (S)
@@ -69,7 +69,7 @@ class SlotLayout:
         return (self.modulus_bits - 2) // self.slot_bits
 
     def plaintexts(self, count: int) -> int:
-        """How many plaintexts ``count`` values take."""
+        """Return how many plaintexts ``count`` values take."""
         return -(-count // self.slots)
 
     def pack(self, values: Sequence[int] | NDArray[np.int64]) -> list[int]:

@@ -160,7 +160,7 @@ def _challenges(
     context: bytes,
     organization: str,
 ) -> list[int]:
-    """One challenge a ciphertext; each is a hash of its own of all that is proven."""
+    """Returns one challenge per ciphertext, each a separate hash of all that is proven."""
     transcript = Transcript(_DOMAIN)
     transcript.append("n", key.n)
     transcript.append("context", context)

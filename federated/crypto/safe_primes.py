@@ -45,7 +45,7 @@ def safe_prime(bits: int, *, found: int = 0, progress: Progress | None = None) -
 
 
 def is_safe_prime(p: int) -> bool:
-    """Whether p and (p - 1) / 2 are both prime, but for a chance of 4**-40."""
+    """Return whether p and (p - 1) / 2 are both prime, but for a chance of 4**-40."""
     return bool(gmpy2.is_prime(p, 40) and gmpy2.is_prime(p // 2, 40))
 
 

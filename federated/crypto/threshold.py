@@ -29,7 +29,7 @@ MAX_TRUSTEES = 255
 
 @dataclass(frozen=True)
 class VerificationKeys:
-    """What everyone needs to check partial decryptions: v and v_i = v^(D s_i), squares mod n^2.
+    """The public keys that check partial decryptions: v and v_i = v^(D s_i), squares mod n^2.
 
     ``v_i[i - 1]`` belongs to trustee i of 1..trustees; ``max_colluding`` is the design's f.
     InvalidInput for a quorum that check_quorum refuses or keys that are no units.
@@ -114,7 +114,7 @@ class KeyShare:
 
 @dataclass(frozen=True)
 class Dealt:
-    """A dealt key: ``shares[i - 1]`` goes to trustee i and to nobody else."""
+    """A dealt key: ``shares[i - 1]`` is for trustee i alone."""
 
     public_key: PublicKey
     verification: VerificationKeys
@@ -158,7 +158,7 @@ def deal(
     """Make a key and its shares; the factors are dropped before it returns.
 
     Takes about 2 to 10 s at 3072 bits. ``progress(primes_found, candidates_tested)`` is called a
-    few times a second. The caller sees all shares: run it in a ceremony on a machine of its own.
+    few times a second. The caller sees all shares: run it in a ceremony on a separate machine.
     Raises InvalidInput for a quorum that check_quorum refuses or an odd number of bits.
     """
     check_quorum(threshold, trustees, max_colluding)

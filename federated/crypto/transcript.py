@@ -12,7 +12,7 @@ def _framed(data: bytes) -> bytes:
 
 
 class Transcript:
-    """What prover and verifier have both seen, and the challenges that follow from it.
+    """Absorbs what prover and verifier have both seen, and draws challenges from it.
 
     Every append frames its label and its value with their lengths and the value's type, so no two
     different sequences of appends hash the same bytes. A challenge depends on all that came

@@ -1,4 +1,4 @@
-"""One-of-K proofs: a ciphertext encrypts one of K public plaintexts, and nobody sees which.
+"""One-of-K proofs: a ciphertext encrypts one of K public plaintexts; they hide which.
 
 Cramer, Damgard and Schoenmakers' OR composition (CRYPTO '94) of K proofs that c / (1 + n)^P_j is a
 power of h0 (Damgard and Jurik's proof of an n-th power, PKC 2001, section 4.2, with DJN's h0 so

@@ -1,4 +1,4 @@
-"""Measuring a workload honestly, at a site: what ``federated bench run`` does."""
+"""Measures a workload at a site, for ``federated bench run``."""
 
 from federated.measuring.energy import EnergyMeter, Method, meter_for
 from federated.measuring.machine import machine_facts

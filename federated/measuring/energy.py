@@ -1,8 +1,8 @@
-"""Energy of a workload, each figure with the method that it comes from.
+"""Measures or estimates a workload's energy; each figure names its method.
 
 ``rapl``: the processor packages' own counters (Linux powercap), the whole machine's use while the
 workload ran. ``nvml``: the NVIDIA GPUs' counters. ``estimate``: CPU seconds times watts a core that
-a person gave; a guess, which never stands beside a measurement. ``none``: nothing is known.
+a person gave; a guess, which is never mixed with a measurement. ``none``: nothing is known.
 """
 
 from __future__ import annotations

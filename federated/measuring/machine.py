@@ -1,4 +1,4 @@
-"""What machine a measurement was made on: facts a reader needs, nothing that names its owner."""
+"""Describes the machine of a measurement without naming its owner."""
 
 from __future__ import annotations
 

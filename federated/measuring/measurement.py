@@ -20,7 +20,7 @@ Figure = Annotated[float, Field(strict=False, ge=0)]
 
 
 class Measurement(Message):
-    """What one workload took at this site; it stays here.
+    """The figures of one workload at this site; they stay here.
 
     Latencies are of single runs, in milliseconds, by linear interpolation between order
     statistics; ``throughput_ops`` is items of all runs over their time; ``cpu_s`` and ``energy_j``
@@ -48,7 +48,7 @@ class Measurement(Message):
     notes: tuple[str, ...]
 
     def values(self) -> dict[str, float]:
-        """By metric name, as campaigns ask for them.
+        """Return the values by metric name, as campaigns ask for them.
 
         Energy that was estimated has a metric of its own, ``energy_estimate_j``: it is never
         compared with a measurement.
@@ -177,7 +177,7 @@ def _measure(
 def _notes(
     repeats: int, warmup: int, facts: dict[str, str | int | float], method: Method
 ) -> tuple[str, ...]:
-    """What a reader should know before believing the figures."""
+    """Returns what a reader should know before believing the figures."""
     notes = []
     if repeats < 20:
         notes.append(f"p95 of {repeats} runs lies between the two slowest; 20 and more tell it")

@@ -1,4 +1,4 @@
-"""Running a workload once: a command in a process of its own, or a callable in this one."""
+"""Runs a workload once: a command in its own process, or a callable in this one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Workload(Protocol):
 
 
 class Command:
-    """A command and its children; standard output is dropped, errors are told if it fails."""
+    """A command and its children; standard output is dropped, errors are shown if it fails."""
 
     def __init__(self, arguments: Sequence[str], *, timeout: float | None = None) -> None:
         if not arguments:
@@ -161,7 +161,7 @@ def _signal_name(number: int) -> str:
 
 @contextlib.contextmanager
 def _watched(pid: int) -> Iterator[list[float]]:
-    """Sample the memory of a process and its descendants, in megabytes; the largest is kept.
+    """Sample the memory of a process and its descendants, in megabytes; the largest counts.
 
     Proportional set size where the system tells it, so that shared pages count once, else resident
     size; and no less than the largest single process by the kernel's own high-water mark, which
@@ -209,7 +209,7 @@ def _memory(process: Any) -> int:
 
 
 def _high_water(pid: int) -> float:
-    """VmHWM of a process in megabytes (proc(5)); 0 where it is not told."""
+    """Returns VmHWM of a process in megabytes (proc(5)); 0 where it is unknown."""
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

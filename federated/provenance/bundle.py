@@ -46,7 +46,7 @@ class _Part(BaseModel):
 
 
 class Row(_Part):
-    """The columns that the coordinator keeps beside an event's canonical bytes."""
+    """The columns that the coordinator stores with an event's canonical bytes."""
 
     tag: str
     actor: JsonValue
@@ -107,7 +107,7 @@ class Bundle(_Part):
     """SHA-256 of the canonical bytes of all other fields: against damage, not against forgery."""
 
     def content_digest(self) -> str:
-        """What `digest` must be. Raises InvalidInput where JSON cannot hold a value exactly."""
+        """Returns the `digest`. Raises InvalidInput where JSON cannot hold a value exactly."""
         content = self.model_dump(mode="json", exclude={"digest"})
         return hashlib.sha256(canonical(content)).hexdigest()
 

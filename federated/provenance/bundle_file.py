@@ -50,7 +50,7 @@ Place = tuple[str | int, ...]
 
 
 class PartInvalid(InvalidInput):
-    """A file that is no bundle, or over a limit."""
+    """The file is not a bundle, or exceeds a limit."""
 
     code = "bundle_invalid"
     title = "Not a bundle that can be verified"
@@ -119,7 +119,7 @@ def check_canonical(raw: bytes, where: str) -> None:
 
 @dataclass
 class Frame:
-    """What a scan found: the file without its parts, and the parts of each list."""
+    """The result of a scan: the file without its parts, and the parts of each list."""
 
     file: BinaryIO
     size: int
@@ -142,7 +142,7 @@ class Frame:
 
 
 def frame_read(path: Path) -> Frame:
-    """Scan a file. Raises PartInvalid for what is no bundle or over a limit, OSError."""
+    """Scan a file. Raises PartInvalid if it is not a bundle or exceeds a limit, OSError."""
     file = path.open("rb")
     size = os.fstat(file.fileno()).st_size
     if size > MAX_FILE_BYTES:
@@ -161,7 +161,7 @@ def frame_read(path: Path) -> Frame:
 
 
 def _emptied(value: Any, place: Place, count: int) -> None:
-    """Empty the list that held parts; of anything else in it nobody would know."""
+    """Empty the list that held parts, so that nothing else in it goes unnoticed."""
     holder = value
     for step in place[:-1]:
         holder = holder[step]
@@ -247,7 +247,7 @@ class _Scan:
             )
 
     def _inside(self, token: int) -> bool:
-        """Whether the part ends with this token."""
+        """Return whether the part ends with this token."""
         self.tokens += 1
         if token in b"{[":
             self.depth += 1

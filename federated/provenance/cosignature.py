@@ -98,7 +98,7 @@ def _message(text: str, time: int) -> bytes:
 
 @dataclass(frozen=True)
 class Request:
-    """What a log asks a witness to cosign: `note`, and why it extends the head of size `old`."""
+    """A log's request to cosign `note`, with the proof that it extends the head of size `old`."""
 
     old: int
     proof: tuple[bytes, ...]

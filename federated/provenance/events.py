@@ -36,7 +36,7 @@ class _Frozen(BaseModel):
 
 
 class EventActor(_Frozen):
-    """Who acted, as known at that moment; later renames do not touch it."""
+    """The actor, as known at that moment; later renames do not change it."""
 
     kind: Literal["user", "site", "system"]
     id: Name
@@ -45,7 +45,7 @@ class EventActor(_Frozen):
 
 
 class EventSubject(_Frozen):
-    """What was acted on: a kind (``round``, ``site``) and its identifier."""
+    """The object of the action: a kind (``round``, ``site``) and its identifier."""
 
     kind: Name
     id: Name

@@ -1,4 +1,4 @@
-"""Evidence against a log: two heads that it signed and that cannot both be true.
+"""Evidence against a log: two signed heads that contradict each other.
 
 `evidence_check` needs the log's verifier key alone. What it then concludes depends on the kind:
 
@@ -51,7 +51,7 @@ class Evidence(Message):
 def evidence_kind(
     held: Checkpoint, shown: Checkpoint, proof: tuple[bytes, ...] | None
 ) -> Kind | None:
-    """How two heads of one log contradict each other; None if they do not.
+    """Return how two heads of one log contradict each other; None if they do not.
 
     `proof` is to lead from the smaller to the larger; None where none was given, which contradicts
     nothing by itself.
@@ -69,7 +69,7 @@ def evidence_kind(
 
 
 def evidence_check(evidence: Evidence, key: VerifierKey) -> str:
-    """What the evidence proves against the log of `key`.
+    """Returns what the evidence proves against the log of `key`.
 
     Raises `InvalidInput` or `SignatureInvalid` where it proves nothing.
     """

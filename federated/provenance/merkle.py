@@ -88,7 +88,7 @@ def root(nodes: Nodes, size: int) -> bytes:
 
 
 def root_of(leaves: Iterable[bytes]) -> bytes:
-    """The root over leaf *data* in order; for small trees that nobody stores."""
+    """Returns the root over leaf *data* in order; for small trees that are not stored."""
     nodes: dict[Key, bytes] = {}
     size = 0
     for data in leaves:
@@ -208,7 +208,7 @@ class InclusionVerifier:
         """By place, its hash and the rest of its path."""
 
     def verify(self, leaf: bytes, index: int, proof: Sequence[bytes]) -> None:
-        """As `verify_inclusion`, against this tree. Raises `ProofInvalid`."""
+        """Verify as `verify_inclusion`, against this tree. Raises `ProofInvalid`."""
         if not 0 <= index < self._size:
             raise ProofInvalid(f"leaf {index} is not in a tree of {self._size} leaves")
         path, known, begin = list(proof), self._known, _node

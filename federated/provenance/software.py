@@ -1,4 +1,4 @@
-"""Which software runs here: the package's version and source, and the libraries under it."""
+"""Names the software that runs here: the package's version, its source, the libraries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def source_digest(package: Path) -> str:
 
 
 def software_differences(made: Software, here: Software) -> list[str]:
-    """What differs, one line each: ``numpy 2.4.1, here 2.5.0``; empty where nothing does."""
+    """Returns the differences, one line each: ``numpy 2.4.1, here 2.5.0``."""
     names = {"federated": "federated", "python": "Python", "platform": "platform"}
     found = [
         f"{shown} {getattr(made, name)}, here {getattr(here, name)}"

@@ -2,7 +2,7 @@
 
 `verify_bundle` runs the checks of this module (logs and anchors) and then those that the caller
 gives: functions from a bundle to results. A check that fails says which event, log or anchor is
-wrong and how; only a file that is no bundle at all raises (`BundleInvalid`).
+wrong and how; only a file that is not a bundle raises (`BundleInvalid`).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def verify_bundle(
 
     `checks` run after the checks of logs and anchors. `log_keys` are verifier keys
     (``name+id+key``) obtained elsewhere; a log without one is checked against the key in the
-    bundle, and the report says so. Raises `BundleInvalid` if the source is no bundle.
+    bundle, and the report says so. Raises `BundleInvalid` if the source is not a bundle.
     """
     return Report(tuple(bundle_checked(load_bundle(source), checks=checks, log_keys=log_keys)))
 
@@ -176,7 +176,7 @@ def _event_checks(name: str, log: BundleLog, head: Checkpoint) -> Iterator[Check
 
 
 def _event_problem(item: BundleEvent, log: BundleLog, tree: merkle.InclusionVerifier) -> str | None:
-    """What is wrong with an event, if anything."""
+    """Returns what is wrong with an event, if anything."""
     proof = [bytes.fromhex(part) for part in item.proof]
     try:
         tree.verify(merkle.leaf_hash(item.data), item.index, proof)
@@ -247,7 +247,7 @@ def _anchor_checks(bundle: Bundle) -> Iterator[Check]:
 
 
 def _anchor_covers(anchor: Anchor, logs: dict[str, BundleLog]) -> str:
-    """What an anchor's root covers of the bundle's logs. Raises `InvalidInput`."""
+    """Returns what an anchor's root covers of the bundle's logs. Raises `InvalidInput`."""
     heads = [parse_checkpoint(note) for note in anchor.notes]
     origins = [head.origin for head in heads]
     if origins != sorted(set(origins)):

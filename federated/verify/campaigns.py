@@ -1,4 +1,4 @@
-"""The verifier's checks of campaigns: votes, noise, product, shares and statistics recomputed."""
+"""Checks campaigns: recomputes votes, noise, product, shares and statistics."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Expiries = frozenset[tuple[str, object]]
 
 
 def campaign_checks(bundle: Bundle) -> Iterable[Check]:
-    """Check every campaign record of the bundle; one check a campaign, run and kind."""
+    """Check every campaign record of the bundle; one check per campaign, run and kind."""
     named = digests_in_log(bundle)
     expiries = frozenset(
         (e.subject.id, e.data.get("run")) for _, e in bundle.events() if e.tag == EXPIRED_TAG

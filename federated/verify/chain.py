@@ -1,4 +1,4 @@
-"""Looking a bundle's anchors up on a chain, by JSON-RPC at a node that the reader trusts."""
+"""Looks a bundle's anchors up on a chain, by JSON-RPC at a node that the reader trusts."""
 
 from __future__ import annotations
 

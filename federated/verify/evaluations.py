@@ -1,4 +1,4 @@
-"""The verifier's check that a joint evaluation is of the model that its job released."""
+"""Checks that a joint evaluation is of the model that its job released."""
 
 from __future__ import annotations
 

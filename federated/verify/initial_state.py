@@ -1,4 +1,4 @@
-"""The server state that a job record starts from: in it, or beside it under its digest."""
+"""Reads a job record's initial server state: in the record, or next to the bundle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from federated.wire.record import JobRecord
 
 
 def initial_state(record: JobRecord, folder: VectorFolder | None) -> ServerState | None:
-    """The state that the record's spec pins; None where it lies beside and is not in the folder.
+    """Returns the state that the record's spec pins; None if it is large and not in the folder.
 
     Raises InvalidInput for another state than the pinned one. The record has an attempt.
     """
@@ -31,7 +31,7 @@ def initial_state(record: JobRecord, folder: VectorFolder | None) -> ServerState
 
 
 def state_absent(record: JobRecord, folder: VectorFolder | None) -> str:
-    """Where a state that is not here was looked for, in words."""
+    """Says where a missing state was looked for."""
     pinned = record.attempts[0].spec.body.initial_state
     if folder is None:
         return f"{pinned[:16]} lies beside the bundle: give its folder (--vectors)"

@@ -1,4 +1,4 @@
-"""What the verifier's checks of jobs and of campaigns share."""
+"""Shared by the verifier's checks of jobs and of campaigns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECTIONS = frozenset({"jobs", "campaigns", "certificates", "witnesses"})
 
 
 def section_checks(bundle: Bundle) -> Iterator[Check]:
-    """What no check reads, nobody vouches for."""
+    """Fails for sections that no check reads: nothing in them would be verified."""
     for name in sorted(bundle.sections.keys() - SECTIONS):
         allowed = ", ".join(sorted(SECTIONS))
         yield Check(f"section {name}", "failed", f"this verifier knows none but {allowed}")
@@ -104,7 +104,7 @@ def records_of(bundle: Bundle, section: str, kind: type[M], what: str) -> Iterat
 
 
 def specs_of(bundle: Bundle) -> Iterator[tuple[JobSpec | CampaignSpec, KeyEpoch]]:
-    """One spec a record, and its key; one without an attempt pins nobody.
+    """Yields one spec and its key per record; a record without an attempt pins no key.
 
     Raises InvalidInput for no record.
     """

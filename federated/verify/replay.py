@@ -1,4 +1,4 @@
-"""A bundle's global model, computed again from its transcripts."""
+"""Recomputes a bundle's global model from its transcripts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from federated.wire.round import Transcript
 
 @dataclass(frozen=True)
 class Replayed:
-    """What the last release of a job must have made; an evaluation's counts, too.
+    """The model that a job's last release must have made, or an evaluation's counts.
 
     ``made`` is the software that the records of its releases name, each once, in their order:
     empty where releases have no records.

@@ -1,4 +1,4 @@
-"""The verifier's check of reproducibility records: logged with their releases, and true of them."""
+"""Checks reproducibility records: logged with their releases, and in agreement with them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def records_in_log(bundle: Bundle) -> dict[str, str]:
 
 
 class ReproducibilityCheck:
-    """Walks a job's records beside its released attempts; both are in one order.
+    """Walks a job's records together with its released attempts; both are in one order.
 
     A release that was made before releases had records has none, and its event names none.
     """

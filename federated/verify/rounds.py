@@ -1,4 +1,4 @@
-"""The verifier's checks of jobs and rounds: everything recomputed from a bundle's job records."""
+"""Checks jobs and rounds by recomputing them from a bundle's job records."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EXPIRED_TAG = "federation:contributions:expired"
 
 
 def round_checks(bundle: Bundle, vectors: VectorFolder | None = None) -> Iterable[Check]:
-    """Check every job record of the bundle; one check a job, attempt and kind.
+    """Check every job record of the bundle; one check per job, attempt and kind.
 
     The sums of masked jobs are recomputed where ``vectors`` holds what their sites sent, releases
     where it holds a large initial state; where it does not, the check says so and what can be
@@ -122,7 +122,7 @@ def _job(
 def _unsummed(
     transcript: Transcript, state: ServerState | None, vectors: VectorFolder | None
 ) -> str:
-    """Why an attempt's sum cannot be recomputed here; empty where it can."""
+    """Returns why an attempt's sum cannot be recomputed here; empty where it can."""
     if any(left.masked for left in transcript.expired):
         return "its masked vectors expired by retention"
     if any(signed.body.masked is not None for signed in transcript.contributions):

@@ -1,4 +1,4 @@
-"""The verifier's checks of certificates: who says that a pinned key is an organization's.
+"""Checks certificates: which authority says that a pinned key is an organization's.
 
 A spec pins its sites' keys, and a bundle carries the certificates that the consortium's authority
 issued for them. Without an authority that the reader has from elsewhere they prove nothing: whoever
@@ -111,7 +111,7 @@ def _pins(bundle: Bundle) -> Iterator[_Pins]:
 
 
 def _first_named(bundle: Bundle, wanted: frozenset[str]) -> dict[str, datetime]:
-    """When the log first named each spec's digest: a proposer's own clock may be wrong."""
+    """Returns when the log first named each spec's digest: a proposer's clock may be wrong."""
     named: dict[str, datetime] = {}
     for _, event in bundle.events():
         for digest in wanted.intersection(event.digests.values()):
@@ -142,7 +142,7 @@ def _trusted(pins: _Pins, issued: Sequence[_Certified], found: Sequence[_Certifi
 
 
 def _read(item: object, pinned: set[tuple[str, str]]) -> _Certified:
-    """Raises InvalidInput for what is no site's certificate or of no pinned key."""
+    """Raises InvalidInput for a certificate that is not a site's, or whose key is not pinned."""
     try:
         certificate = x509.load_der_x509_certificate(decode_bytes(str(item)))
         names = [str(name.value) for name in _alternative_names(certificate)]

@@ -1,4 +1,4 @@
-"""A folder beside a bundle: masked vectors that sums are recomputed from, large initial states."""
+"""Reads the folder next to a bundle: masked vectors and large initial states."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class VectorFolder:
         """Fetch what is missing of the released attempts.
 
         Returns how many bytes came, and what is gone at the coordinator, in words. Raises
-        InvalidInput for bytes of another digest, which are not kept.
+        InvalidInput for bytes of another digest, which are not stored.
         """
         size, gone = 0, []
         for transcript in attempts:
@@ -74,7 +74,7 @@ class VectorFolder:
         return size, gone
 
     def state_fill(self, record: JobRecord, fetch: Callable[[str], Iterable[bytes]]) -> int:
-        """Fetch the record's initial state by its digest, if it lies beside and is not here.
+        """Fetch the record's initial state by its digest, if it is large and not here yet.
 
         Returns how many bytes came. Raises InvalidInput for bytes of another digest.
         """

@@ -1,4 +1,4 @@
-"""The verifier's checks of witnesses: who cosigned a log, and up to where."""
+"""Checks witnesses: who cosigned a log, and up to which size."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def canonical(value: Any) -> bytes:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether the standard library's encoder, several times as fast, writes the same bytes.
+    """Return whether the standard library's encoder, several times as fast, writes the same bytes.
 
     It writes floats and sorts keys beyond the basic plane in other ways, and takes what RFC 8785
     refuses: large integers, keys that are not text.

@@ -1,4 +1,4 @@
-"""What is exchanged in a benchmark campaign: spec, votes, trustees' noise, release.
+"""Messages of a benchmark campaign: spec, votes, trustees' noise, release.
 
 Every organization votes for one public grid point a metric. The votes are summed under
 encryption, the trustees add the noise, and all statistics follow from the noisy sum.
@@ -50,7 +50,7 @@ class Grid(Message):
 
 
 class Split(Message):
-    """How much of the campaign's privacy one metric's sums take: of values, of squares, of votes.
+    """The epsilon or rho that one metric's sums take: of values, of squares, of votes.
 
     Pure epsilon under Laplace noise, zCDP rho under Gaussian noise; 0 where a sum is not released.
     """
@@ -233,7 +233,7 @@ class CampaignDecline(Message):
 
 
 class CampaignContext(Message):
-    """What everything signed or proven in one run is bound to."""
+    """The context that everything signed or proven in one run is bound to."""
 
     TAG: ClassVar[str] = "campaign-context"
 
@@ -259,7 +259,7 @@ class Vote(Message):
 
 
 class Submission(Message):
-    """One organization's votes in one run, a metric each, in the spec's order."""
+    """One organization's votes in one run, one per metric, in the spec's order."""
 
     TAG: ClassVar[str] = "submission"
 
@@ -278,7 +278,7 @@ class SubmissionCohort(Message):
 
 
 class TrusteeNoise(Message):
-    """A trustee's encrypted noise share for one cohort, a ciphertext a metric, with proof.
+    """A trustee's encrypted noise share for one cohort, one ciphertext per metric, with proof.
 
     The proof of plaintext knowledge covers all ciphertexts: no trustee can send another's noise,
     or its inverse.
@@ -295,7 +295,7 @@ class TrusteeNoise(Message):
 
 
 class NoisedCohort(Message):
-    """What is decrypted: a cohort with the noise of at least t trustees (envelope digests).
+    """The decrypted cohort: submissions with the noise of at least t trustees (digests).
 
     Decryption shares, the release and verdicts of a run name this message's digest as ``cohort``.
     """
@@ -347,14 +347,14 @@ class ExpiredMessage(Message):
 
 
 class ExpiredRun(Message):
-    """What stays of a run's ciphertexts after their retention."""
+    """The digests that stay of a run's ciphertexts after their retention."""
 
     submissions: Annotated[tuple[ExpiredMessage, ...], Field(min_length=1)]
     noise: tuple[ExpiredMessage, ...] = ()
 
 
 class CampaignTranscript(Message):
-    """What a closed run gives to check: nothing in it is secret. Approvals are the members'.
+    """A closed run, to be checked: nothing in it is secret. Approvals are the members'.
 
     Submissions and noise are all there, or all ``expired``.
     """

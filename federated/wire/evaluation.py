@@ -1,4 +1,4 @@
-"""A joint evaluation: what sites count of a released model, in place of training one."""
+"""Strategy of a joint evaluation: sites count how a released model does, and train none."""
 
 from __future__ import annotations
 

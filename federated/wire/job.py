@@ -1,4 +1,4 @@
-"""What a job is: data, model, training, privacy and who takes part.
+"""Messages of a job: data, model, training, privacy and participants.
 
 An approved spec fixes everything that costs privacy or could be swapped later: bounds,
 denominators, noise, pinned site keys and the key epoch. Its digest is what sites countersign.
@@ -247,7 +247,7 @@ class JobSpec(Message):
 
     @property
     def denominator(self) -> int:
-        """What the server divides a decoded sum by: public, whoever dropped out.
+        """The number that the server divides a decoded sum by: public, whoever dropped out.
 
         The consortium's nominal records, or for unit organization the number of participants.
         """
@@ -261,7 +261,7 @@ class JobSpec(Message):
 
 
 class Cost(Message):
-    """What a job, a round or a campaign's run charges an account, in zCDP (arXiv 1605.02065)."""
+    """The charge of a job, a round or a campaign's run, in zCDP (arXiv 1605.02065)."""
 
     dataset: Name
     unit: Unit

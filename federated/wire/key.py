@@ -96,7 +96,7 @@ class KeyConfirmation(Message):
 
 
 class KeyRetired(Message):
-    """A site's word that it destroyed its share; nobody can prove that no copy was kept."""
+    """A site's statement that it destroyed its share; it cannot prove that no copy exists."""
 
     TAG: ClassVar[str] = "key-retired"
 

@@ -1,4 +1,4 @@
-"""What a model is on the wire: whitelisted layers, their shapes and their parameters' order."""
+"""A model on the wire: whitelisted layers, their shapes and the order of parameters."""
 
 from __future__ import annotations
 

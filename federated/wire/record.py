@@ -12,11 +12,11 @@ from federated.wire.round import Refusal, Transcript, Verdict
 
 INLINE_STATE_BYTES = 4 << 20
 """A message or record holds a server state up to this size (262,000 parameters at a job's start);
-a larger one lies beside it, named by its digest."""
+a larger one is stored outside, named by its digest."""
 
 
 def state_beside(size: int) -> bool:
-    """Whether a server state of so many bytes lies beside the message or record that names it."""
+    """Return whether a server state of so many bytes travels outside the message that names it."""
     return size > INLINE_STATE_BYTES
 
 

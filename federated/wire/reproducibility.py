@@ -1,4 +1,4 @@
-"""A release's reproducibility record: what it was computed from, and by which software."""
+"""A release's reproducibility record: its inputs, its seeds and the software."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class PublicInputs(Message):
 
 
 class PublicSeeds(Message):
-    """What is drawn at random in public, 32 bytes each in hex.
+    """The public random seeds, 32 bytes each in hex.
 
     ``mask`` is the AES key of a masked job's public vector a; ``minibatches`` seed each
     organization's order of rows, where local training has one. Noise, nonces and mask keys are

@@ -1,4 +1,4 @@
-"""What is exchanged in one attempt at one round."""
+"""Messages of one attempt at a round."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class RoundContext(Message):
-    """What everything signed, proven or masked in an attempt is bound to.
+    """The context that everything signed, proven or masked in an attempt is bound to.
 
     ``checkpoint`` is the digest of the consortium log's last checkpoint when the attempt opened,
     so that a transcript cannot predate the log it claims to follow. ``minimum_cohort``
@@ -54,7 +54,7 @@ class RoundContext(Message):
 class Contribution(Message):
     """One organization's encrypted, bounded integer vector and its proof of plaintext knowledge.
 
-    ``masked`` is the SHA-256 of the masked vector's bytes, which travel beside the message; None
+    ``masked`` is the SHA-256 of the masked vector's bytes, which travel next to the message; None
     where the job packs vectors into the ciphertexts.
     """
 
@@ -68,7 +68,7 @@ class Contribution(Message):
 
 
 class ExpiredContribution(Message):
-    """What stays of a contribution after its job's retention: enough to tell which one it was.
+    """The digests that stay of a contribution after its job's retention.
 
     ``envelope`` is its envelope's digest, which the cohort names; ``ciphertexts`` how many it had;
     ``proof`` the SHA-256 of its proof's bytes; ``masked`` as in the contribution.
@@ -115,7 +115,7 @@ class DecryptionShare(Message):
 
 
 class Reason(StrEnum):
-    """Why a site refuses to charge or a trustee refuses to decrypt."""
+    """The reasons for which a site refuses to charge or a trustee refuses to decrypt."""
 
     SPEC_CHANGED = "spec_changed"
     APPROVAL_MISSING = "approval_missing"
@@ -143,7 +143,7 @@ class Reason(StrEnum):
 
 
 class Refusal(Message):
-    """A signed no to one decryption request, kept as evidence."""
+    """A signed refusal of one decryption request, stored as evidence."""
 
     TAG: ClassVar[str] = "refusal"
 
@@ -189,7 +189,7 @@ class Verdict(Message):
 
 
 class Transcript(Message):
-    """What a closed attempt gives its participants to check: nothing in it is secret."""
+    """A closed attempt, for its participants to check: nothing in it is secret."""
 
     TAG: ClassVar[str] = "transcript"
 

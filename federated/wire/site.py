@@ -1,4 +1,4 @@
-"""What a site and the portal say to each other outside a round."""
+"""Messages between a site and the portal outside a round."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Renewal(Message):
 
 
 class Work(StrEnum):
-    """What a site can be asked to do."""
+    """The kinds of work that a site can be asked to do."""
 
     KEY = "key"
     RETIRE = "retire"
@@ -130,7 +130,7 @@ class Charge(Message):
 
 
 class Allotment(Message):
-    """What an organization grants an account over a calendar period (UTC)."""
+    """An organization's grant to an account over a calendar period (UTC)."""
 
     epsilon: Annotated[float, Field(strict=False, gt=0, le=1000)]
     delta: Annotated[float, Field(strict=False, gt=0, lt=0.5)]
@@ -139,7 +139,7 @@ class Allotment(Message):
 
 
 class AllotmentRequest(Message):
-    """What an organization's admin asks in the portal; nobody but the portal vouches for it."""
+    """A request of an organization's admin, unsigned: only the portal says who asked."""
 
     TAG: ClassVar[str] = "allotment-request"
 
@@ -154,7 +154,7 @@ class AllotmentRequest(Message):
 
 
 class AllotmentAsk(Message):
-    """What a person sends to the portal; a field that is left out stays as it is."""
+    """A person's request to the portal; a field that is left out stays as it is."""
 
     TAG: ClassVar[str] = "allotment-ask"
 
@@ -190,7 +190,7 @@ class AllotmentChange(Message):
 
 
 class AllotmentAnswer(Message):
-    """How a request of the portal stands at the site."""
+    """The state of a request of the portal at the site."""
 
     request: Identifier
     state: Literal["applied", "waiting", "declined"]

@@ -1,4 +1,4 @@
-"""How a job trains: what sites compute of their rows, and the server's optimizer."""
+"""How a job trains: the sites' computation on their rows, and the server's optimizer."""
 
 from __future__ import annotations
 

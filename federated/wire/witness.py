@@ -1,4 +1,4 @@
-"""What a witness and the portal say to each other about the logs' checkpoints.
+"""Messages between a witness and the portal about the logs' checkpoints.
 
 Notes and requests are texts in the C2SP formats (`federated.provenance.cosignature`).
 """

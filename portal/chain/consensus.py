@@ -135,13 +135,13 @@ def open_chain(db: AtomicDatabaseAPI, network: str, signers: Iterable[Address]) 
 
 
 def signers_after(chain: Chain, header: BlockHeaderAPI) -> tuple[Address, ...]:
-    """Who may seal the block after this one, in the order of their turns."""
+    """Returns who may seal the block after this one, in the order of their turns."""
     snapshot = RecentlySignedClique(chain.consensus_context).get_snapshot(header)
     return tuple(snapshot.get_sorted_signers())
 
 
 def turns_until(chain: Chain, signer: Address) -> int | None:
-    """How many turns before this signer's the next block is; None if it may not seal that block."""
+    """Return how many turns the next block is before this signer's; None if it may not seal."""
     head = chain.get_canonical_head()
     signers = signers_after(chain, head)
     if signer not in signers:

@@ -1,4 +1,4 @@
-"""What can go wrong at start-up, and what a JSON-RPC caller is told."""
+"""Errors of the chain: at start-up, and as answers to JSON-RPC callers."""
 
 from federated.errors import Conflict, Unavailable
 

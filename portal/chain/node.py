@@ -61,7 +61,7 @@ class Node:
             return self._store.pool_size() > 0
 
     def pool(self) -> list[bytes]:
-        """What waits, as raw bytes, first come first."""
+        """The waiting transactions, as raw bytes, first come first."""
         with self.lock:
             return self._store.pool()
 

@@ -1,6 +1,6 @@
 """A QBFT network for Besu, its keys and genesis: ``python -m portal.chain.qbft --out DIR``.
 
-Makes a folder a validator with its node key, a genesis file with free gas, and the list of the
+Makes one folder per validator with its node key, a genesis file with free gas, and the list of the
 nodes' addresses. Each organization should make its own key (``--show``) where it runs its node, and
 pass on the public key alone: then give the public keys with ``--validator``.
 """

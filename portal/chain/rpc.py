@@ -150,7 +150,7 @@ class Rpc:
         return encode_hex(value.to_bytes(32, "big"))
 
     def debug_getRawBlock(self, at: str) -> str | None:
-        """The RLP of a block, by number or by hash (of any fork that is kept)."""
+        """The RLP of a block, by number or by hash (of any stored fork)."""
         if len(at) == 66:
             try:
                 header: BlockHeaderAPI | None = self.node.chain.get_block_header_by_hash(
@@ -169,7 +169,7 @@ class Rpc:
         return [encode_hex(raw) for raw in self.node.pool()]
 
     def fsc_signers(self) -> list[str]:
-        """Who may seal the next block, in the order of their turns."""
+        """Returns who may seal the next block, in the order of their turns."""
         chain = self.node.chain
         signers = consensus.signers_after(chain, chain.get_canonical_head())
         return [to_checksum_address(signer) for signer in signers]

@@ -1,4 +1,4 @@
-"""When a node seals: in its turn at once, out of turn late, never twice in a window (EIP-225)."""
+"""Decides when a node seals: at once in turn, late out of turn, once per window (EIP-225)."""
 
 import json
 import logging

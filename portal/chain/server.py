@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP, on the loopback unless told otherwise."""
+"""Serves JSON-RPC over HTTP, on the loopback by default."""
 
 import errno
 import json
@@ -30,7 +30,7 @@ class Server(ThreadingHTTPServer):
             raise PortInUse(f"port {port} on {host} cannot be used: {exc.strerror}") from exc
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hung up is no event."""
+        """Ignores clients that hang up."""
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Following other nodes: their blocks, checked and executed one by one, and what waits with them.
+"""Follows other nodes: checks and executes their blocks, and takes their transactions.
 
 A peer is not trusted: every block passes all rules before it counts, so a peer can at most be
 silent. Each peer is polled; there is no gossip to configure.

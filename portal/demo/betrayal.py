@@ -1,4 +1,4 @@
-"""The betrayal: bundles before and after an edit of the log, and tricks that trustees refuse."""
+"""Act 6: bundles before and after an edit of the log, and tricks that trustees refuse."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def betray(story: Story, stage: Stage, job_id: str) -> dict[str, Any]:
 
 
 def export(job_id: str, path: Path) -> None:
-    """What the portal gives out as the job's bundle."""
+    """Exports the job's bundle from the portal."""
     bundle_assemble(job=Job.objects.get(pk=job_id), organization=PROPOSER).write(path)
 
 
 def verify(path: Path) -> dict[str, Any]:
-    """``federated verify`` in a process of its own, without the portal."""
+    """Runs ``federated verify`` in a separate process, without the portal."""
     done = subprocess.run(
         [sys.executable, "-m", "federated.command.main", "verify", str(path), "--json"],
         cwd=BASE,

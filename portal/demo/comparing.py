@@ -1,4 +1,4 @@
-"""The benchmark act: four hospitals measure a real workload, sixty virtual ones join them."""
+"""Act 5: four hospitals measure a real workload, and sixty virtual ones join them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Act one: four organizations join, and a key is dealt to their sites."""
+"""Act 2: four organizations join, and a key is dealt to their sites."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def key(story: Story, stage: Stage, organizations: Sequence[str]) -> str:
 
 
 def key_pin(home: Path, digest: str) -> None:
-    """What each site's people do with the fingerprint that the ceremony reads out to them."""
+    """Pins the fingerprint that the ceremony reads out, as each site's people do."""
     path = home / "policy.yaml"
     policy = yaml.safe_load(path.read_text()) | {"key_epochs": [digest]}
     path.write_text(yaml.safe_dump(policy, sort_keys=False))

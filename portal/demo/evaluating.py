@@ -1,4 +1,4 @@
-"""The evaluation act: noisy counts of all held-out rows, and each site beside itself alone."""
+"""Act 4: noisy counts of all held-out rows, and each site compared with training alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def evaluate(story: Story, stage: Stage, job_id: str) -> dict[str, Any]:
 
 
 def compare_alone(story: Story, stage: Stage, names: list[str], job_id: str) -> dict[str, Any]:
-    """What each site's agent found: its own rows' score of the joint model and of one alone."""
+    """Reads each site's comparison of the joint model with one trained alone."""
     with story.step("Each site compares with itself alone") as step:
         found: dict[str, Any] = {}
         for name in names:

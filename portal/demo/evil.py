@@ -1,4 +1,4 @@
-"""The coordinator turns evil: what it can show to sites with full control of its database.
+"""Tricks of a dishonest coordinator that controls its own database.
 
 Each trick edits the portal's own tables as their owner, lets the sites' real agents see it, and
 waits for their signed refusals. The tables are put back after; the refusals stay.
@@ -26,7 +26,7 @@ MESSAGES = (Contribution, Receipt, Share, Verdict)
 
 @dataclass(frozen=True)
 class Trick:
-    """What the coordinator tries, and the reason it must be refused for."""
+    """A trick of the coordinator, and the reason it must be refused for."""
 
     name: str
     expected: Reason

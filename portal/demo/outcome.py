@@ -1,4 +1,4 @@
-"""What the portal's tables say of the finished job, read as their owner."""
+"""Reads the finished job from the portal's tables, as their owner."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def anchors() -> list[dict[str, Any]]:
 
 
 def job_is_anchored(job_id: str) -> bool:
-    """Whether every event of the job so far lies under a confirmed anchor."""
+    """Return whether a confirmed anchor covers every event of the job so far."""
     from apps.provenance.selectors import events, events_logged
 
     logged = events_logged(list(events(subject=("job", job_id))))
@@ -60,5 +60,5 @@ def job_is_anchored(job_id: str) -> bool:
 
 
 def event_counts() -> dict[str, int]:
-    """How many events the consortium's log holds, and how many have their leaf."""
+    """Count the events of the consortium's log, and those that have their leaf."""
     return {"events": Event.objects.count(), "leaves": Leaf.objects.count()}

@@ -46,7 +46,7 @@ class Stage:
         return self.folder / "sites" / organization
 
     def log(self, name: str) -> Path:
-        """Where a process of the demonstration writes."""
+        """Returns the log file of a process of the demonstration."""
         return self.folder / "log" / f"{name}.log"
 
     def portal_start(self) -> None:
@@ -64,7 +64,7 @@ class Stage:
         wait_for(ready, seconds=900, what=f"the portal is not ready; see {log}")
 
     def agent_start(self, organization: str) -> None:
-        """Start an organization's site agent in a process of its own."""
+        """Start an organization's site agent in a separate process."""
         home = self.home(organization)
         self.agents[organization] = self._spawn(
             organization, "federated.command.main", "agent", "--home", str(home)
@@ -93,7 +93,7 @@ class Stage:
         return run([sys.executable, "-m", "federated.command.main", *arguments], text=text)
 
     def confirmations(self, organizations: Sequence[str]) -> Path:
-        """What the sites' people read out at a ceremony, each from its own machine."""
+        """Writes what the sites' people read out at a ceremony, each from its own machine."""
         lines = [
             self.federated("key", "fingerprint", "--home", str(self.home(name)))
             for name in organizations

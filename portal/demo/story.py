@@ -1,4 +1,4 @@
-"""One line a step, with its time; and the record of what held."""
+"""Prints one line per step with its time, and records which steps held."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class StepFailed(Exception):
 
 
 class Step:
-    """What a running step shows and records."""
+    """Shows and records a running step."""
 
     def __init__(self, show: Any) -> None:
         self._show = show

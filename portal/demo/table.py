@@ -1,4 +1,4 @@
-"""The last act's table: what the federation reached, what it cost."""
+"""Act 7: tables of what the federation reached and what it cost."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def shown(value: float | None) -> str:
 
 
 def facts_table(report: Mapping[str, Any]) -> Table:
-    """What was spent, sent, waited for and anchored."""
+    """Returns a table of what was spent, sent, waited for and anchored."""
     table = Table(title="What it cost", show_header=False)
     table.add_column("what")
     table.add_column("value")

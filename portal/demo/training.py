@@ -1,4 +1,4 @@
-"""Act two: Cleveland's scientist proposes a job with the seed's calls, and four sites train."""
+"""Act 3: Cleveland's scientist proposes a job with the SDK, and four sites train."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def model_write(path: Path) -> Path:
 
 
 def client_of(stage: Stage, config: Config, organization: str) -> FederatedClient:
-    """The SDK as the organization's scientist uses it, beside the site's folder."""
+    """Returns the SDK's client as the organization's scientist uses it."""
     return FederatedClient(
         tenant_id=organization,
         coordinator_url=config.url,

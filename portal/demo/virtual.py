@@ -1,8 +1,8 @@
-"""Virtual organizations: sixty that only the demonstration has, marked so in the database.
+"""Adds the demonstration's sixty virtual organizations, marked so in the database.
 
 Each has a row, a schema, a site key and a certificate of its own, and a site folder with the real
 agent's work; what it measures is drawn. Its schema is copied from another's, which is quicker than
-migrating it, and enough for one that nobody will keep.
+migrating it, and enough for a temporary organization.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the hospitals measure: training a model on the site's own rows, and scoring them with it."""
+"""The measured workload: trains a model on the site's rows and scores them with it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Tenancy: which organization a request or task works for, and what the database lets it touch."""
+"""Binds a request or task to one organization, and to that organization's database role."""

@@ -1,4 +1,4 @@
-"""System checks: a model whose place is not declared stops the start."""
+"""System checks: a model that declares no scope stops the start."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What each database role may do. Run by the owner after every migration; idempotent.
+"""Grants each database role its rights; the owner runs it after every migration. Idempotent.
 
 Roles: the owner has every table; the application's login role (NOINHERIT) has the rows of the
 shared tables and may become an organization's role; ``t_<slug>`` has its own schema, and through
-the group ``fsc_tenant`` those rows of shared tables that a model's RowLevel opens. What nobody
-grants, nobody has: a new table is closed until its model is known here.
+the group ``fsc_tenant`` those rows of shared tables that a model's RowLevel opens. A right
+that is not granted here does not exist: a new table is closed until its model is known here.
 """
 
 from __future__ import annotations

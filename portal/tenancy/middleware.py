@@ -1,4 +1,4 @@
-"""Finds out for which organization a request works, and works as its role until the answer.
+"""Finds a request's organization, and works as its role until the response.
 
 1. Under ``/api/``, a site's client certificate names the organization.
 2. Else a path ``/o/<slug>/...`` does, for its members; ``/o/<slug>`` becomes SCRIPT_NAME.

@@ -1,4 +1,4 @@
-"""What a pooled connection forgets before its next user."""
+"""Resets a pooled connection before its next user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which schema gets a model's table."""
+"""Routes each model's table to its schemas."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The embedded services: databases, chain, web server, workers, and what keeps them up."""
+"""Starts and supervises the embedded services: database, broker, chain, web, workers."""

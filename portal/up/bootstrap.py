@@ -1,4 +1,4 @@
-"""What has to exist before the portal can serve: tables, authority, certificate, operator.
+"""Makes what the portal needs before it serves: tables, CA, certificate, operator.
 
 Every command is idempotent, so that an interrupted first start is finished by the next one.
 """
@@ -44,7 +44,7 @@ class ManageCommand(Service):
         return self.process is not None and self.process.poll() == 0
 
     def last_line(self) -> str:
-        """What the command said last: where the operator's password is."""
+        """Returns the command's last line: where the operator's password is."""
         lines = self.log_path.read_text(errors="replace").splitlines()
         return lines[-1] if lines else ""
 

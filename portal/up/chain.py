@@ -1,4 +1,4 @@
-"""The embedded proof-of-authority chain: a process for each authority."""
+"""Runs the embedded proof-of-authority chain: one process per authority."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why the services do not start."""
+"""Errors of starting the services."""
 
 from __future__ import annotations
 

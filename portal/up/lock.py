@@ -35,7 +35,7 @@ def state_lock(state: Path) -> Iterator[None]:
 
 
 def announce(state: Path, url: str) -> None:
-    """Say that everything is ready, for whoever started this process."""
+    """Tells the process that started this one that everything is ready."""
     write_atomically(state / RUNNING_FILE, json.dumps({"pid": os.getpid(), "url": url}) + "\n")
 
 

@@ -49,7 +49,7 @@ def binaries() -> Path:
 
 
 class Credentials:
-    """How PostgreSQL is run without being root: a command prefix, or a user id to change to."""
+    """How PostgreSQL runs without root: a command prefix, or a user id to change to."""
 
     def __init__(self, prefix: list[str], user: int | None) -> None:
         self.prefix = prefix

@@ -1,5 +1,7 @@
-"""The project's Celery application, with what the supervisor needs of its processes:
-a file that says when they are ready, and pool processes that do not outlive their parent."""
+"""Prepares the Celery application for the supervisor.
+
+Worker and beat write a file when they are ready; pool processes end with their parent.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees while services start and stop: one line a step, with its time."""
+"""Prints one line per step, with its time, while services start and stop."""
 
 from __future__ import annotations
 

@@ -68,14 +68,14 @@ class Service(ABC):
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether it answers."""
+        """Return whether it answers."""
 
     def prepare(self) -> None:  # noqa: B027
-        """What must be done before every start."""
+        """Runs before every start."""
 
     @property
     def detail(self) -> str:
-        """What a person is told of it."""
+        """Returns a line about the service for a person."""
         return f"127.0.0.1:{self.config.port(self.name)}" if self.has_port else ""
 
     def prefix(self) -> list[str]:

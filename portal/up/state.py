@@ -1,7 +1,7 @@
-"""What the state directory remembers between starts: ports and secrets.
+"""Stores ports and secrets in the state directory, between starts.
 
-`services.json` holds the loopback port of each embedded service, chosen once and kept.
-`secrets/<name>` holds one secret a file, mode 0600, made on first use.
+`services.json` holds the loopback port of each embedded service, chosen once and stored.
+`secrets/<name>` holds one secret per file, mode 0600, made on first use.
 """
 
 from __future__ import annotations

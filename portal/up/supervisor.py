@@ -1,6 +1,6 @@
 """Starts the services in order, restarts what dies, stops them in reverse.
 
-It runs in a process of its own: what is left of its descendants at the end is killed.
+It runs in a separate process; descendants that are left at the end are killed.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ class Supervisor:
 
 
 def _somebody_ended() -> bool:
-    """Whether a child, or an orphan that was adopted, waits to be collected."""
+    """Return whether a child, or an orphan that was adopted, waits to be collected."""
     try:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:

@@ -1,4 +1,4 @@
-"""docs/errors.md lists every error a user can meet, with its status."""
+"""docs/develop/errors.md lists every error a user can meet, with its status."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from federated.errors import DomainError
+from federated.wire.round import Reason
 
 ROOT = Path(__file__).parents[2]
 NOT_IMPORTED = re.compile(r"__main__|migrations|gunicorn_config|\.demo\.|management")
@@ -42,7 +43,7 @@ def errors() -> dict[str, type[DomainError]]:
 
 @pytest.fixture(scope="module")
 def listed() -> dict[str, tuple[int, bool]]:
-    text = (ROOT / "docs" / "errors.md").read_text()
+    text = (ROOT / "docs" / "develop" / "errors.md").read_text()
     return {m["code"]: (int(m["status"]), m["retry"] == "yes") for m in ROW.finditer(text)}
 
 
@@ -53,3 +54,9 @@ def test_every_error_is_listed_and_no_other(errors, listed):
 def test_status_and_retry_are_the_code_s(errors, listed):
     actual = {code: (kind.status, kind.retryable) for code, kind in errors.items()}
     assert listed == actual
+
+
+def test_every_reason_of_a_refusal_is_listed() -> None:
+    text = (ROOT / "docs" / "develop" / "errors.md").read_text()
+    section = text.split("## Refusals of sites")[1]
+    assert set(re.findall(r"`([a-z_]+)`", section)) == {"refused", *Reason}

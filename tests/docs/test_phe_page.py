@@ -1,4 +1,4 @@
-"""The example of docs/phe.md runs as it stands, under a shorter key."""
+"""The example of docs/develop/phe.md runs as it stands, under a shorter key."""
 
 from __future__ import annotations
 

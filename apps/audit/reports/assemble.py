@@ -33,7 +33,7 @@ TOLD_TO_ALL = ("key_epoch", "witness", "dictionary")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scope:
-    """What a report is of. ``period`` is [start, end)."""
+    """The subject of a report. ``period`` is [start, end)."""
 
     kind: Literal["job", "campaign", "period"]
     organization: str | None
@@ -43,7 +43,7 @@ class _Scope:
 
 
 def job_report(*, organization: str, job: Job) -> Report:
-    """Of a job that the organization was found to take part in."""
+    """Report on a job that the organization takes part in."""
     of_job = Q(subject_kind="job", subject_id=str(job.pk))
     key = Q(subject_kind="key_epoch", subject_id=job.wire.key_epoch)
     scope = _Scope(kind="job", organization=organization, consortium=of_job | key, own=of_job)
@@ -51,7 +51,7 @@ def job_report(*, organization: str, job: Job) -> Report:
 
 
 def campaign_report(*, organization: str, campaign: Campaign) -> Report:
-    """Of a campaign that the organization was found to be invited to, with all its runs."""
+    """Report on a campaign that the organization is invited to, with all its runs."""
     runs = Run.objects.filter(campaign=campaign).order_by()
     keys = {*runs.values_list("spec__key_epoch", flat=True), campaign.wire.key_epoch}
     of_campaign = Q(subject_kind="campaign", subject_id=str(campaign.pk))
@@ -65,7 +65,7 @@ def campaign_report(*, organization: str, campaign: Campaign) -> Report:
 
 
 def period_report(*, organization: str | None, start: datetime, end: datetime) -> Report:
-    """Of all that was recorded from ``start`` to before ``end``; no organization is an operator,
+    """Report on events from ``start`` to before ``end``; without an organization for an operator,
     who sees the whole of the consortium's log and no organization's own."""
     within = Q(created_at__gte=start, created_at__lt=end)
     visible = events_visible(organization=organization, log="consortium")
@@ -122,7 +122,7 @@ def _of_ledger(
     specs: Specs,
     cut_at: datetime | None,
 ) -> dict[str, Any]:
-    """What the organization's own ledger adds; nothing for an operator.
+    """Adds the charges of the organization's own ledger; none for an operator.
 
     Past a cut a charge has no receipt among the lines, which says nothing: it is left out.
     """

@@ -1,4 +1,4 @@
-"""What approvals reserved, and what the organization's own ledger was charged."""
+"""Lists what approvals reserved and what the organization's ledger was charged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def reservations(
 
 
 def _reservation(line: Line, specs: Specs) -> tuple[Reservation, str] | None:
-    """With its name in a ledger. None for a spec that is not kept any more."""
+    """With its name in a ledger. None for a spec that is no longer stored."""
     kind, identifier = line.subject
     if kind == "job" and identifier in specs.jobs:
         spec = specs.jobs[identifier].wire

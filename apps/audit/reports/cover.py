@@ -1,4 +1,4 @@
-"""What a report stands on: the logs' checkpoints, their cosignatures, the last anchor."""
+"""Makes a report's cover: the logs' checkpoints, their cosignatures, the last anchor."""
 
 from __future__ import annotations
 

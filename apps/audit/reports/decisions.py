@@ -1,4 +1,4 @@
-"""Who proposed, approved, declined and cancelled; what failed, and in whose words."""
+"""Lists who proposed, approved, declined and cancelled, and the reasons of failures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _decision(line: Line, specs: Specs) -> Decision:
 
 
 def failures(lines: Iterable[Line]) -> list[Failure]:
-    """In the log's order: refusals, abandoned attempts, failed jobs, verdicts that disagree."""
+    """List refusals, abandoned attempts, failed jobs and verdicts that disagree, in log order."""
     found = [
         _failure(line)
         for line in lines

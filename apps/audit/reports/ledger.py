@@ -1,4 +1,4 @@
-"""What an organization's own ledger says of a report's charges; reads its mirror, in its schema."""
+"""Reads a report's charges from the mirror of the organization's ledger, in its schema."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class OwnLedger:
             )
 
     def allotted(self, account: AccountKey, at: str) -> Allotted | None:
-        """What the account was granted at a stamp: by the last change until then; where the report
+        """Return an account's grant at a stamp, by the last change until then; where the report
         knows no change, what is granted now."""
         known = self._allotted.get(account, [])
         before = [one for one in known if one.since <= at]
@@ -120,7 +120,7 @@ class OwnLedger:
         return found
 
     def differences(self, jobs: Iterable[str] | None) -> list[Difference]:
-        """Of these jobs; of all for None."""
+        """Return the differences of these jobs; of all for None."""
         wanted = None if jobs is None else set(jobs)
         return [
             Difference(

@@ -1,4 +1,4 @@
-"""Which events a report lists, counts or leaves to the log; read once, in order, up to a limit."""
+"""Chooses the events that a report lists or counts; reads them once, in order, up to a limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was released: digests, cohort, verdicts, and a campaign's statistics."""
+"""Lists the releases: digests, cohort, verdicts, and a campaign's statistics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from apps.federation.models import Receipt, Round, Verdict
 
 
 class Counted:
-    """Of released attempts and runs: cohort sizes and verdicts, by where they are.
+    """Cohort sizes and verdicts of released attempts and runs, by attempt or run.
 
     A release has a charge receipt of every member of its cohort, so receipts count the cohort. By
     grouped queries: a cohort may have a thousand members.

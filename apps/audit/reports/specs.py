@@ -50,7 +50,7 @@ class Specs:
         return cls({str(job.pk): job for job in jobs.filter(pk__in=ids["job"])}, found, by_number)
 
     def cost(self, where: tuple[str, int, int]) -> tuple[Cost, float] | None:
-        """What one attempt or run charges, and that as pure epsilon (0 where it is not pure).
+        """Returns the charge of one attempt or run, and its pure epsilon (0 where it is not pure).
 
         None for what has no finite cost, and for what is not known here.
         """
@@ -70,7 +70,7 @@ class Specs:
         return None if run is None else run.wire.noise.delta
 
     def campaign_spec(self, line: Line) -> CampaignSpec | None:
-        """The spec that an event of a campaign names by its digest, if it is kept."""
+        """Returns the spec that an event of a campaign names by its digest, if it is stored."""
         digest, identifier = line.body.digests.get("spec"), line.subject[1]
         campaign = self.campaigns.get(identifier)
         if campaign is not None and campaign.spec_digest == digest:
@@ -102,7 +102,7 @@ class Specs:
 
 
 def campaign_cost(spec: CampaignSpec) -> tuple[Cost, float]:
-    """Of one run, and its epsilon where that is pure."""
+    """Return the charge of one run, and its epsilon where that is pure."""
     pure = spec.noise.epsilon if spec.noise.delta is None else 0.0
     return run_cost(spec, epoch_of(spec)), pure
 

@@ -1,4 +1,4 @@
-"""What a report holds, as values: pages read these and nothing else.
+"""Defines a report's values, which are all that its pages read.
 
 A line names the log's entry that it rests on, so that it can be found and proven. Epsilons are at
 the delta beside them.
@@ -74,7 +74,7 @@ class LogHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Who proposed, approved, declined, cancelled; ``key`` is the signing key's fingerprint."""
+    """A person's or site's decision on a spec; ``key`` is the signing key's fingerprint."""
 
     line: Line
     organization: str
@@ -86,7 +86,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """What an approval reserved: ``rho`` in all, ``epsilon`` of it at ``delta``.
+    """The cost that an approval reserved: ``rho`` in all, its ``epsilon`` at ``delta``.
 
     ``state`` counts the organization's own ledger entries by state; empty for others'.
     """
@@ -183,7 +183,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Where the ledger that the site reports and the receipts kept here disagree."""
+    """A disagreement between the site's reported ledger and the receipts stored here."""
 
     kind: str
     job_id: str
@@ -194,7 +194,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagCount:
-    """How many events of a tag the report's part of a log holds, and from which leaf to which."""
+    """The number of events of a tag in the report's part of a log, with first and last leaf."""
 
     log: LogKind
     tag: str

@@ -1,4 +1,4 @@
-"""Asking the site for another allotment, and mirroring what it did.
+"""Asks a site for another allotment, and mirrors the site's answer.
 
 Nothing here changes an account: the site's ledger counts, and it takes what grants more from
 nobody but a person at the site (federated.site.allotments).
@@ -102,9 +102,9 @@ def _check_spent(account: Account, after: wire.Allotment) -> None:
 
 
 def allotments_mirror(report: wire.LedgerReport, *, digest: str, actor: Actor) -> None:
-    """Keep what a report says of changes and requests; call under the organization's schema.
+    """Mirror a report's changes and answers to requests; call under the organization's schema.
 
-    ``digest`` is the report's, ``actor`` the site. What is known already is not told again.
+    ``digest`` is the report's, ``actor`` the site. A change is recorded once.
     """
     known = {str(pk) for pk in AllotmentChange.objects.values_list("pk", flat=True)}
     new = [change for change in report.changes if change.id not in known]

@@ -1,4 +1,4 @@
-"""Mirroring the ledger that an organization's site keeps and signs."""
+"""Mirrors the ledger that an organization's site keeps and signs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys and ciphertexts go out to phe and come in from it (docs/phe.md)."""
+"""Keys and ciphertexts go out to phe and come in from it (docs/develop/phe.md)."""
 
 import pytest
 from hypothesis import given, settings

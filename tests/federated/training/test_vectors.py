@@ -16,7 +16,7 @@ def test_the_published_numbers_are_ours(part):
 
 
 def plain(optimizer, denominator):
-    """The steps in plain floats, written from docs/bundle.md alone."""
+    """The steps in plain floats, written from docs/audit/bundle.md alone."""
     steps = PUBLISHED["server_steps"]
     grid = steps["clipping_norm"] / steps["units"]
     x = list(steps["start"])

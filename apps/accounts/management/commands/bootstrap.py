@@ -1,4 +1,4 @@
-"""``manage.py bootstrap``: what a portal needs before its first request. Idempotent."""
+"""``manage.py bootstrap``: prepares a portal for its first request. Idempotent."""
 
 from __future__ import annotations
 
