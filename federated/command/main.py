@@ -29,7 +29,7 @@ COMMANDS = {
     ),
     "compare": (
         "federated.command.root:compare",
-        "Show JOB_ID's model beside one of this site's rows alone; nothing of it is sent.",
+        "Compare JOB_ID's model with one trained on this site's rows alone; sends nothing.",
     ),
     "curve": (
         "federated.command.root:curve",

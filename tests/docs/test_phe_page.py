@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "phe.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "develop" / "phe.md"
 
 
 def test_the_example_runs(capsys) -> None:
