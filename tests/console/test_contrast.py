@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-CSS = (Path(__file__).parents[2] / "static/css/site.css").read_text()
+CSS = (Path(__file__).parents[2] / "federated/client/css/tokens.css").read_text()
 ROOTS = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)
-LIGHT, DARK = (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)) for block in ROOTS)
+LIGHT, DARK, PRINT = (dict(re.findall(r"--([\w-]+): (#[0-9a-f]+);", block)) for block in ROOTS)
 
 PAIRS = [
     *[("ink", ground) for ground in ("paper", "surface", "sunken", "idle-soft")],
