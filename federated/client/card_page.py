@@ -93,8 +93,22 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _numbers(values: Iterable[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
+def _outcome(target: Mapping[str, Any]) -> str:
+    """What the model's output means."""
+    if target["kind"] == "binary":
+        return f"positive above {target['positive_above']:g}"
+    if target["kind"] == "multiclass":
+        return f"one of {', '.join(target['classes'])}"
+    return f"a number from {target['lower']:g} to {target['upper']:g}"
+
+
+def _allowed(feature: Mapping[str, Any]) -> str:
+    """The values that the data dictionary allows in a column."""
+    if feature["kind"] == "categorical":
+        return ", ".join(feature["categories"])
+    missing = ", ".join(f"{value:g}" for value in feature["missing_values"])
+    bounds = f"{feature['lower']:g} to {feature['upper']:g}"
+    return f"{bounds}; missing: {missing}" if missing else bounds
 
 
 def _cut(rows: Sequence[object], most: int, which: str = "first") -> str:
@@ -126,9 +140,11 @@ _ENVIRONMENT.filters |= {
     "estimate": _estimate,
     "interval": _interval,
     "settings": _settings,
-    "numbers": _numbers,
+    "outcome": _outcome,
+    "allowed": _allowed,
     "cut": _cut,
     "seeds": _seeds,
+    "versions": lambda found: ", ".join(f"{name} {version}" for name, version in found.items()),
     "grouped": "{:,}".format,
     "metric": lambda name: METRICS.get(name, name.replace("_", " ")),
 }

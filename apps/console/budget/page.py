@@ -28,6 +28,12 @@ class PurchaseRow:
     """With its parameters; empty for a job that is not known here."""
 
     @property
+    def charges(self) -> str:
+        counts = {"charged": self.committed, "reserved": self.reserved, "returned": self.returned}
+        shown = {state: n for state, n in counts.items() if n or state == "charged"}
+        return ", ".join(f"{n} {state}" for state, n in shown.items())
+
+    @property
     def known(self) -> bool:
         return bool(self.title)
 
@@ -37,7 +43,7 @@ class AllotmentRow:
     """A change of an allotment that the site reported; ``moved`` says what became what."""
 
     at: datetime
-    moved: list[tuple[str, str, str]]
+    moved: str
     reason: str
     by: str
 
@@ -48,7 +54,7 @@ class RequestRow:
 
     id: str
     waits: bool
-    moved: list[tuple[str, str, str]]
+    moved: str
     reason: str
     by: str
     at: datetime

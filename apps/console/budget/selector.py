@@ -133,13 +133,14 @@ def _change(message: dict[str, Any]) -> pages.AllotmentRow:
     )
 
 
-def _moved(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """``(what, from, to)`` of the fields that differ; from is empty for a first grant."""
-    return [
-        (words, _plain(before.get(name)), _plain(after[name]))
+def _moved(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """The terms that differ, ``what from → to``; without from for a first grant."""
+    return ", ".join(
+        " ".join([words, *([f"{_plain(before[name])} →"] if before.get(name) else []), new])
         for name, words in TERMS.items()
         if before.get(name) != after[name]
-    ]
+        for new in [_plain(after[name])]
+    )
 
 
 def _plain(value: object) -> str:

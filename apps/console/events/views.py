@@ -43,8 +43,10 @@ def operator_events(request: Any) -> HttpResponse:
 def _search(
     request: Any, organization: str | None, log: str, url: Any, context: Mapping[str, Any]
 ) -> HttpResponse:
+    report = organization_url(organization, "report") if organization else None
     given = {name: request.GET.get(name, "") for name in FIELDS}
     shown: dict[str, Any] = {**context, "log": log, "given": given, "operator": not organization}
+    shown["report_url"] = report or root_url("operator_report")
     status = 200
     try:
         page, found = events_search(organization=organization, log=log, given=request.GET.dict())

@@ -154,6 +154,12 @@ class JobPage:
         return sum(row.state == "abandoned" for row in self.rounds)
 
     @property
+    def reason_tone(self) -> str:
+        if self.state in ("failed", "declined"):
+            return "bad"
+        return "" if self.over else "warn"
+
+    @property
     def approved(self) -> int:
         return sum(row.state == "approved" for row in self.participants)
 

@@ -139,7 +139,7 @@ class ReportPage:
     counts: list[TagCount]
     ledger_report: str
     reported_at: datetime | None
-    commands: list[str]
+    commands: str
 
     @property
     def whole(self) -> Subject | None:

@@ -242,7 +242,7 @@ def _plain(value: Any) -> str:
     return str(value)[:PLAIN_AT_MOST]
 
 
-def _commands(report: Report) -> list[str]:
+def _commands(report: Report) -> str:
     """What a reader runs on a machine of their own, with what this report tells to compare."""
     ids = [*report.jobs, *report.campaigns]
     which = ids[0] if report.kind != "period" and ids else "ID"
@@ -259,4 +259,4 @@ def _commands(report: Report) -> list[str]:
         commands.append(f"federated replay {bundle} -o {kept}")
         if not counts:
             commands.append(f"federated card {bundle} -o card.html")
-    return commands
+    return "\n".join(commands)

@@ -42,6 +42,10 @@ class Box:
     high: float
 
     @property
+    def top(self) -> float:
+        return self.y - 13
+
+    @property
     def width(self) -> float:
         return round(self.third - self.first, 1)
 

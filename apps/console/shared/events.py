@@ -41,6 +41,13 @@ class AnchorRow:
         return "failing" if self.failing_since else self.state
 
     @property
+    def found(self) -> str:
+        """Where the chain holds it, in full."""
+        return (
+            f"{self.confirmations} of {self.needed} confirmations, transaction {self.transaction}"
+        )
+
+    @property
     def progress(self) -> str:
         """For a table's cell."""
         if self.confirmed:

@@ -109,4 +109,14 @@ def _found(request: Any, verification_id: UUID) -> Verification:
 def _context(found: Verification) -> dict[str, Any]:
     counts = {status: found.count(status) for status in ("ok", "failed", "skipped")}
     seen = f"{found.state}-{len(found.checks)}"
-    return {"section": "verify", "found": found, "counts": counts, "seen": seen}
+    number = len(found.checks)
+    skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+    file = found.kind == Verification.Kind.FILE
+    return {
+        "section": "verify",
+        "found": found,
+        "counts": counts,
+        "counted": f"{number} check{'' if number == 1 else 's'}{skipped}",
+        "seen": seen,
+        "bundle_name": found.subject if file else f"bundle-{found.subject}.json",
+    }
