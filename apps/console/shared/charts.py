@@ -7,7 +7,7 @@ security policy demands; colours come from the style sheet's classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -74,6 +74,43 @@ class StepChart:
     description: str
 
 
+class _Axes:
+    """A grid from 0 to the round number at or above the highest value."""
+
+    def __init__(
+        self, values: Iterable[float], *, target: float | None, width: float, height: float
+    ) -> None:
+        self.width, self.height, self.target = width, height, target
+        self.left, self.right, self.top, self.bottom = 34.0, width - 6.0, 10.0, height - 26.0
+        highest = max([*values, target or 0.0])
+        self.step = nice_step(highest)
+        self.lines = max(math.ceil(highest / self.step - 1e-6), 1)
+
+    def x(self, part: float) -> float:
+        """``part`` of the width, from 0 to 1."""
+        return round(self.left + (self.right - self.left) * part, 1)
+
+    def y(self, value: float) -> float:
+        return round(self.bottom - (self.bottom - self.top) * value / (self.step * self.lines), 1)
+
+    def chart(self, series: list[Series], x_ticks: list[Tick]) -> StepChart:
+        return StepChart(
+            width=self.width,
+            height=self.height,
+            left=self.left,
+            right=self.right,
+            top=self.top,
+            bottom=self.bottom,
+            x_ticks=x_ticks,
+            y_ticks=[
+                Tick(self.y(self.step * n), f"{self.step * n:g}") for n in range(self.lines + 1)
+            ],
+            series=series,
+            target=None if self.target is None else self.y(self.target),
+            description="; ".join(f"{line.label}: {line.last:.3g}" for line in series),
+        )
+
+
 def step_chart(
     series: Sequence[tuple[str, Sequence[float], int]],
     *,
@@ -88,39 +125,18 @@ def step_chart(
     """
     if rounds < 1 or not any(values for _, values, _ in series):
         return None
-    left, right, top, bottom = 34.0, width - 6.0, 10.0, height - 26.0
-    highest = max([v for _, values, _ in series for v in values] + [target or 0.0])
-    step = nice_step(highest)
-    limit = step * max(math.ceil(highest / step - 1e-6), 1)
-
-    def place_x(value: float) -> float:
-        return round(left + (right - left) * value / rounds, 1)
-
-    def place_y(value: float) -> float:
-        return round(bottom - (bottom - top) * value / limit, 1)
-
+    every_value = [value for _, values, _ in series for value in values]
+    axes = _Axes(every_value, target=target, width=width, height=height)
     lines = []
     for label, values, colour in series:
-        if not values:
-            continue
-        points = [f"M{place_x(0)} {place_y(0)}"]
-        for done, value in enumerate(values, start=1):
-            points.append(f"V{place_y(value)}H{place_x(done)}")
-        lines.append(Series(label, colour, "".join(points), values[-1]))
+        if values:
+            drawn = [f"M{axes.x(0)} {axes.y(0)}"]
+            for done, value in enumerate(values, start=1):
+                drawn.append(f"V{axes.y(value)}H{axes.x(done / rounds)}")
+            lines.append(Series(label, colour, "".join(drawn), values[-1]))
     every = max(1, math.ceil(rounds / 10))
-    return StepChart(
-        width=width,
-        height=height,
-        left=left,
-        right=right,
-        top=top,
-        bottom=bottom,
-        x_ticks=[Tick(place_x(n), str(n)) for n in range(0, rounds + 1, every)],
-        y_ticks=[Tick(place_y(step * n), f"{step * n:g}") for n in range(round(limit / step) + 1)],
-        series=lines,
-        target=None if target is None else place_y(target),
-        description="; ".join(f"{line.label}: {line.last:.3g}" for line in lines),
-    )
+    ticks = [Tick(axes.x(n / rounds), str(n)) for n in range(0, rounds + 1, every)]
+    return axes.chart(lines, ticks)
 
 
 def time_chart(
@@ -139,39 +155,21 @@ def time_chart(
     """
     if end <= start or not any(points for _, points, _ in series):
         return None
-    left, right, top, bottom = 34.0, width - 6.0, 10.0, height - 26.0
-    highest = max([v for _, points, _ in series for _, v in points] + [target or 0.0])
-    step = nice_step(highest)
-    limit = step * max(math.ceil(highest / step - 1e-6), 1)
+    every_value = [value for _, points, _ in series for _, value in points]
+    axes = _Axes(every_value, target=target, width=width, height=height)
 
-    def place_x(moment: datetime) -> float:
-        part = (min(max(moment, start), end) - start) / (end - start)
-        return round(left + (right - left) * part, 1)
-
-    def place_y(value: float) -> float:
-        return round(bottom - (bottom - top) * value / limit, 1)
+    def place(moment: datetime) -> float:
+        return axes.x((min(max(moment, start), end) - start) / (end - start))
 
     lines = []
     for label, points, colour in series:
         if points:
-            drawn = [f"M{place_x(start)} {place_y(0)}"]
-            drawn += [f"H{place_x(moment)}V{place_y(value)}" for moment, value in points]
-            drawn.append(f"H{place_x(now)}")
+            drawn = [f"M{place(start)} {axes.y(0)}"]
+            drawn += [f"H{place(moment)}V{axes.y(value)}" for moment, value in points]
+            drawn.append(f"H{place(now)}")
             lines.append(Series(label, colour, "".join(drawn), points[-1][1]))
-    ticks = [start + (end - start) * part / 4 for part in range(5)]
-    return StepChart(
-        width=width,
-        height=height,
-        left=left,
-        right=right,
-        top=top,
-        bottom=bottom,
-        x_ticks=[Tick(place_x(tick), _tick_label(tick, end - start)) for tick in ticks[:-1]],
-        y_ticks=[Tick(place_y(step * n), f"{step * n:g}") for n in range(round(limit / step) + 1)],
-        series=lines,
-        target=None if target is None else place_y(target),
-        description="; ".join(f"{line.label}: {line.last:.3g}" for line in lines),
-    )
+    ticks = [start + (end - start) * part / 4 for part in range(4)]
+    return axes.chart(lines, [Tick(place(tick), _tick_label(tick, end - start)) for tick in ticks])
 
 
 def _tick_label(moment: datetime, span: timedelta) -> str:
