@@ -36,7 +36,7 @@ def world(db: None) -> World:
 def page(client: Any, path: str) -> str:
     answer = client.get(path, secure=True)
     assert answer.status_code == 200, answer.content[:300]
-    return answer.content.decode()
+    return " ".join(answer.content.decode().split())
 
 
 def test_a_release_is_drawn_with_intervals_and_history(
