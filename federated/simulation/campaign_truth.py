@@ -13,14 +13,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from federated.client.campaign_home import CampaignFolder, Measurements, RunFolder
-from federated.client.files import read_optional
 from federated.crypto.threshold import KeyShare, combine, partial_decrypt
+from federated.files import read_optional
 from federated.protocol.campaign_layout import run_cost, vote_layout
 from federated.protocol.campaign_noise import noise_ciphertexts
 from federated.protocol.campaign_submit import vote_points
 from federated.protocol.keys import public_key_of, verification_of
 from federated.simulation.campaign_coordinator import GOING, CampaignCoordinator, Played
+from federated.site.campaign_folder import CampaignFolder, Measurements, RunFolder
 from federated.wire.base import Signed, decode_bytes
 from federated.wire.campaign import Submission
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from federated.aggregation.base import Total
-from federated.client.home import Attempt
 from federated.errors import Conflict, DomainError, Forbidden, InvalidInput, NotFound
+from federated.protocol.address import Attempt
 from federated.protocol.contribute import contribution_check
 from federated.protocol.cost import cohort_asked, round_cost
 from federated.protocol.identity import verify_signed

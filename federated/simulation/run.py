@@ -14,8 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from federated.client.agent import OUTAGE_PAUSE, SiteAgent
-from federated.client.http import CoordinatorAPI
+from federated.api.coordinator import CoordinatorAPI
 from federated.errors import DomainError, InvalidInput
 from federated.simulation.coordinator import Coordinator, Try
 from federated.simulation.faults import Crash, Event, Faults
@@ -23,6 +22,7 @@ from federated.simulation.home import MortalHome
 from federated.simulation.network import Network, VirtualAPI
 from federated.simulation.truth import Truth
 from federated.simulation.world import World
+from federated.site.agent import OUTAGE_PAUSE, SiteAgent
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 LONGEST_SECONDS = 40_000.0

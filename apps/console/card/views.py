@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from apps.audit.cards import card_of
 from apps.federation.selectors.jobs import job_get_for
-from federated.client.card_page import POLICY, card_page
+from federated.card.page import POLICY, card_page
 
 
 @require_safe

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federated.client.card import card_make
-from federated.client.card_page import POLICY, card_page, shown
-from federated.client.card_source import source_of, sources_of
+from federated.card.card import card_make
+from federated.card.page import POLICY, card_page, shown
+from federated.card.source import source_of, sources_of
 from tests.federated.provenance.small_bundle import evaluation_record, small_record
 
 ROOT = Path(__file__).parents[3]
