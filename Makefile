@@ -18,8 +18,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 up: $(VENV)/installed ## start everything on https://127.0.0.1:8080 (Ctrl-C stops it)
 	@$(BIN)/python -m portal.up
 
-check: $(VENV)/installed ## ruff, mypy, import-linter
+check: $(VENV)/installed ## ruff, djlint, mypy, import-linter
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/djlint --check --quiet apps federated templates
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 

@@ -92,7 +92,8 @@ WSGI_APPLICATION = "portal.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        # A page of the console has its template in its own folder, as "console/home/home.html".
+        "DIRS": [BASE_DIR / "templates", BASE_DIR / "apps"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -198,7 +199,8 @@ CONTENT_SECURITY_POLICY = (
     "form-action 'self'; frame-ancestors 'none'"
 )
 STATIC_URL = "/static/"
-STATICFILES_DIRS = [path for path in [BASE_DIR / "static"] if path.is_dir()]
+# The colours and sizes of the pages are those of the model card, which `federated` carries.
+STATICFILES_DIRS = [BASE_DIR / "static", ("css", BASE_DIR / "federated" / "card" / "css")]
 # Assets are served from where they lie; nothing has to be collected first.
 WHITENOISE_USE_FINDERS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = FSC_CONFIG.coordinator.max_body_bytes

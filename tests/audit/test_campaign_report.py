@@ -8,7 +8,7 @@ from django.test import Client
 from apps.audit.reports.assemble import campaign_report, period_report
 from tests.benchmarks.conftest import consortium
 from tests.benchmarks.world import Consortium
-from tests.console.test_job_page import text_of
+from tests.console.test_job import text_of
 
 __all__ = ["consortium"]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.console.charts import WIDTH, nice_step, stack, step_chart, time_chart
+from apps.console.shared.charts import WIDTH, nice_step, stack, step_chart, time_chart
 
 VALUES = st.floats(min_value=0, max_value=1e9, allow_nan=False)
 

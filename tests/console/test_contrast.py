@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-CSS = (Path(__file__).parents[2] / "static/css/site.css").read_text()
+CSS = (Path(__file__).parents[2] / "federated/card/css/tokens.css").read_text()
 ROOTS = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)
-LIGHT, DARK = (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)) for block in ROOTS)
+LIGHT, DARK, PRINT = (dict(re.findall(r"--([\w-]+): (#[0-9a-f]+);", block)) for block in ROOTS)
+#: Paper is white whatever the screen's scheme is; it keeps what it does not name of the light one.
+PAPER = LIGHT | PRINT
 
 PAIRS = [
     *[("ink", ground) for ground in ("paper", "surface", "sunken", "idle-soft")],
@@ -22,6 +24,8 @@ PAIRS = [
 
 
 def luminance(colour: str) -> float:
+    if len(colour) == 4:
+        colour = "#" + "".join(2 * sign for sign in colour[1:])
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -32,7 +36,7 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("scheme", [LIGHT, DARK, PAPER], ids=["light", "dark", "paper"])
 @pytest.mark.parametrize(("text", "ground"), PAIRS)
 def test_text_can_be_read(scheme: dict[str, str], text: str, ground: str) -> None:
     assert contrast(scheme[text], scheme[ground]) >= 4.5

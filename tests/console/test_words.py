@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from apps.console.pages import SiteRow
+from apps.console.shared.sites import SiteRow
 from apps.console.templatetags import console
 
 

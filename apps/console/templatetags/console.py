@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from apps.console import box_charts, charts
+from apps.console.shared import box_charts, charts
 
 register = template.Library()
 
@@ -135,7 +135,14 @@ def rho(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-@register.inclusion_tag("console/charts/stack.html")
+@register.inclusion_tag("console/shared/_table_head.html")
+def table_head(*columns: str) -> dict[str, Any]:
+    """The head of a table: per column a ``label``, ``#label`` over numbers, or ``label|class``."""
+    named = (f"{one[1:]}|number" if one.startswith("#") else one for one in columns)
+    return {"heads": [one.partition("|")[::2] for one in named]}
+
+
+@register.inclusion_tag("console/shared/charts/stack.html")
 def stack_bar(
     parts: Sequence[tuple[str, float, int]], whole: float, label: str = "", size: str = ""
 ) -> dict[str, Any]:
@@ -143,16 +150,16 @@ def stack_bar(
     return {"segments": charts.stack(parts, whole), "label": label, "size": size}
 
 
-@register.inclusion_tag("console/charts/steps.html")
+@register.inclusion_tag("console/shared/charts/steps.html")
 def step_plot(chart: charts.StepChart) -> dict[str, Any]:
     return {"chart": chart}
 
 
-@register.inclusion_tag("console/charts/box.html")
+@register.inclusion_tag("console/shared/charts/box.html")
 def box_plot(chart: box_charts.BoxChart) -> dict[str, Any]:
     return {"chart": chart}
 
 
-@register.inclusion_tag("console/charts/history.html")
+@register.inclusion_tag("console/shared/charts/history.html")
 def history_plot(chart: box_charts.HistoryChart) -> dict[str, Any]:
     return {"chart": chart}

@@ -1,0 +1,53 @@
+"""The list of campaigns, one campaign, and an organization's approval."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.benchmarks.selectors.campaigns import campaign_get_for
+from apps.benchmarks.services.campaigns import (
+    campaign_approve_by_person,
+)
+from apps.common.actor import request_actor
+from apps.common.urls import organization_url
+from apps.console.benchmarks.selector import benchmarks_page, campaign_page
+from apps.console.shared.access import acting_only
+from federated.errors import Conflict
+
+
+@require_safe
+@never_cache
+def benchmarks(request: Any) -> HttpResponse:
+    page = benchmarks_page(organization=request.organization)
+    return render(
+        request, "console/benchmarks/benchmarks.html", {"page": page, "section": "benchmarks"}
+    )
+
+
+@require_safe
+@never_cache
+def campaign(request: Any, campaign_id: UUID) -> HttpResponse:
+    page = campaign_page(membership=request.membership, campaign_id=campaign_id)
+    return render(
+        request, "console/benchmarks/campaign.html", {"page": page, "section": "benchmarks"}
+    )
+
+
+@require_POST
+def campaign_approve(request: Any, campaign_id: UUID) -> HttpResponse:
+    slug = request.organization.slug
+    found = campaign_get_for(organization=slug, campaign_id=campaign_id)
+    acting_only(request)
+    try:
+        campaign_approve_by_person(campaign=found, organization=slug, actor=request_actor(request))
+        messages.success(request, "Approved. The site checks, signs and reserves the cost next.")
+    except Conflict as error:
+        messages.error(request, error.message)
+    return redirect(organization_url(slug, "campaign", found.pk))
