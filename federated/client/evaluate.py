@@ -17,10 +17,9 @@ from federated.client.work_key import epoch_of
 from federated.client.work_verify import catch_up
 from federated.errors import Conflict, InvalidInput, NotFound
 from federated.privacy.config import PrivacyConfig
-from federated.protocol.cost import check_spec_privacy
+from federated.protocol.agreement import JobAgreement
 from federated.protocol.evaluation import evaluation_make
 from federated.protocol.identity import verify_signed
-from federated.protocol.layout import aggregator_of
 from federated.training.server import ServerState
 from federated.wire.base import Signed
 from federated.wire.job import Evaluation, JobSpec
@@ -68,8 +67,7 @@ def evaluation_propose(
         round_seconds=round_seconds,
     )
     assert isinstance(spec.strategy, Evaluation)
-    check_spec_privacy(spec)
-    aggregator_of(spec, epoch)
+    JobAgreement(spec, epoch).check()
     evaluation_accept(site, spec, spec.strategy)
     return spec, content
 

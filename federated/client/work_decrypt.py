@@ -5,9 +5,9 @@ from __future__ import annotations
 from federated.client.home import Attempt, JobFolder
 from federated.client.site import Site
 from federated.errors import BudgetExceeded, InvalidInput
+from federated.protocol.checks import charges_check
 from federated.protocol.refused import Refused
 from federated.protocol.share import share_make
-from federated.protocol.transcript import receipts_check
 from federated.wire.job import JobSpec
 from federated.wire.round import (
     ChargeReceipt,
@@ -46,11 +46,11 @@ def share_send(site: Site, at: Attempt) -> None:
     name = at.file("share")
     try:
         spec, cohort = _check(site, transcript, at)
-        epoch = site.epoch(spec.key_epoch)
+        agreement = site.agreement(spec)
         share = site.home.share(spec.key_epoch)
         if share is None:
             raise Refused(Reason.KEY_UNKNOWN, "this site holds no share of the job's key")
-        receipts_check(transcript.receipts, spec=spec, cohort=cohort)
+        charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
         site.home.ledger.serve(
             job_id=at.job_id,
             round=at.round,
@@ -63,7 +63,7 @@ def share_send(site: Site, at: Attempt) -> None:
         return
     kept = folder.signed(DecryptionShare, name)
     if kept is None:
-        made = share_make(transcript, spec=spec, epoch=epoch, share=share, identity=site.identity)
+        made = share_make(transcript, agreement=agreement, share=share, identity=site.identity)
         kept = folder.signed_keep(name, made)
     site.api.attempt_send(at, "share", kept)
     site.say(f"{at} of {spec.strategy.rounds}: decryption share {kept.body.index} sent")
@@ -78,7 +78,7 @@ def _check(site: Site, transcript: Transcript, at: Attempt) -> tuple[JobSpec, Co
             f"the transcript is of round {context.round}/{context.attempt}, asked for {at}",
         )
     spec = _spec(site, transcript, at.job_id)
-    cohort = site.check(transcript, spec=spec, epoch=site.epoch(spec.key_epoch))
+    cohort = site.check(transcript, agreement=site.agreement(spec))
     _check_own(site, site.home.job(at.job_id), transcript, at)
     return spec, cohort
 

@@ -99,8 +99,8 @@ def _follow(
     """Check one release from the state before, and keep the state that follows."""
     if (transcript.context.round, transcript.context.attempt) != (at.round, at.number):
         raise Refused(Reason.CONTEXT_MIXED, f"the transcript is not of {at}")
-    epoch = site.epoch(spec.key_epoch)
-    cohort = site.check(transcript, spec=spec, epoch=epoch)
+    agreement = site.agreement(spec)
+    cohort = site.check(transcript, agreement=agreement)
     charged = site.home.ledger.charged(spec.job_id, at.round, at.number)
     if charged is not None and charged != cohort.digest():
         raise Refused(
@@ -112,8 +112,7 @@ def _follow(
         raise InvalidInput(f"{at}: this site holds no verified state before it")
     after = release_check(
         transcript,
-        spec=spec,
-        epoch=epoch,
+        agreement=agreement,
         state=before,
         total=_total(site, spec, folder, transcript, at),
     )
@@ -138,7 +137,7 @@ def _total(
         own = folder.vector(at, digest)
         return read_pieces(own) if own.exists() else site.api.vector(at, digest)
 
-    return total_of(transcript, spec=spec, epoch=site.epoch(spec.key_epoch), source=source)
+    return total_of(transcript, agreement=site.agreement(spec), source=source)
 
 
 def _score(site: Site, spec: JobSpec, folder: JobFolder, state: ServerState, round: int) -> None:

@@ -7,15 +7,13 @@ from datetime import timedelta
 from django.utils import timezone
 
 from apps.benchmarks.models import Run
-from apps.benchmarks.selectors.campaigns import epoch_of
 
 GRACE = timedelta(seconds=15)
 
 
 def trustees_of(found: Run) -> list[str]:
     """The key's trustees that approved the campaign, by index."""
-    invited = set(found.invited)
-    return [t.organization for t in epoch_of(found.wire).trustees if t.organization in invited]
+    return found.agreement.serving(found.invited)
 
 
 def refusing(found: Run) -> set[str]:
@@ -37,4 +35,4 @@ def trustees_asked(found: Run) -> list[str]:
     first = found.members if found.noised is None else found.noised["noise"]
     ordered.sort(key=lambda name: name not in first)
     willing = [name for name in ordered if name not in refusing(found)]
-    return willing[: epoch_of(found.wire).threshold]
+    return willing[: found.agreement.threshold]

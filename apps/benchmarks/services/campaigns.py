@@ -15,7 +15,7 @@ from apps.benchmarks.cron import first_due
 from apps.benchmarks.drafts import CampaignDraft, spec_of
 from apps.benchmarks.errors import CampaignClosed
 from apps.benchmarks.models import Campaign, CampaignParticipant, Run
-from apps.benchmarks.selectors.campaigns import campaigns_of, epoch_of, run_last
+from apps.benchmarks.selectors.campaigns import campaigns_of, run_last
 from apps.benchmarks.services import machine
 from apps.budgets.selectors import budget_check
 from apps.common.actor import Actor
@@ -25,8 +25,7 @@ from apps.federation.queue import enqueue
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 from federated.errors import Forbidden, InvalidInput
-from federated.protocol.campaign_layout import campaign_cost
-from federated.protocol.campaign_transcript import campaign_approval_check
+from federated.protocol.checks import approval_check
 from federated.protocol.identity import verify_signed
 from federated.protocol.refused import Refused
 from federated.wire import campaign as wire
@@ -138,9 +137,8 @@ def campaign_approve(
 ) -> bool:
     """Keep a site's countersignature of the present spec. True if it is new."""
     _sender(signed, organization)
-    spec = campaign.wire
     try:
-        campaign_approval_check(signed, spec=spec, epoch=epoch_of(spec))
+        approval_check(signed, agreement=campaign.agreement)
     except Refused as error:
         raise InvalidInput(error.message, reason=error.reason.value) from error
     return _answer_take(
@@ -235,7 +233,7 @@ def campaign_approve_by_person(*, campaign: Campaign, organization: str, actor: 
     proposed = campaigns_of(organization).filter(creator=spec.creator).exclude(pk=campaign.pk)
     budget_check(
         organization=organization,
-        cost=campaign_cost(spec, epoch_of(spec)),
+        cost=campaign.agreement.whole_cost,
         proposer=spec.creator,
         pure_epsilon=spec.runs * spec.noise.epsilon if spec.noise.delta is None else 0.0,
         proposed=dict(proposed.values_list("pk", "created_at")),

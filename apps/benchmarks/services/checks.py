@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from apps.benchmarks.models import Run
-from apps.benchmarks.selectors.campaigns import epoch_of
 from apps.benchmarks.selectors.transcripts import run_transcript
 from apps.benchmarks.selectors.trustees import trustees_of
 from apps.federation.errors import ChargeMismatch, CohortMismatch, ContextMismatch
 from federated.errors import Forbidden, InvalidInput
-from federated.protocol.campaign_layout import run_cost
 from federated.protocol.campaign_noise import noise_check
 from federated.protocol.campaign_release import campaign_share_check
 from federated.protocol.campaign_submit import submission_check
-from federated.protocol.identity import verify_signed
 from federated.wire import campaign as wire
 from federated.wire import round as wire_round
 from federated.wire.base import Signed
@@ -30,10 +27,7 @@ def sender(signed: Signed[Any], *, organization: str) -> None:
 
 def signature(signed: Signed[Any], found: Run) -> None:
     """Signed by the key that the spec pins. Raises Forbidden or SignatureInvalid."""
-    participant = found.wire.participant(signed.body.organization)
-    if participant is None:
-        raise Forbidden(f"{signed.body.organization} takes no part in this campaign.")
-    verify_signed(signed, participant.public_key)
+    found.agreement.verify(signed)
 
 
 def _context(given: str, found: Run) -> None:
@@ -57,8 +51,7 @@ def submission_arrival(signed: Signed[wire.Submission], found: Run) -> None:
             f"{organization} had not approved the campaign when {found} opened: its site had "
             "reserved nothing for it."
         )
-    spec = found.wire
-    submission_check(signed, spec=spec, epoch=epoch_of(spec), context=found.wire_context)
+    submission_check(signed, agreement=found.agreement, context=found.wire_context)
 
 
 def receipt_arrival(signed: Signed[wire_round.ChargeReceipt], found: Run) -> None:
@@ -69,7 +62,7 @@ def receipt_arrival(signed: Signed[wire_round.ChargeReceipt], found: Run) -> Non
     if body.organization not in found.members:
         raise CohortMismatch(f"{body.organization} is not in the cohort of {found}")
     signature(signed, found)
-    cost = run_cost(found.wire, epoch_of(found.wire))
+    cost = found.agreement.cost
     if body.cost != cost:
         raise ChargeMismatch(
             f"cost: {body.cost.dataset} {body.cost.rho}; the spec's run costs "
@@ -85,8 +78,7 @@ def noise_arrival(signed: Signed[wire.TrusteeNoise], found: Run) -> None:
         raise Forbidden(f"{signed.body.organization} is no trustee of this campaign's key.")
     cohort = found.wire_cohort
     assert cohort is not None
-    spec = found.wire
-    noise_check(signed, spec=spec, epoch=epoch_of(spec), cohort=cohort)
+    noise_check(signed, agreement=found.agreement, cohort=cohort)
 
 
 def share_arrival(signed: Signed[wire_round.DecryptionShare], found: Run) -> None:
@@ -94,7 +86,7 @@ def share_arrival(signed: Signed[wire_round.DecryptionShare], found: Run) -> Non
     _context(signed.body.context, found)
     _cohort(signed.body.cohort, found.noised_digest, found)
     signature(signed, found)
-    campaign_share_check(signed, transcript=run_transcript(found), epoch=epoch_of(found.wire))
+    campaign_share_check(signed, transcript=run_transcript(found), agreement=found.agreement)
 
 
 def verdict_arrival(signed: Signed[wire_round.Verdict], found: Run) -> None:

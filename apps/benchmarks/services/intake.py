@@ -27,7 +27,6 @@ from apps.benchmarks.models import (
     Submission,
     SubmissionReceipt,
 )
-from apps.benchmarks.selectors.campaigns import epoch_of
 from apps.benchmarks.services import checks, machine
 from apps.benchmarks.services.runs import COORDINATOR, run_event
 from apps.common.actor import Actor
@@ -275,7 +274,7 @@ def _require_run_state(kind: Kind, found: Run) -> None:
 
 def _run_follow(kind: Kind, row: Run, signed: Signed[Any]) -> None:
     """What the coordinator does next, now that this is stored."""
-    threshold = epoch_of(row.wire).threshold
+    threshold = row.agreement.threshold
     organization = signed.body.organization
     if kind is VERDICT:
         if not signed.body.agrees:

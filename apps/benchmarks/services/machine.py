@@ -19,7 +19,7 @@ from apps.aggregation.models import KeyEpoch
 from apps.aggregation.selectors import key_epoch_get
 from apps.benchmarks.cron import next_due
 from apps.benchmarks.models import Campaign, CampaignParticipant, Run
-from apps.benchmarks.selectors.campaigns import epoch_of, run_last
+from apps.benchmarks.selectors.campaigns import run_last
 from apps.benchmarks.selectors.trustees import refusing, trustees_of
 from apps.benchmarks.services import runs
 from apps.common.actor import Actor
@@ -118,10 +118,10 @@ def _why_not(campaign: Campaign) -> str:
     if len(approved) < spec.minimum_cohort:
         told = f"{len(approved)} of at least {spec.minimum_cohort} organizations have approved"
         return f"{told}{open_answers}{'; ' if said else ''}{said}"[:1000]
-    epoch = epoch_of(spec)
-    trustees = [t.organization for t in epoch.trustees if t.organization in approved]
-    if len(trustees) < epoch.threshold:
-        told = f"{len(trustees)} of at least {epoch.threshold} trustees have approved"
+    threshold = campaign.agreement.threshold
+    trustees = campaign.agreement.serving(approved)
+    if len(trustees) < threshold:
+        told = f"{len(trustees)} of at least {threshold} trustees have approved"
         return f"{told}{open_answers}{'; ' if said else ''}{said}"[:1000]
     return ""
 
@@ -140,12 +140,12 @@ def _run_advance(run_id: Any) -> None:
             else:
                 _abandon_if(found, _why_no_charge(found, late=late))
         case Run.State.NOISING:
-            if found.noises.count() >= epoch_of(found.wire).threshold:
+            if found.noises.count() >= found.agreement.threshold:
                 _step(found, runs.run_noised)
             else:
                 _abandon_if(found, _why_few(found, "noise", late=late))
         case Run.State.DECRYPTING:
-            if found.runshares.count() >= epoch_of(found.wire).threshold:
+            if found.runshares.count() >= found.agreement.threshold:
                 enqueue("benchmarks.run_release", found.pk)
             else:
                 _abandon_if(found, _why_few(found, "shares", late=late))
@@ -172,7 +172,7 @@ def _why_no_charge(found: Run, *, late: bool) -> str:
 
 def _why_few(found: Run, what: str, *, late: bool) -> str:
     """Empty while enough trustees may still answer."""
-    needed = epoch_of(found.wire).threshold
+    needed = found.agreement.threshold
     able = set(trustees_of(found)) - refusing(found)
     if len(able) < needed:
         return f"{what} of fewer than {needed} trustees: {_refusals(found)}"

@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from apps.aggregation.bell import bell_ring
 from apps.benchmarks.models import Run
-from apps.benchmarks.selectors.campaigns import epoch_of
 from apps.benchmarks.selectors.transcripts import run_transcript
 from apps.benchmarks.services import machine, runs
 from apps.common.coordinator import as_coordinator
@@ -31,11 +30,11 @@ def run_release(run_id: Any) -> bool:
     """
     with as_coordinator():
         found = Run.objects.select_related("campaign").get(pk=run_id)
-        epoch = epoch_of(found.wire)
-        if found.runshares.count() < epoch.threshold or not _run_lease(run_id):
+        agreement = found.agreement
+        if found.runshares.count() < agreement.threshold or not _run_lease(run_id):
             return False
         try:
-            release = campaign_release_make(run_transcript(found), spec=found.wire, epoch=epoch)
+            release = campaign_release_make(run_transcript(found), agreement=agreement)
         except DomainError as error:
             return _run_give_up(found, error)
         return _release_store(found, release)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
-from apps.aggregation.selectors import key_epoch_get
 from apps.federation.models import Job, Round, RoundMessage
 from federated.errors import NotFound
-from federated.wire import key as wire
 from federated.wire.base import canonical
 from federated.wire.round import Transcript
 
@@ -36,17 +33,6 @@ def transcript_bytes(found: Round) -> bytes:
 def transcript_of(found: Round) -> Transcript:
     """The transcript as a message. Raises NotFound before the attempt closed."""
     return Transcript.parse(transcript_bytes(found))
-
-
-def epoch_of(job: Job) -> wire.KeyEpoch:
-    """The key that the job's spec pins; kept by its digest, which fixes every bit of it."""
-    return epoch_by_digest(job.wire.key_epoch)
-
-
-@lru_cache(maxsize=16)
-def epoch_by_digest(digest: str) -> wire.KeyEpoch:
-    """A key epoch; parsed once."""
-    return key_epoch_get(digest=digest).wire
 
 
 def _expired(found: Round) -> list[Any]:

@@ -7,15 +7,13 @@ from datetime import timedelta
 from django.utils import timezone
 
 from apps.federation.models import Round
-from apps.federation.selectors.transcripts import epoch_of
 
 GRACE = timedelta(seconds=5)
 
 
 def trustees_of(found: Round) -> list[str]:
     """The key's trustees that take part in the job, by index."""
-    slugs = set(found.job.slugs())
-    return [t.organization for t in epoch_of(found.job).trustees if t.organization in slugs]
+    return found.job.agreement.serving(found.job.slugs())
 
 
 def trustees_asked(found: Round) -> list[str]:
@@ -33,4 +31,4 @@ def trustees_asked(found: Round) -> list[str]:
     ordered = everybody[turn:] + everybody[:turn]
     ordered.sort(key=lambda name: name not in found.members)
     willing = [name for name in ordered if name not in refusing]
-    return willing[: epoch_of(found.job).threshold]
+    return willing[: found.job.agreement.threshold]

@@ -11,12 +11,10 @@ from apps.federation.errors import (
     VectorMissing,
 )
 from apps.federation.models import Job, Round
-from apps.federation.selectors.transcripts import epoch_of, transcript_of
+from apps.federation.selectors.transcripts import transcript_of
 from apps.federation.selectors.vectors import vectors_of
 from federated.errors import Forbidden, InvalidInput
 from federated.protocol.contribute import contribution_check
-from federated.protocol.cost import round_cost
-from federated.protocol.identity import verify_signed
 from federated.protocol.share import product_of, share_check
 from federated.wire import round as wire
 from federated.wire.base import Signed, decode_bytes
@@ -32,10 +30,7 @@ def sender(signed: Signed[Any], *, organization: str) -> None:
 
 def signature(signed: Signed[Any], *, job: Job) -> None:
     """Signed by the key that the spec pins. Raises Forbidden or SignatureInvalid."""
-    participant = job.wire.participant(signed.body.organization)
-    if participant is None:
-        raise Forbidden(f"{signed.body.organization} takes no part in this job.")
-    verify_signed(signed, participant.public_key)
+    job.agreement.verify(signed)
 
 
 def _context(given: str, found: Round) -> None:
@@ -53,9 +48,7 @@ def _cohort(given: str, found: Round) -> None:
 def contribution_arrival(signed: Signed[wire.Contribution], *, found: Round) -> None:
     """Signature, context, number and range of ciphertexts, proof; its masked vector is here."""
     _context(signed.body.context, found)
-    contribution_check(
-        signed, spec=found.job.wire, epoch=epoch_of(found.job), context=found.wire_context
-    )
+    contribution_check(signed, agreement=found.job.agreement, context=found.wire_context)
     wanted = signed.body.masked
     mine = vectors_of(found).filter(organization=signed.body.organization, digest=wanted)
     if wanted is not None and not mine.exists():
@@ -70,7 +63,7 @@ def receipt_arrival(signed: Signed[wire.ChargeReceipt], *, found: Round) -> None
     if body.organization not in found.members:
         raise CohortMismatch(f"{body.organization} is not in the cohort of {found}")
     signature(signed, job=found.job)
-    cost = round_cost(found.job.wire)
+    cost = found.job.agreement.cost
     if body.cost != cost:
         raise ChargeMismatch(
             f"cost: {body.cost.dataset} {body.cost.rho}; the spec's attempt costs "
@@ -86,14 +79,14 @@ def share_arrival(signed: Signed[wire.DecryptionShare], *, found: Round) -> None
     cohort = found.wire_cohort
     if cohort is None:
         raise InvalidInput(f"{found} has no cohort")
-    share_check(signed, epoch=epoch_of(found.job), cohort=cohort, product=product(found))
+    share_check(signed, agreement=found.job.agreement, cohort=cohort, product=product(found))
 
 
 def product(found: Round) -> list[int]:
     """The cohort's product: kept by the summing task, else computed here."""
     if found.product is not None:
         return [int.from_bytes(decode_bytes(item), "big") for item in found.product]
-    return product_of(transcript_of(found), spec=found.job.wire, epoch=epoch_of(found.job))
+    return product_of(transcript_of(found), agreement=found.job.agreement)
 
 
 def verdict_arrival(signed: Signed[wire.Verdict], *, found: Round) -> None:

@@ -28,7 +28,6 @@ from apps.federation.models import (
     Verdict,
 )
 from apps.federation.queue import enqueue
-from apps.federation.selectors.transcripts import epoch_of
 from apps.federation.services import checks, machine
 from apps.federation.services.rounds import round_event
 from apps.provenance.tags import Tag
@@ -240,7 +239,7 @@ def _follow(row: Round, signed: Signed[Any]) -> None:
             complete = row.receipts.count() == len(row.members)
         case wire.DecryptionShare():
             complete = False
-            if row.shares.count() >= epoch_of(row.job).threshold:
+            if row.shares.count() >= row.job.agreement.threshold:
                 enqueue("aggregation.round_release", row.pk)
         case wire.Verdict(agrees=False, organization=organization, detail=detail):
             reason = f"{organization} does not agree with the release of {row}: {detail}"

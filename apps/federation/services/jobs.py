@@ -23,9 +23,9 @@ from apps.federation.storage import state_put
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 from federated.errors import Conflict, Forbidden, InvalidInput
+from federated.protocol.checks import approval_check
 from federated.protocol.cost import job_cost, job_epsilons
 from federated.protocol.refused import Refused
-from federated.protocol.transcript import approval_check
 from federated.wire import job as wire
 from federated.wire.base import Signed
 
@@ -165,7 +165,7 @@ def job_approve(
     """Keep a site's countersignature; the last one queues the job. True if it is new."""
     checks.sender(signed, organization=organization)
     try:
-        approval_check(signed, spec=job.wire)
+        approval_check(signed, agreement=job.agreement)
     except Refused as error:
         raise InvalidInput(error.message, reason=error.reason.value) from error
     return _answer(job, signed, state=JobParticipant.State.APPROVED, reason="", actor=actor)

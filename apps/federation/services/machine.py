@@ -22,7 +22,6 @@ from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job, JobParticipant, Round
 from apps.federation.queue import enqueue
 from apps.federation.selectors.jobs import round_last
-from apps.federation.selectors.transcripts import epoch_of
 from apps.federation.selectors.trustees import trustees_of
 from apps.federation.services import rounds
 from apps.provenance.services import event_record
@@ -90,7 +89,7 @@ def round_advance(round_id: Any) -> None:
                 else:
                     _abandon_if(found, _why_no_charge(found, late=late))
             case Round.State.DECRYPTING:
-                if found.shares.count() >= epoch_of(found.job).threshold:
+                if found.shares.count() >= found.job.agreement.threshold:
                     enqueue("aggregation.round_release", found.pk)
                 else:
                     _abandon_if(found, _why_no_release(found, late=late))
@@ -109,7 +108,7 @@ def _why_no_charge(found: Round, *, late: bool) -> str:
 
 def _why_no_release(found: Round, *, late: bool) -> str:
     """Empty while ``threshold`` trustees of this job may still answer."""
-    needed = epoch_of(found.job).threshold
+    needed = found.job.agreement.threshold
     refusing = set(found.refusals.filter(counts=True).values_list("organization", flat=True))
     few = f"fewer than {needed} trustees ({found.shares.count()} of {needed} shares)"
     if len(set(trustees_of(found)) - refusing) < needed:

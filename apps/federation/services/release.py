@@ -13,7 +13,7 @@ from apps.aggregation.bell import bell_ring
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job, ModelState, Round
 from apps.federation.queue import enqueue
-from apps.federation.selectors.transcripts import epoch_of, transcript_of
+from apps.federation.selectors.transcripts import transcript_of
 from apps.federation.services.machine import job_continue, job_lock
 from apps.federation.services.rounds import COORDINATOR, round_abandon, round_event
 from apps.federation.services.sums import (
@@ -43,7 +43,7 @@ def round_sum(round_id: Any) -> list[int]:
         found = Round.objects.select_related("job").get(pk=round_id)
         if found.product is not None:
             return [int.from_bytes(decode_bytes(item), "big") for item in found.product]
-        product = product_of(transcript_of(found), spec=found.job.wire, epoch=epoch_of(found.job))
+        product = product_of(transcript_of(found), agreement=found.job.agreement)
         kept = [
             encode_bytes(item.to_bytes((item.bit_length() + 7) // 8, "big")) for item in product
         ]
@@ -80,7 +80,7 @@ def round_release(round_id: Any) -> bool:
             return False
         if not _lease(round_id):
             return False
-        if found.shares.count() < epoch_of(found.job).threshold:
+        if found.shares.count() < found.job.agreement.threshold:
             return False
         try:
             release, after, record = _compute(found)
@@ -104,8 +104,7 @@ def _compute(found: Round) -> tuple[Release, ServerState, ReproducibilityRecord]
     spec, transcript = found.job.wire, transcript_of(found)
     release, after = release_make(
         transcript,
-        spec=spec,
-        epoch=epoch_of(found.job),
+        agreement=found.job.agreement,
         state=ServerState.from_bytes(state_bytes(before)),
         total=round_total(found),
     )

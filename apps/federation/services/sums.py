@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import MaskedVector, Round, SumPart
 from apps.federation.queue import enqueue
-from apps.federation.selectors.transcripts import epoch_of, transcript_of
+from apps.federation.selectors.transcripts import transcript_of
 from apps.federation.selectors.vectors import vector_open, vectors_of
 from apps.federation.storage import blob_storage, file_pieces
 from federated.aggregation.base import Total
@@ -54,9 +54,7 @@ def round_total(found: Round) -> Total | None:
             raise InvalidInput(f"masked vector {digest[:16]} is not in the storage")
         return file_pieces(vector_open(stored[digest]))
 
-    return total_of(
-        transcript_of(found), spec=found.job.wire, epoch=epoch_of(found.job), source=source
-    )
+    return total_of(transcript_of(found), agreement=found.job.agreement, source=source)
 
 
 def sum_begin(found: Round, *, workers: int = WORKERS_MOST) -> None:
@@ -126,8 +124,7 @@ def sum_parts_sweep() -> int:
 
 
 def _vector_bytes(found: Round) -> int:
-    spec = found.job.wire
-    return masked_bytes(spec, epoch_of(found.job)) if spec.aggregation == "masked" else 0
+    return masked_bytes(found.job.agreement)
 
 
 def _in_parts(found: Round, size: int) -> bool:

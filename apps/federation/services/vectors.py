@@ -16,7 +16,6 @@ from apps.common.blobs import StagedFile
 from apps.common.coordinator import as_coordinator
 from apps.federation.errors import AlreadySent, Closed
 from apps.federation.models import MaskedVector, Round
-from apps.federation.selectors.transcripts import epoch_of
 from apps.federation.services.incoming import Part, digest_check, incoming_locked, part_append
 from apps.federation.services.rounds import round_event
 from apps.federation.storage import blob_storage
@@ -41,7 +40,7 @@ def vector_receive(
         if _stored_before(found, organization, digest):
             return part.total, False
         _require_open(found)
-        expected = masked_bytes(found.job.wire, epoch_of(found.job))
+        expected = masked_bytes(found.job.agreement)
     if not expected:
         raise InvalidInput("This job packs its vectors into ciphertexts: it takes none beside.")
     if part.total != expected:

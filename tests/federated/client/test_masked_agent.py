@@ -262,7 +262,7 @@ def test_a_kill_at_any_line_sends_the_very_same_bytes(
         assert sent[0][0] == "vector"
         signed = Signed[Contribution].parse(contributions.pop())
         assert signed.body.masked == digest
-        masked_check(signed, [bytes.fromhex(body)], spec=consortium.spec, epoch=consortium.epoch)
+        masked_check(signed, [bytes.fromhex(body)], agreement=consortium.agreement)
         orphans += len(list(path.glob("jobs/*/attempts/*/.aside.*")))
         assert len(list(path.glob("jobs/*/attempts/*/*.vector"))) == 1
         shutil.rmtree(path)

@@ -73,9 +73,9 @@ def test_noise_that_is_drawn_again_is_noticed(monkeypatch):
 def test_a_wrong_sum_is_noticed(monkeypatch):
     real = campaign_release.campaign_product
 
-    def without_one(transcript, *, epoch):
+    def without_one(transcript, *, agreement):
         fewer = transcript.model_copy(update={"submissions": transcript.submissions[1:]})
-        return real(fewer, epoch=epoch)
+        return real(fewer, agreement=agreement)
 
     monkeypatch.setattr(campaign_release, "campaign_product", without_one)
     assert any("is not the plain sum" in line for line in played(0).violations)
@@ -89,7 +89,7 @@ def test_a_share_before_every_charge_is_noticed(monkeypatch):
         return enter(self, found, "noising" if state == "charging" else state)
 
     monkeypatch.setattr(campaign_coordinator.CampaignCoordinator, "_enter", hasty)
-    monkeypatch.setattr(work_campaign_decrypt, "campaign_charges_check", lambda *a, **k: None)
+    monkeypatch.setattr(work_campaign_decrypt, "charges_check", lambda *a, **k: None)
     monkeypatch.setattr(work_campaign_decrypt, "_check_charged", lambda *a: None)
     assert any("was charged" in line and "left before" in line for line in played(0).violations)
 
