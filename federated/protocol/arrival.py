@@ -215,8 +215,13 @@ def refusal_check(held: Held, signed: Signed[Refusal], *, sender: str) -> bool:
     """
     sender_check(signed, sender=sender)
     held.agreement.verify(signed)
+    return refusal_counts(held, signed.body)
+
+
+def refusal_counts(held: Held, refusal: Refusal) -> bool:
+    """Whether a refusal names this very attempt and its cohort, not something else it was shown."""
     own = {each.digest() for each in (held.cohort, held.noised) if each is not None}
-    return signed.body.context == held.context_digest and signed.body.cohort in own
+    return refusal.context == held.context_digest and refusal.cohort in own
 
 
 def _contribution(held: Held, signed: Signed[Any]) -> None:

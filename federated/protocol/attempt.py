@@ -145,7 +145,7 @@ def _collecting(view: View, *, late: bool) -> Step:
         there = _named(sorted(view.contributions)) or "nobody"
         return Abandon(
             f"{len(view.contributions)} {view.contribution}s ({there}), the attempt's minimum is "
-            f"{view.minimum}: nothing is charged or decrypted"
+            f"{view.minimum}"
         )
     return Close(dict(view.contributions))
 

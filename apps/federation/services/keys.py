@@ -10,11 +10,12 @@ from django.db import transaction
 from apps.aggregation.models import KeyEpoch
 from apps.aggregation.selectors import key_epoch_current
 from apps.aggregation.services import key_epoch_lock, key_epoch_retire
+from apps.attempts.steps import COORDINATOR
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job
 from apps.federation.selectors.keys import jobs_under
-from apps.federation.services.machine import COORDINATOR, job_end, job_lock
+from apps.federation.services.lifecycle import job_end, job_lock
 from federated.errors import Conflict, InvalidInput, NotFound
 
 REASON_MOST = 500

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
-from django.utils import timezone
 
-from apps.aggregation.bell import bell_ring
+from apps.attempts.steps import lease_take, release_fail, release_store
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job, ModelState, Round
 from apps.federation.queue import enqueue
 from apps.federation.selectors.transcripts import transcript_of
-from apps.federation.services.machine import job_continue, job_lock
-from apps.federation.services.rounds import COORDINATOR, round_abandon, round_event
+from apps.federation.services.attempts import ROUNDS
+from apps.federation.services.lifecycle import job_continue, job_lock
 from apps.federation.services.sums import (
     round_total,
     sum_begin,
@@ -33,8 +30,6 @@ from federated.training.server import ServerState
 from federated.wire.base import decode_bytes, encode_bytes
 from federated.wire.reproducibility import ReproducibilityRecord
 from federated.wire.round import Release
-
-LEASE_SECONDS = 10
 
 
 def round_sum(round_id: Any) -> list[int]:
@@ -61,7 +56,7 @@ def round_sum_vectors(round_id: Any) -> None:
         try:
             vectors_sum(round_id)
         except InvalidInput as error:
-            _give_up(found, error)
+            release_fail(ROUNDS, found, error)
         else:
             if found.open and sum_ready(found):
                 enqueue("federation.round_close", round_id)
@@ -78,25 +73,16 @@ def round_release(round_id: Any) -> bool:
         if not sum_ready(found):
             sum_begin(found, workers=1)
             return False
-        if not _lease(round_id):
+        if not lease_take(ROUNDS, found):
             return False
         if found.shares.count() < found.job.agreement.threshold:
             return False
         try:
             release, after, record = _compute(found)
         except DomainError as error:
-            return _give_up(found, error)
+            release_fail(ROUNDS, found, error)
+            return False
         return _store(found, release, after, record)
-
-
-def _lease(round_id: Any) -> bool:
-    moment = timezone.now()
-    return (
-        Round.objects.filter(pk=round_id, state=Round.State.DECRYPTING)
-        .filter(Q(leased_until=None) | Q(leased_until__lt=moment))
-        .update(leased_until=moment + timedelta(seconds=LEASE_SECONDS))
-        == 1
-    )
 
 
 def _compute(found: Round) -> tuple[Release, ServerState, ReproducibilityRecord]:
@@ -114,17 +100,6 @@ def _compute(found: Round) -> tuple[Release, ServerState, ReproducibilityRecord]
     return release, after, record
 
 
-def _give_up(found: Round, error: DomainError) -> bool:
-    with transaction.atomic():
-        job = job_lock(found.job_id)
-        found.job = job
-        if job.state == Job.State.RUNNING and round_abandon(
-            found, reason=f"there can be no release: {error.message}"
-        ):
-            job_continue(job)
-    return False
-
-
 def _store(
     found: Round, release: Release, after: ServerState, record: ReproducibilityRecord
 ) -> bool:
@@ -138,29 +113,21 @@ def _store(
         job = job_lock(found.job_id)
         if job.state != Job.State.RUNNING:
             return False
-        won = Round.objects.filter(pk=found.pk, state=Round.State.DECRYPTING).update(
-            state=Round.State.RELEASED,
-            release=release.dump(),
-            reproducibility=record.dump(),
-            released_at=timezone.now(),
-        )
-        if not won:
+        found.job = job
+        if not release_store(ROUNDS, found, release=release.dump(), reproducibility=record.dump()):
             return False
         if state is not None:
             state.save(force_insert=True)
         Job.objects.filter(pk=job.pk).update(model_digest=digest)
         job.refresh_from_db()
-        found.refresh_from_db()
-        round_event(
+        ROUNDS.event(
             Tag.ROUND_RELEASED,
             found,
-            actor=COORDINATOR,
             digests={
                 "release": release.digest(),
                 "model": digest,
                 "reproducibility": record.digest(),
             },
         )
-        bell_ring(job.slugs())
         job_continue(job)
         return True

@@ -14,13 +14,13 @@ from django.utils import timezone
 from apps.common.actor import Actor
 from apps.common.blobs import StagedFile
 from apps.common.coordinator import as_coordinator
-from apps.federation.errors import AlreadySent, Closed
 from apps.federation.models import MaskedVector, Round
 from apps.federation.services.incoming import Part, digest_check, incoming_locked, part_append
 from apps.federation.services.rounds import round_event
 from apps.federation.storage import blob_storage
 from apps.provenance.tags import Tag
 from federated.errors import InvalidInput
+from federated.protocol.arrival import AlreadySent, Closed
 from federated.protocol.masked import masked_bytes
 
 COORDINATOR = Actor.system("coordinator")

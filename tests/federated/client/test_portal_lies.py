@@ -9,8 +9,8 @@ import pytest
 
 from apps.aggregation.bell import bell_ring
 from apps.federation.models import Job, JobParticipant, Receipt, Round
-from apps.federation.services import checks
 from federated.client import work_decrypt
+from federated.protocol import arrival
 from federated.protocol.agreement import JobAgreement
 from federated.protocol.share import share_make, share_signature_check
 from federated.wire.base import Signed, decode_bytes, encode_bytes
@@ -154,7 +154,7 @@ def test_a_wrong_share_that_the_portal_lets_through_is_named_by_every_site(
         share_signature_check(signed, agreement=agreement, cohort=cohort)
 
     monkeypatch.setattr(work_decrypt, "share_make", shifted)
-    monkeypatch.setattr(checks, "share_check", lax)
+    monkeypatch.setattr(arrival, "share_check", lax)
     job = sites.start()
     sites.play(job, most=8)
     for site in sites.values():
