@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from federated.cli import main
 from federated.client import work_campaign_decrypt
 from federated.protocol import campaign_release
+from federated.protocol.attempt import State
 from federated.simulation import campaign_coordinator
 from federated.simulation.campaign_faulty import simulate_faulty, world_of
 from federated.simulation.campaign_world import CampaignScenario, scenario_load
@@ -85,8 +86,8 @@ def test_a_share_before_every_charge_is_noticed(monkeypatch):
     """A coordinator, and trustees, that do not wait for everybody's charge."""
     enter = campaign_coordinator.CampaignCoordinator._enter
 
-    def hasty(self, found, state):
-        return enter(self, found, "noising" if state == "charging" else state)
+    def hasty(self, played, state):
+        enter(self, played, State.NOISING if state is State.CHARGING else state)
 
     monkeypatch.setattr(campaign_coordinator.CampaignCoordinator, "_enter", hasty)
     monkeypatch.setattr(work_campaign_decrypt, "charges_check", lambda *a, **k: None)
