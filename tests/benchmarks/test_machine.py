@@ -8,7 +8,6 @@ import pytest
 from django.utils import timezone
 
 from apps.benchmarks.cron import next_due, schedule_parse
-from apps.benchmarks.errors import CampaignClosed
 from apps.benchmarks.models import Run, RunVerdict
 from apps.benchmarks.services.campaigns import (
     OPERATOR,
@@ -19,6 +18,7 @@ from apps.benchmarks.services.campaigns import (
 )
 from apps.common.actor import Actor
 from federated.errors import Forbidden, InvalidInput
+from federated.protocol.arrival import CampaignClosed
 from federated.protocol.campaign_ledger import ledger_id
 from federated.wire.round import Reason, Refusal, Verdict
 from tests.benchmarks.world import (
