@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from federated.client.campaign_home import NOISE, RunFolder
 from federated.client.site import Site, short
+from federated.client.work_attempt import charge, key_share, refusal_of, released_check
 from federated.client.work_campaign import run_context, submission_renew
-from federated.errors import BudgetExceeded, Conflict, DomainError, InvalidInput, NotFound
+from federated.errors import Conflict, DomainError, InvalidInput, NotFound
 from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.campaign_expired import campaign_expired_check, expired_noise_check
 from federated.protocol.campaign_ledger import ledger_id
@@ -22,8 +23,7 @@ from federated.wire.campaign import (
     SubmissionCohort,
     TrusteeNoise,
 )
-from federated.wire.job import Cost
-from federated.wire.round import ChargeReceipt, DecryptionShare, Reason, Refusal, Verdict
+from federated.wire.round import DecryptionShare, Reason, Verdict
 
 
 def run_charge(site: Site, campaign_id: str, number: int) -> None:
@@ -43,16 +43,10 @@ def run_charge(site: Site, campaign_id: str, number: int) -> None:
             )
         agreement = site.agreement(spec)
         submission_cohort_check(cohort, agreement=agreement, context=context, own=own)
-        cost = _commit(site, agreement, number, cohort)
+        receipt = charge(site, agreement, cohort, number=number, attempt=1)
     except Refused as error:
         _refuse(site, run, cohort.context, cohort.digest(), error)
         return
-    receipt = ChargeReceipt(
-        context=cohort.context,
-        cohort=cohort.digest(),
-        organization=site.organization,
-        cost=cost,
-    )
     kept = run.signed_keep("receipt", site.identity.sign(receipt))
     site.api.run_send(campaign_id, number, "receipt", kept)
     site.say(
@@ -66,17 +60,6 @@ def _settle(site: Site, run: RunFolder, cohort: SubmissionCohort) -> None:
     new = run.replacement()
     if new is not None and cohort.members.get(site.organization) == new.digest():
         run.replacement_done()
-
-
-def _commit(
-    site: Site, agreement: CampaignAgreement, number: int, cohort: SubmissionCohort
-) -> Cost:
-    try:
-        return site.home.ledger.commit(
-            job_id=agreement.ledger_id, round=number, attempt=1, cohort=cohort.digest()
-        )
-    except BudgetExceeded as error:
-        raise Refused(Reason.BUDGET_EXCEEDED, error.message) from error
 
 
 def noise_send(site: Site, campaign_id: str, number: int) -> None:
@@ -111,9 +94,7 @@ def run_share(site: Site, campaign_id: str, number: int) -> None:
     noised = transcript.noised()
     try:
         agreement, cohort = _check(site, run, transcript)
-        share = site.home.share(agreement.spec.key_epoch)
-        if share is None:
-            raise Refused(Reason.KEY_UNKNOWN, "this site holds no share of the campaign's key")
+        share = key_share(site, agreement)
         charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
         own = run.signed(TrusteeNoise, NOISE)
         if own is None and site.organization in noised.noise:
@@ -239,12 +220,7 @@ def _follow(site: Site, run: RunFolder, transcript: CampaignTranscript) -> None:
     else:
         noised_cohort_check(transcript, agreement=agreement)
     cohort = transcript.cohort()
-    charged = site.home.ledger.charged(agreement.ledger_id, run.number, 1)
-    if charged is not None and charged != cohort.digest():
-        raise Refused(
-            Reason.COHORT_ALREADY_SERVED,
-            f"released for cohort {cohort.digest()[:16]}, charged was {charged[:16]}",
-        )
+    released_check(site, agreement, cohort, number=run.number, attempt=1)
     whole = transcript.expired is None
     release = campaign_release_check(transcript, agreement=agreement, proofs=whole)
     if whole:
@@ -252,14 +228,7 @@ def _follow(site: Site, run: RunFolder, transcript: CampaignTranscript) -> None:
 
 
 def _refuse(site: Site, run: RunFolder, context: str, cohort: str, error: Refused) -> None:
-    refusal = Refusal(
-        context=context,
-        cohort=cohort,
-        organization=site.organization,
-        reason=error.reason,
-        detail=error.detail[:500],
-    )
-    signed = site.identity.sign(refusal)
+    signed = site.identity.sign(refusal_of(site, error, context=context, cohort=cohort))
     name = f"refusal-{cohort[:16]}-{error.reason.value}"
     kept = run.signed_keep(name, signed)
     site.say(

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from federated.client.home import Attempt, JobFolder
 from federated.client.site import Site
-from federated.errors import BudgetExceeded, InvalidInput
+from federated.client.work_attempt import charge, key_share, refusal_of
 from federated.protocol.checks import charges_check
 from federated.protocol.refused import Refused
 from federated.protocol.share import share_make
 from federated.wire.job import JobSpec
 from federated.wire.round import (
-    ChargeReceipt,
     Cohort,
     Contribution,
     DecryptionShare,
     Reason,
-    Refusal,
     RoundContext,
     Transcript,
 )
@@ -26,7 +24,8 @@ def charge_send(site: Site, at: Attempt) -> None:
     transcript = site.api.transcript(at)
     try:
         spec, cohort = _check(site, transcript, at)
-        receipt = _charge(site, spec, cohort, at)
+        agreement = site.agreement(spec)
+        receipt = charge(site, agreement, cohort, number=at.round, attempt=at.number)
     except Refused as error:
         _refuse(site, transcript, at, error)
         return
@@ -47,9 +46,7 @@ def share_send(site: Site, at: Attempt) -> None:
     try:
         spec, cohort = _check(site, transcript, at)
         agreement = site.agreement(spec)
-        share = site.home.share(spec.key_epoch)
-        if share is None:
-            raise Refused(Reason.KEY_UNKNOWN, "this site holds no share of the job's key")
+        share = key_share(site, agreement)
         charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
         site.home.ledger.serve(
             job_id=at.job_id,
@@ -117,31 +114,10 @@ def _check_own(site: Site, folder: JobFolder, transcript: Transcript, at: Attemp
         )
 
 
-def _charge(site: Site, spec: JobSpec, cohort: Cohort, at: Attempt) -> ChargeReceipt:
-    if site.organization not in cohort.members:
-        raise InvalidInput(f"{site.organization} is not in the cohort: there is nothing to charge")
-    digest = cohort.digest()
-    try:
-        cost = site.home.ledger.commit(
-            job_id=spec.job_id, round=at.round, attempt=at.number, cohort=digest
-        )
-    except BudgetExceeded as error:
-        raise Refused(Reason.BUDGET_EXCEEDED, error.message) from error
-    return ChargeReceipt(
-        context=cohort.context, cohort=digest, organization=site.organization, cost=cost
-    )
-
-
 def _refuse(site: Site, transcript: Transcript, at: Attempt, error: Refused) -> None:
     """Sign the refusal, keep it as evidence, send it, and say it by name."""
     cohort = transcript.cohort()
-    refusal = Refusal(
-        context=cohort.context,
-        cohort=cohort.digest(),
-        organization=site.organization,
-        reason=error.reason,
-        detail=error.detail[:500],
-    )
+    refusal = refusal_of(site, error, context=cohort.context, cohort=cohort.digest())
     site.say(f"REFUSED {error.reason.value}: {error.detail} (job {at.job_id[:8]}, {at})")
     name = at.file(f"refusal-{refusal.digest()[:16]}")
     kept = site.home.job(at.job_id).signed_keep(name, site.identity.sign(refusal))

@@ -9,6 +9,7 @@ from federated.client.files import read_pieces
 from federated.client.home import Attempt, JobFolder
 from federated.client.joint_evaluation import evaluation_keep
 from federated.client.site import Site, short
+from federated.client.work_attempt import released_check
 from federated.errors import DomainError, InvalidInput, NotFound
 from federated.protocol.masked import total_of
 from federated.protocol.refused import Refused
@@ -101,12 +102,7 @@ def _follow(
         raise Refused(Reason.CONTEXT_MIXED, f"the transcript is not of {at}")
     agreement = site.agreement(spec)
     cohort = site.check(transcript, agreement=agreement)
-    charged = site.home.ledger.charged(spec.job_id, at.round, at.number)
-    if charged is not None and charged != cohort.digest():
-        raise Refused(
-            Reason.COHORT_ALREADY_SERVED,
-            f"released for cohort {cohort.digest()[:16]}, charged was {charged[:16]}",
-        )
+    released_check(site, agreement, cohort, number=at.round, attempt=at.number)
     before = folder.state_read(at.round - 1)
     if before is None:
         raise InvalidInput(f"{at}: this site holds no verified state before it")
