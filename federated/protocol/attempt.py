@@ -162,7 +162,7 @@ def _charging(view: View, *, late: bool) -> Step:
 
 
 def _few(view: View, what: str, given: int, *, late: bool) -> Step:
-    few = f"{what} of fewer than {view.threshold} trustees ({given} of {view.threshold} {what})"
+    few = f"fewer than {view.threshold} trustees ({given} of {view.threshold} {what})"
     if len(set(view.serving) - set(view.refusals)) < view.threshold:
         return Abandon(f"{few}: {_refused(view)}")
     return Abandon(f"{few} by the deadline") if late else Wait()

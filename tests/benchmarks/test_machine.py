@@ -132,7 +132,7 @@ def test_under_the_minimum_nothing_is_decrypted_and_the_cost_returns(
     pass_deadline(run_of(campaign))
     found = run_of(campaign)
     assert found.state == "abandoned"
-    assert found.reason.startswith("2 submissions at the close, the minimum is 3")
+    assert "2 submissions (" in found.reason and "the attempt's minimum is 3" in found.reason
     assert (found.cohort, found.product) == (None, None)
     settle(consortium)
     assert states(consortium) == [(1, "returned")]
