@@ -12,6 +12,7 @@ from federated.cli import main
 from federated.client import work_campaign_decrypt
 from federated.protocol import campaign_release
 from federated.protocol.attempt import State
+from federated.protocol.kinds import benchmark
 from federated.simulation import campaign_coordinator
 from federated.simulation.campaign_faulty import simulate_faulty, world_of
 from federated.simulation.campaign_world import CampaignScenario, scenario_load
@@ -78,7 +79,9 @@ def test_a_wrong_sum_is_noticed(monkeypatch):
         fewer = transcript.model_copy(update={"submissions": transcript.submissions[1:]})
         return real(fewer, agreement=agreement)
 
-    monkeypatch.setattr(campaign_release, "campaign_product", without_one)
+    # Sites and coordinator alike: a share of another product would be refused.
+    for module in (campaign_release, benchmark):
+        monkeypatch.setattr(module, "campaign_product", without_one)
     assert any("is not the plain sum" in line for line in played(0).violations)
 
 
