@@ -25,26 +25,26 @@ def run_release(run_id: Any) -> bool:
     keeps two workers from doing it at once.
     """
     with as_coordinator():
-        found = Run.objects.select_related("campaign").get(pk=run_id)
-        agreement = found.agreement
-        if found.runshares.count() < agreement.threshold or not lease_take(RUNS, found):
+        row = Run.objects.select_related("campaign").get(pk=run_id)
+        agreement = row.agreement
+        if row.runshares.count() < agreement.threshold or not lease_take(RUNS, row):
             return False
         try:
-            release = campaign_release_make(run_transcript(found), agreement=agreement)
+            release = campaign_release_make(run_transcript(row), agreement=agreement)
         except DomainError as error:
-            release_fail(RUNS, found, error)
+            release_fail(RUNS, row, error)
             return False
-        return _release_store(found, release)
+        return _release_store(row, release)
 
 
-def _release_store(found: Run, release: CampaignRelease) -> bool:
+def _release_store(row: Run, release: CampaignRelease) -> bool:
     with transaction.atomic():
-        found.campaign = campaign_lock(found.campaign_id)
-        if not release_store(RUNS, found, release=release.dump()):
+        row.campaign = campaign_lock(row.campaign_id)
+        if not release_store(RUNS, row, release=release.dump()):
             return False
         RUNS.event(
             Tag.RUN_RELEASED,
-            found,
+            row,
             digests={"release": release.digest()},
             data={"count": release.count},
         )

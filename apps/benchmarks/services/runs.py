@@ -29,7 +29,7 @@ def run_open(campaign: Campaign, *, number: int) -> Run:
     )
     approved = campaign.participants.filter(state="approved").order_by("organization")
     opened = timezone.now()
-    found = Run.objects.create(
+    row = Run.objects.create(
         campaign=campaign,
         number=number,
         spec=campaign.spec,
@@ -39,24 +39,24 @@ def run_open(campaign: Campaign, *, number: int) -> Run:
         opened_at=opened,
         deadline=opened + timedelta(seconds=spec.run_seconds),
     )
-    run_event(Tag.RUN_OPENED, found, digests={"spec": campaign.spec_digest})
+    run_event(Tag.RUN_OPENED, row, digests={"spec": campaign.spec_digest})
     bell_ring(campaign.slugs())
-    return found
+    return row
 
 
-def run_abandon(found: Run, campaign: Campaign, *, reason: str) -> None:
+def run_abandon(row: Run, campaign: Campaign, *, reason: str) -> None:
     """End a campaign's open run with the campaign."""
-    found.campaign = campaign
-    won = Run.objects.filter(pk=found.pk, state__in=Run.GOING).update(
+    row.campaign = campaign
+    won = Run.objects.filter(pk=row.pk, state__in=Run.GOING).update(
         state=Run.State.ABANDONED, reason=reason[:1000], abandoned_at=timezone.now()
     )
     if won:
-        run_event(Tag.RUN_ABANDONED, found, data={"reason": reason[:1000]})
+        run_event(Tag.RUN_ABANDONED, row, data={"reason": reason[:1000]})
 
 
 def run_event(
     tag: Tag,
-    found: Run,
+    row: Run,
     *,
     actor: Actor = COORDINATOR,
     digests: dict[str, str] | None = None,
@@ -64,16 +64,16 @@ def run_event(
     signature: str | None = None,
 ) -> None:
     """An event of a campaign's run, with what identifies it."""
-    known = {"context": found.context_digest}
-    if found.cohort_digest:
-        known["cohort"] = found.cohort_digest
-    if found.noised_digest:
-        known["noised"] = found.noised_digest
+    known = {"context": row.context_digest}
+    if row.cohort_digest:
+        known["cohort"] = row.cohort_digest
+    if row.noised_digest:
+        known["noised"] = row.noised_digest
     event_record(
         tag=tag,
         actor=actor,
-        subject=("campaign", found.campaign_id),
+        subject=("campaign", row.campaign_id),
         digests=known | (digests or {}),
-        data={"run": found.number} | (data or {}),
+        data={"run": row.number} | (data or {}),
         signature=signature,
     )

@@ -35,14 +35,14 @@ from federated.wire.round import Release
 def round_sum(round_id: Any) -> list[int]:
     """The product of the cohort's ciphertexts; computed once and kept on the attempt."""
     with as_coordinator():
-        found = Round.objects.select_related("job").get(pk=round_id)
-        if found.product is not None:
-            return [int.from_bytes(decode_bytes(item), "big") for item in found.product]
-        product = product_of(transcript_of(found), agreement=found.job.agreement)
+        row = Round.objects.select_related("job").get(pk=round_id)
+        if row.product is not None:
+            return [int.from_bytes(decode_bytes(item), "big") for item in row.product]
+        product = product_of(transcript_of(row), agreement=row.job.agreement)
         kept = [
             encode_bytes(item.to_bytes((item.bit_length() + 7) // 8, "big")) for item in product
         ]
-        Round.objects.filter(pk=found.pk).update(product=kept)
+        Round.objects.filter(pk=row.pk).update(product=kept)
         return product
 
 
@@ -52,13 +52,13 @@ def round_sum_vectors(round_id: Any) -> None:
     Where storage lost a vector, or a piece of one, the attempt cannot be released: it ends.
     """
     with as_coordinator():
-        found = Round.objects.select_related("job").get(pk=round_id)
+        row = Round.objects.select_related("job").get(pk=round_id)
         try:
             vectors_sum(round_id)
         except InvalidInput as error:
-            release_fail(ROUNDS, found, error)
+            release_fail(ROUNDS, row, error)
         else:
-            if found.open and sum_ready(found):
+            if row.open and sum_ready(row):
                 enqueue("federation.round_close", round_id)
 
 
@@ -69,30 +69,30 @@ def round_release(round_id: Any) -> bool:
     only keeps two workers from doing it at once. True if this call released.
     """
     with as_coordinator():
-        found = Round.objects.select_related("job").get(pk=round_id)
-        if not sum_ready(found):
-            sum_begin(found, workers=1)
+        row = Round.objects.select_related("job").get(pk=round_id)
+        if not sum_ready(row):
+            sum_begin(row, workers=1)
             return False
-        if not lease_take(ROUNDS, found):
+        if not lease_take(ROUNDS, row):
             return False
-        if found.shares.count() < found.job.agreement.threshold:
+        if row.shares.count() < row.job.agreement.threshold:
             return False
         try:
-            release, after, record = _compute(found)
+            release, after, record = _compute(row)
         except DomainError as error:
-            release_fail(ROUNDS, found, error)
+            release_fail(ROUNDS, row, error)
             return False
-        return _store(found, release, after, record)
+        return _store(row, release, after, record)
 
 
-def _compute(found: Round) -> tuple[Release, ServerState, ReproducibilityRecord]:
-    before = ModelState.objects.get(job=found.job, digest=found.context["model"])
-    spec, transcript = found.job.wire, transcript_of(found)
+def _compute(row: Round) -> tuple[Release, ServerState, ReproducibilityRecord]:
+    before = ModelState.objects.get(job=row.job, digest=row.context["model"])
+    spec, transcript = row.job.wire, transcript_of(row)
     release, after = release_make(
         transcript,
-        agreement=found.job.agreement,
+        agreement=row.job.agreement,
         state=ServerState.from_bytes(state_bytes(before)),
-        total=round_total(found),
+        total=round_total(row),
     )
     record = reproducibility_make(
         transcript.model_copy(update={"release": release}), spec=spec, software=software_here()
@@ -100,21 +100,19 @@ def _compute(found: Round) -> tuple[Release, ServerState, ReproducibilityRecord]
     return release, after, record
 
 
-def _store(
-    found: Round, release: Release, after: ServerState, record: ReproducibilityRecord
-) -> bool:
+def _store(row: Round, release: Release, after: ServerState, record: ReproducibilityRecord) -> bool:
     digest = release.state
     state = None
-    if digest != found.context["model"]:  # counts of a joint evaluation leave the model as it is
+    if digest != row.context["model"]:  # counts of a joint evaluation leave the model as it is
         state = state_put(
-            job_id=found.job_id, step=found.number, digest=digest, content=after.to_bytes()
+            job_id=row.job_id, step=row.number, digest=digest, content=after.to_bytes()
         )
     with transaction.atomic():
-        job = job_lock(found.job_id)
+        job = job_lock(row.job_id)
         if job.state != Job.State.RUNNING:
             return False
-        found.job = job
-        if not release_store(ROUNDS, found, release=release.dump(), reproducibility=record.dump()):
+        row.job = job
+        if not release_store(ROUNDS, row, release=release.dump(), reproducibility=record.dump()):
             return False
         if state is not None:
             state.save(force_insert=True)
@@ -122,7 +120,7 @@ def _store(
         job.refresh_from_db()
         ROUNDS.event(
             Tag.ROUND_RELEASED,
-            found,
+            row,
             digests={
                 "release": release.digest(),
                 "model": digest,

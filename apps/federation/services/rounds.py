@@ -41,7 +41,7 @@ def round_open(job: Job, *, number: int, attempt: int) -> Round:
         }
     )
     opened = timezone.now()
-    found = Round.objects.create(
+    row = Round.objects.create(
         job=job,
         number=number,
         attempt=attempt,
@@ -50,14 +50,14 @@ def round_open(job: Job, *, number: int, attempt: int) -> Round:
         opened_at=opened,
         deadline=opened + timedelta(seconds=job.wire.round_seconds),
     )
-    round_event(Tag.ROUND_OPENED, found, actor=COORDINATOR, digests={"model": job.model_digest})
+    round_event(Tag.ROUND_OPENED, row, actor=COORDINATOR, digests={"model": job.model_digest})
     bell_ring(job.slugs())
-    return found
+    return row
 
 
 def round_event(
     tag: Tag,
-    found: Round,
+    row: Round,
     *,
     actor: Actor,
     digests: dict[str, str] | None = None,
@@ -65,14 +65,14 @@ def round_event(
     signature: str | None = None,
 ) -> None:
     """An event of a job's attempt, with what identifies it."""
-    known = {"context": found.context_digest}
-    if found.cohort_digest:
-        known["cohort"] = found.cohort_digest
+    known = {"context": row.context_digest}
+    if row.cohort_digest:
+        known["cohort"] = row.cohort_digest
     event_record(
         tag=tag,
         actor=actor,
-        subject=("job", found.job_id),
+        subject=("job", row.job_id),
         digests=known | (digests or {}),
-        data={"round": found.number, "attempt": found.attempt} | (data or {}),
+        data={"round": row.number, "attempt": row.attempt} | (data or {}),
         signature=signature,
     )
