@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from federated.client.benchmark import BenchmarkAggregator
-    from federated.client.client import FederatedClient
-    from federated.client.global_model import GlobalModel
     from federated.errors import DomainError
     from federated.privacy.config import PrivacyConfig
+    from federated.sdk.benchmark import BenchmarkAggregator
+    from federated.sdk.client import FederatedClient
+    from federated.sdk.global_model import GlobalModel
     from federated.service import FederatedService
     from federated.wire.job import ModelSpec
 
@@ -29,11 +29,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BenchmarkAggregator": "federated.client.benchmark",
+    "BenchmarkAggregator": "federated.sdk.benchmark",
     "DomainError": "federated.errors",
-    "FederatedClient": "federated.client.client",
+    "FederatedClient": "federated.sdk.client",
     "FederatedService": "federated.service",
-    "GlobalModel": "federated.client.global_model",
+    "GlobalModel": "federated.sdk.global_model",
     "ModelSpec": "federated.wire.job",
     "PrivacyConfig": "federated.privacy.config",
 }

@@ -18,7 +18,7 @@ from apps.common.api import MemberAPIView, PublicAPIView
 from apps.common.coordinator import as_coordinator
 from apps.federation.selectors.jobs import job_get_for
 from apps.provenance.selectors import anchoring_state
-from federated.client.card import card_json
+from federated.card.card import card_json
 from federated.errors import InvalidInput
 
 ALLOWED = ("log", *FIELDS, "cursor", "limit")

@@ -7,8 +7,8 @@ from typing import Any
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job, Refusal, Round, Verdict
 from apps.federation.selectors.evaluations import evaluations_of
-from federated.client.card import card_make
-from federated.client.card_source import CardSource, attempt_of
+from federated.card.card import card_make
+from federated.card.source import CardSource, attempt_of
 from federated.errors import NotFound
 from federated.wire.job import Evaluation
 from federated.wire.reproducibility import ReproducibilityRecord

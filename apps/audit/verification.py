@@ -35,16 +35,16 @@ from apps.federation.storage import blob_storage, file_pieces
 from apps.organizations import ca
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
-from federated.client.verify_campaigns import campaign_checks
-from federated.client.verify_chain import chain_checks
-from federated.client.verify_parts import section_checks
-from federated.client.verify_rounds import round_checks
-from federated.client.verify_trust import trust_checks
-from federated.client.verify_witnesses import witness_checks
 from federated.errors import Conflict, DomainError, TooLarge
 from federated.provenance.bundle import Bundle, load_bundle
 from federated.provenance.bundle_file import Parts
 from federated.provenance.verify import Check, bundle_checked
+from federated.verify.campaigns import campaign_checks
+from federated.verify.chain import chain_checks
+from federated.verify.parts import section_checks
+from federated.verify.rounds import round_checks
+from federated.verify.trust import trust_checks
+from federated.verify.witnesses import witness_checks
 
 CONTRIBUTIONS_MOST = 2_000
 """Above it a worker would be taken for an hour: the reader's own machine does it."""

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from apps.budgets.models import Account, Charge
-from federated.client.ledger_report import period_start
 from federated.privacy.accountant import Spent, epsilon_to_rho
 from federated.privacy.composition import (
     GaussianCharge,
@@ -19,6 +18,7 @@ from federated.privacy.composition import (
     gaussian_epsilon,
     pld_epsilon,
 )
+from federated.site.ledger_report import period_start
 
 LEAST_HISTORY = timedelta(hours=1)
 """A rate over less than this is none."""

@@ -13,9 +13,9 @@ from django_tenants.utils import schema_context
 from apps.budgets import outlook
 from apps.budgets.models import Account, AllotmentChange, AllotmentRequest, Charge, LedgerReport
 from apps.common.selectors import get_for
-from federated.client.ledger_report import period_renewal, period_start, stamp
 from federated.errors import BudgetExceeded
 from federated.privacy import accountant
+from federated.site.ledger_report import period_renewal, period_start, stamp
 from federated.wire import site as wire
 from federated.wire.job import Cost
 

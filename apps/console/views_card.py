@@ -11,8 +11,8 @@ from django.views.decorators.http import require_safe
 
 from apps.audit.cards import card_of
 from apps.federation.selectors.jobs import job_get_for
-from federated.client.card_page import card_page
-from federated.client.document import POLICY
+from federated.card.document import POLICY
+from federated.card.page import card_page
 
 
 @require_safe

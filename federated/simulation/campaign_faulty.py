@@ -19,9 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from federated.client.agent import OUTAGE_PAUSE, SiteAgent
-from federated.client.campaign_home import CampaignFolder, measurements_of
-from federated.client.http import CoordinatorAPI
+from federated.api.coordinator import CoordinatorAPI
 from federated.errors import DomainError
 from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.attempt import State
@@ -43,6 +41,8 @@ from federated.simulation.run import (
     memory_folder,
 )
 from federated.simulation.world import CONSORTIUM, Scenario, World
+from federated.site.agent import OUTAGE_PAUSE, SiteAgent
+from federated.site.campaign_folder import CampaignFolder, measurements_of
 from federated.wire.campaign import CampaignSpec
 from federated.wire.job import Participant
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from federated.client.home import Attempt
 from federated.errors import NotFound
+from federated.protocol.address import Attempt
 from federated.simulation.campaign_coordinator import CampaignCoordinator
 from federated.simulation.carrier import Carrier
 from federated.wire.base import Signed

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from federated.client.ledger import Ledger
-from federated.client.policy import Allotment
 from federated.crypto.threshold import combine, partial_decrypt
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.campaign_noise import noise_ciphertexts, noise_make
@@ -32,6 +30,8 @@ from federated.protocol.refused import Refused
 from federated.simulation.campaign_malice import lies_of, submission_forge
 from federated.simulation.campaign_world import CampaignWorld
 from federated.simulation.run import memory_folder
+from federated.site.ledger import Ledger
+from federated.site.policy import Allotment
 from federated.wire.base import Signed
 from federated.wire.campaign import (
     CampaignContext,

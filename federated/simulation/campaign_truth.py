@@ -13,14 +13,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from federated.client.campaign_home import CampaignFolder, Measurements, RunFolder
-from federated.client.files import read_optional
 from federated.crypto.threshold import KeyShare, combine, partial_decrypt
+from federated.files import read_optional
 from federated.protocol.attempt import State
 from federated.protocol.campaign_noise import noise_ciphertexts
 from federated.protocol.campaign_submit import vote_points
 from federated.simulation.campaign_coordinator import CampaignCoordinator
 from federated.simulation.coordinator import Played
+from federated.site.campaign_folder import CampaignFolder, Measurements, RunFolder
 from federated.wire.base import Signed, decode_bytes
 from federated.wire.campaign import Submission
 

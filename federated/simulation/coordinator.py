@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from federated.client.home import Attempt
 from federated.errors import DomainError
+from federated.protocol.address import Attempt
 from federated.protocol.agreement import AnyAgreement
 from federated.protocol.arrival import Held, arrival_check, refusal_check, work_due
 from federated.protocol.attempt import (

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from federated.aggregation.base import Sink
-from federated.client.campaign_home import CampaignFolder, Measurements, RunFolder
-from federated.client.epochs import EpochFolder, Note
-from federated.client.home import Attempt, JobFolder, SiteHome
-from federated.client.ledger import Ledger
 from federated.crypto.threshold import KeyShare
+from federated.protocol.address import Attempt
 from federated.simulation.faults import Faults
+from federated.site.campaign_folder import CampaignFolder, Measurements, RunFolder
+from federated.site.epochs import EpochFolder, Note
+from federated.site.folder import SiteHome
+from federated.site.job_folder import JobFolder
+from federated.site.ledger import Ledger
 from federated.wire.base import Message, Signed
 from federated.wire.campaign import CampaignRelease, CampaignSpec, Submission
 from federated.wire.job import JobSpec

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from federated.aggregation.base import Total
-from federated.client.home import Attempt
 from federated.errors import Conflict, InvalidInput, NotFound
+from federated.protocol.address import Attempt
 from federated.protocol.agreement import JobAgreement
 from federated.protocol.attempt import State
 from federated.protocol.cost import cohort_asked

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from federated.client.home import Attempt
 from federated.errors import DomainError, Unavailable
+from federated.protocol.address import Attempt
 from federated.protocol.attempt import State
 from federated.protocol.identity import SiteIdentity
 from federated.simulation.carrier import Carrier, Later

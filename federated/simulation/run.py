@@ -14,8 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from federated.client.agent import OUTAGE_PAUSE, SiteAgent
-from federated.client.http import CoordinatorAPI
+from federated.api.coordinator import CoordinatorAPI
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.agreement import JobAgreement
 from federated.protocol.attempt import State
@@ -26,6 +25,7 @@ from federated.simulation.job_coordinator import JobCoordinator
 from federated.simulation.network import Network, VirtualAPI
 from federated.simulation.truth import Truth
 from federated.simulation.world import World
+from federated.site.agent import OUTAGE_PAUSE, SiteAgent
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 LONGEST_SECONDS = 40_000.0

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from federated.client.home import Attempt
-from federated.client.local_data import read
 from federated.crypto.threshold import KeyShare, combine, partial_decrypt
+from federated.protocol.address import Attempt
 from federated.protocol.attempt import State
 from federated.protocol.cost import share_sigma
 from federated.protocol.reproducibility import minibatch_order
 from federated.simulation.coordinator import Played
 from federated.simulation.job_coordinator import JobCoordinator
+from federated.site.local_data import read
 from federated.training.local import bounded_update
 from federated.wire.base import Signed, decode_bytes
 from federated.wire.round import Contribution

@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from federated.client.home import About
 from federated.crypto import envelope, signatures
 from federated.crypto.threshold import KeyShare
 from federated.errors import InvalidInput
@@ -29,6 +28,7 @@ from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
 from federated.protocol.propose import spec_make
 from federated.protocol.strategy import strategy_make
+from federated.site.folder import About
 from federated.training.server import ServerState
 from federated.wire.base import encode_bytes
 from federated.wire.job import (

@@ -61,7 +61,7 @@ def export(job_id: str, path: Path) -> None:
 def verify(path: Path) -> dict[str, Any]:
     """``federated verify`` in a process of its own, without the portal."""
     done = subprocess.run(
-        [sys.executable, "-m", "federated.client.cli", "verify", str(path), "--json"],
+        [sys.executable, "-m", "federated.command.root", "verify", str(path), "--json"],
         cwd=BASE,
         capture_output=True,
         text=True,

@@ -7,8 +7,8 @@ from typing import Any
 from rich.table import Table
 
 from federated import PrivacyConfig
-from federated.client.comparison import differences, verdict
-from federated.client.home import SiteHome
+from federated.site.comparison import differences, verdict
+from federated.site.folder import SiteHome
 from portal.demo.hospitals import Hospital
 from portal.demo.stage import Stage, wait_for
 from portal.demo.story import StepFailed, Story

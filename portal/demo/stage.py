@@ -67,7 +67,7 @@ class Stage:
         """Start an organization's site agent in a process of its own."""
         home = self.home(organization)
         self.agents[organization] = self._spawn(
-            organization, "federated.client.cli", "agent", "--home", str(home)
+            organization, "federated.command.root", "agent", "--home", str(home)
         )
 
     def stop(self) -> None:
@@ -90,7 +90,7 @@ class Stage:
 
     def federated(self, *arguments: str, text: str | None = None) -> str:
         """Run the ``federated`` command as a user would; what it prints."""
-        return run([sys.executable, "-m", "federated.client.cli", *arguments], text=text)
+        return run([sys.executable, "-m", "federated.command.root", *arguments], text=text)
 
     def confirmations(self, organizations: Sequence[str]) -> Path:
         """What the sites' people read out at a ceremony, each from its own machine."""

@@ -22,12 +22,12 @@ from apps.organizations.models import Organization
 from apps.organizations.services import join_token_issue
 from apps.provenance.services import consortium_event_record
 from apps.provenance.tags import Tag
-from federated.client.agent import task_do
-from federated.client.campaign_home import measurements_of
-from federated.client.home import SiteHome
-from federated.client.http import CoordinatorAPI
-from federated.client.join import site_join
-from federated.client.site import Site
+from federated.api.coordinator import CoordinatorAPI
+from federated.site.agent import task_do
+from federated.site.campaign_folder import measurements_of
+from federated.site.folder import SiteHome
+from federated.site.join import site_join
+from federated.site.site import Site
 from federated.wire.campaign import CampaignSpec
 from portal.tenancy.grants import grants_apply
 

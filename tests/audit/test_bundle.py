@@ -16,13 +16,13 @@ from django_tenants.utils import schema_context
 from apps.federation.models import Job
 from apps.organizations import ca
 from apps.provenance.models import Event
-from federated.client.http import CoordinatorAPI
-from federated.client.verify_replay import replay_job
-from federated.client.verify_rounds import round_checks
-from federated.client.verify_trust import trust_checks
+from federated.api.coordinator import CoordinatorAPI
 from federated.errors import NotFound
 from federated.provenance.bundle import load_bundle
 from federated.provenance.verify import verify_bundle
+from federated.verify.replay import replay_job
+from federated.verify.rounds import round_checks
+from federated.verify.trust import trust_checks
 from federated.wire.round import Reason
 from tests import second_verifier
 from tests.conftest import SITE_KEYS, owner_role

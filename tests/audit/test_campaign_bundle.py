@@ -10,11 +10,11 @@ import pytest
 
 from apps.provenance.models import Event
 from apps.provenance.tags import Tag
-from federated.client.verify_campaigns import campaign_checks
-from federated.client.verify_witnesses import witness_checks
 from federated.errors import NotFound
 from federated.provenance.bundle import load_bundle
 from federated.provenance.verify import verify_bundle
+from federated.verify.campaigns import campaign_checks
+from federated.verify.witnesses import witness_checks
 from tests.benchmarks.conftest import consortium
 from tests.benchmarks.world import Consortium
 

@@ -18,13 +18,13 @@ from apps.federation import tasks
 from apps.federation.models import Contribution, Job, MaskedVector, Round
 from apps.federation.services import retention
 from apps.provenance.models import Event
-from federated.client.verify_replay import replay_job
-from federated.client.verify_rounds import round_checks
 from federated.errors import InvalidInput
 from federated.protocol.refused import Refused
 from federated.protocol.transcript import transcript_check
 from federated.provenance.bundle import Bundle, load_bundle
 from federated.provenance.verify import Check, verify_bundle
+from federated.verify.replay import replay_job
+from federated.verify.rounds import round_checks
 from federated.wire.round import Reason, Transcript
 from federated.wire.site import Work
 from tests import second_verifier

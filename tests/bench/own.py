@@ -176,7 +176,7 @@ def role(process: psutil.Process) -> str:
 
 
 ROLES = {
-    "federated.client.cli agent": "site agent",
+    "federated.command.root agent": "site agent",
     "gunicorn": "web (gunicorn)",
     "celery": "worker (celery)",
     "postgres": "PostgreSQL",

@@ -23,7 +23,7 @@ import yaml
 from rich.console import Console
 
 from federated import FederatedClient, PrivacyConfig
-from federated.client.local_data import read
+from federated.site.local_data import read
 from federated.wire.base import Signed
 from federated.wire.job import ActivationLayer as Activation
 from federated.wire.job import JobSpec, LinearLayer, ModelSpec

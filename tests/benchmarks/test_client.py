@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from federated import BenchmarkAggregator
-from federated.client.campaign_client import CampaignClient
-from federated.client.cli import main
-from federated.client.standing import standings
+from federated.command.root import main
 from federated.errors import Conflict, Forbidden, InvalidInput, NotFound
+from federated.sdk.campaign import CampaignClient
+from federated.site.standing import standings
 from tests.benchmarks.world import CAST, VALUES, Consortium, run_of
 from tests.conftest import SITE_KEYS
 from tests.federated.client.portal import URL, PortalTransport, SiteAtWork

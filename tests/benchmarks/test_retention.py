@@ -18,15 +18,15 @@ from apps.benchmarks.selectors.transcripts import run_transcript
 from apps.benchmarks.services import retention
 from apps.common.coordinator import as_coordinator
 from apps.provenance.models import Event
-from federated.client.retention import submissions_expire
-from federated.client.verify_campaigns import campaign_checks
-from federated.client.work_campaign import submission_send
-from federated.client.work_campaign_decrypt import noise_send, run_verify
 from federated.errors import InvalidInput, NotFound
 from federated.protocol.campaign_transcript import campaign_transcript_check
 from federated.protocol.refused import Refused
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check, verify_bundle
+from federated.site.retention import submissions_expire
+from federated.site.work.campaign import submission_send
+from federated.site.work.campaign_decrypt import noise_send, run_verify
+from federated.verify.campaigns import campaign_checks
 from federated.wire.base import canonical
 from federated.wire.campaign import CampaignTranscript
 from federated.wire.round import Reason

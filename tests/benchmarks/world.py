@@ -13,7 +13,7 @@ from apps.benchmarks.services import machine
 from apps.benchmarks.services.campaigns import OPERATOR, campaign_create
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
-from federated.client.campaign_home import measurements_of
+from federated.site.campaign_folder import measurements_of
 from tests.federated.client.portal import SiteAtWork, home_make
 from tests.federation.world import World
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from federated.client.policy import Allotment
+from federated.site.policy import Allotment
 from tests.browser.conftest import LOOKS
 from tests.browser.server import PortalServer
 from tests.browser.test_looks import look_at

@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from click.testing import CliRunner, Result
 
-from federated.client.cli import main
-from federated.client.verify_chain import MAX_ANSWER_BYTES, RUNTIME, chain_checks
+from federated.command.root import main
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check, origin_hash, verify_bundle
+from federated.verify.chain import MAX_ANSWER_BYTES, RUNTIME, chain_checks
 from tests.federated.provenance.small_bundle import small_bundle, small_bundle_bytes
 
 pytestmark = pytest.mark.any_chain

@@ -13,10 +13,10 @@ from django_tenants.utils import schema_context
 
 from apps.budgets import outlook
 from apps.budgets.models import Account, Charge, LedgerReport
-from federated.client.ledger_report import stamp
 from federated.privacy.accountant import epsilon_to_rho, rho_to_epsilon
 from federated.privacy.composition import gaussian_epsilon
 from federated.protocol.cost import job_cost
+from federated.site.ledger_report import stamp
 from tests.console.test_job_page import job_url, text_of
 from tests.federation.test_job_whole import play
 from tests.federation.world import World

@@ -9,12 +9,12 @@ import pytest
 from django.test import Client
 
 from apps.federation.models import Job
-from federated.client.card import bundle_card
-from federated.client.document import POLICY
-from federated.client.verify_replay import replay_job
-from federated.client.verify_rounds import round_checks
+from federated.card.card import bundle_card
+from federated.card.document import POLICY
 from federated.provenance.bundle import load_bundle
 from federated.provenance.verify import verify_bundle
+from federated.verify.replay import replay_job
+from federated.verify.rounds import round_checks
 from tests import second_verifier
 from tests.federation.test_job_whole import play
 from tests.federation.world import World

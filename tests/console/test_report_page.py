@@ -20,9 +20,9 @@ from apps.budgets.models import Account, AllotmentChange, Charge, LedgerReport
 from apps.console.views_report import _last_month
 from apps.federation.models import Job
 from apps.provenance.models import Event
-from federated.client.ledger_report import stamp
 from federated.privacy.accountant import rho_to_epsilon
 from federated.protocol.cost import round_cost
+from federated.site.ledger_report import stamp
 from federated.wire.round import Reason
 from tests.conftest import owner_role
 from tests.console.test_job_page import job_url, text_of

@@ -44,7 +44,7 @@ class Consortium(Stage):
 
     def committed(self, organization: str, job_id: str) -> list[tuple[int, int]]:
         """Rounds and attempts that the site's ledger committed for a job."""
-        from federated.client.ledger import Ledger
+        from federated.site.ledger import Ledger
 
         report = Ledger(self.home(organization) / "ledger.sqlite").report(organization)
         return [

@@ -3,8 +3,8 @@ import warnings
 import numpy as np
 import pytest
 
-from federated.client.benchmark import BenchmarkAggregator
 from federated.errors import Conflict, InvalidInput
+from federated.sdk.benchmark import BenchmarkAggregator
 
 RESULTS = {"latency_ms": 42.5, "throughput_ops": 15000, "energy_j": 320.0}
 

@@ -25,7 +25,7 @@ from apps.audit.selectors import events_visible
 from apps.benchmarks.models import Campaign, Run
 from apps.federation.models import Job
 from apps.provenance.selectors import anchoring_state
-from federated.client.ledger_report import stamp
+from federated.site.ledger_report import stamp
 
 #: What the consortium's log tells to every member of it.
 TOLD_TO_ALL = ("key_epoch", "witness", "dictionary")

@@ -14,8 +14,8 @@ from django_tenants.utils import schema_context
 
 from apps.audit.reports.values import Balance, Difference
 from apps.budgets.models import Account, AllotmentChange, Charge, LedgerReport
-from federated.client.ledger_report import period_start
 from federated.privacy.accountant import Spent
+from federated.site.ledger_report import period_start
 
 AccountKey = tuple[str, str]
 

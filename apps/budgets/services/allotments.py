@@ -1,7 +1,7 @@
 """Asking the site for another allotment, and mirroring what it did.
 
 Nothing here changes an account: the site's ledger counts, and it takes what grants more from
-nobody but a person at the site (federated.client.allotments).
+nobody but a person at the site (federated.site.allotments).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from apps.common.actor import Actor
 from apps.common.selectors import get_for
 from apps.provenance.services import event_record, events_record
 from apps.provenance.tags import Tag
-from federated.client.allotments import checked_reason, describe
-from federated.client.ledger_report import stamp
 from federated.errors import AllotmentBelowSpent, Conflict
+from federated.site.allotments import checked_reason, describe
+from federated.site.ledger_report import stamp
 from federated.wire import site as wire
 
 State = AllotmentRequest.State

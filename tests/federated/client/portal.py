@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import serialization
 from django.conf import settings
 
 from apps.organizations import ca
-from federated.client.agent import SiteAgent
-from federated.client.home import About, SiteHome
-from federated.client.http import CoordinatorAPI
+from federated.api.coordinator import CoordinatorAPI
+from federated.site.agent import SiteAgent
+from federated.site.folder import About, SiteHome
 from tests.conftest import SITE_KEYS, SiteClient
 from tests.federated.client.authority import pem_of, write_private
 from tests.federation.world import DICTIONARY

@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 from django_tenants.utils import schema_context
+from federated.protocol.address import Attempt
 
 from apps.aggregation.bell import bell_ring
 from apps.common.actor import Actor
@@ -21,10 +22,9 @@ from apps.federation.models import (
     Verdict,
 )
 from apps.federation.services.jobs import job_approve_by_person
-from federated.client.home import Attempt
-from federated.client.work_train import contribution_send
 from federated.errors import Unavailable
 from federated.protocol.cost import round_cost
+from federated.site.work.train import contribution_send
 from federated.training.data import load_table
 from federated.training.server import ServerState
 from federated.wire.base import Signed, encode_bytes

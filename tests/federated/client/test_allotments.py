@@ -21,12 +21,9 @@ from apps.aggregation.bell import bell_ring
 from apps.budgets.models import Account, AllotmentRequest
 from apps.budgets.services.allotments import allotment_request
 from apps.common.actor import Actor
-from federated.client import ledger_cli
-from federated.client.allotments import PERIODS, grants_more
-from federated.client.cli import main
-from federated.client.http import CoordinatorAPI
-from federated.client.ledger import Ledger
-from federated.client.policy import Allotment as PolicyAllotment
+from federated.api.coordinator import CoordinatorAPI
+from federated.command import ledger as ledger_cli
+from federated.command.root import main
 from federated.errors import (
     AllotmentBelowSpent,
     BudgetExceeded,
@@ -36,6 +33,9 @@ from federated.errors import (
 )
 from federated.privacy.accountant import rho_to_epsilon
 from federated.protocol.cost import job_cost
+from federated.site.allotments import PERIODS, grants_more
+from federated.site.ledger import Ledger
+from federated.site.policy import Allotment as PolicyAllotment
 from federated.wire.site import Allotment, Work
 from federated.wire.site import AllotmentRequest as Request
 from tests.federated.client.portal import SiteAtWork, home_make

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from federated.cli import main
-from federated.client.card import FORMAT, bundle_card
-from federated.client.card import card_make as card_of_sources
-from federated.client.card_page import card_page
-from federated.client.card_source import source_of, sources_of
+from federated.card.card import FORMAT, bundle_card
+from federated.card.card import card_make as card_of_sources
+from federated.card.page import card_page
+from federated.card.source import source_of, sources_of
+from federated.command.main import main
 from federated.errors import InvalidInput
 from federated.provenance.bundle import Bundle
 from federated.wire.job import JobSpec
@@ -191,7 +191,7 @@ def test_an_unverified_card_says_so() -> None:
 
 def test_it_needs_neither_torch_nor_django(path: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from federated.cli import main\n"
+        "import sys; from federated.command.main import main\n"
         f"arguments = ['card', {str(path)!r}, '-o', {str(tmp_path / 'c.html')!r}]\n"
         "main(arguments, standalone_mode=False)\n"
         "assert not {'torch', 'django', 'pandas', 'sklearn'} & set(sys.modules)"

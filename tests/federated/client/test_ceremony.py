@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from federated.client.cli import main
-from federated.client.home import SiteHome
+from federated.command.root import main
 from federated.crypto import envelope, threshold
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import open_share
+from federated.site.folder import SiteHome
 from federated.wire.base import encode_bytes
 from federated.wire.key import KeyEpoch, Roster, RosterSite, SealedShare
 from tests.federated.client.authority import Authority, write_private

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from federated.client.cli import main
-from federated.client.home import About, SiteHome
-from federated.client.policy import Allotment
+from federated.command.root import main
+from federated.site.folder import About, SiteHome
+from federated.site.policy import Allotment
 from federated.wire.job import Cost
 from tests.federated.client.authority import Authority, write_private
 
@@ -108,8 +108,8 @@ def test_the_verifier_loads_neither_torch_nor_django() -> None:
         [
             sys.executable,
             "-c",
-            "import sys, federated, federated.client.cli, federated.client.verify_rounds\n"
-            "import federated.client.verify_chain, federated.provenance.verify\n"
+            "import sys, federated, federated.command.root, federated.verify.rounds\n"
+            "import federated.verify.chain, federated.provenance.verify\n"
             "print(sorted({'torch', 'django', 'pandas', 'apps'} & set(sys.modules)))",
         ],
         capture_output=True,
@@ -122,7 +122,7 @@ def test_the_verifier_loads_neither_torch_nor_django() -> None:
 @pytest.fixture
 def agent(home: SiteHome) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "federated.client.cli", "agent", "--home", str(home.path)],
+        [sys.executable, "-m", "federated.command.root", "agent", "--home", str(home.path)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},

@@ -12,10 +12,10 @@ from torch import nn
 
 from apps.federation.models import Job
 from federated import FederatedClient, GlobalModel, PrivacyConfig
-from federated.client.home import SiteHome
-from federated.client.outcome import JobEnded, TimedOut
 from federated.errors import Conflict, Forbidden, InvalidInput, NotFound, PrivacyWarning
 from federated.protocol.cost import job_cost
+from federated.sdk.outcome import JobEnded, TimedOut
+from federated.site.folder import SiteHome
 from federated.training.data import load_table
 from federated.training.model import read_model
 from tests.conftest import SITE_KEYS
@@ -292,7 +292,7 @@ def test_a_foreign_job_is_not_found(client: FederatedClient, tmp_path: Path) -> 
 def test_an_agent_on_another_machine_is_said(
     sites: dict[str, SiteAtWork], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from federated.client import client as module
+    from federated.sdk import client as module
 
     monkeypatch.setattr(module, "ELSEWHERE_SECONDS", 0.0)
     laptop = home_make(tmp_path / "laptop", "northwind")

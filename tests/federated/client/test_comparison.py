@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from federated.client.cli import main
-from federated.client.comparison import comparison_line, comparison_of, differences, verdict
+from federated.command.root import main
 from federated.errors import Conflict, InvalidInput, NotFound
+from federated.site.comparison import comparison_line, comparison_of, differences, verdict
 from federated.training.alone import Difference, compare, train_alone
 from federated.training.data import Dataset
 from federated.training.metrics import auc, score

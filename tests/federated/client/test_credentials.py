@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from federated.client.credentials import Credentials, CredentialsExposed
+from federated.api.credentials import Credentials, CredentialsExposed
 from federated.errors import Forbidden, InvalidInput, NotFound
 from federated.protocol.identity import verify_signed
 from federated.wire.key import KeyConfirmation

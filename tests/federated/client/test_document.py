@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from federated.client.document import (
+from federated.card.document import (
     POLICY,
     STYLE_SOURCE,
     document,

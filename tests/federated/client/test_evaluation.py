@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from federated.protocol.joint_evaluation import JointEvaluation
 
 from apps.federation.models import Job, ModelState
 from apps.federation.storage import state_bytes
 from federated import FederatedClient, PrivacyConfig
-from federated.client.cli import main
-from federated.client.joint_evaluation import JointEvaluation
-from federated.client.local_data import LocalData
-from federated.client.site import Waiting
-from federated.client.verify_rounds import round_checks
-from federated.client.work_approve import job_decide
+from federated.command.root import main
 from federated.errors import InvalidInput, NotFound
 from federated.protocol.cost import job_cost
 from federated.provenance.verify import verify_bundle
+from federated.site.local_data import LocalData
+from federated.site.site import Waiting
+from federated.site.work.approve import job_decide
 from federated.training.server import ServerState, released_parameters
 from federated.training.tally import bounded_counts
+from federated.verify.rounds import round_checks
 from federated.wire.base import encode_bytes
 from federated.wire.job import JobSpec, ModelSpec
 from tests import second_verifier
@@ -195,7 +195,7 @@ def test_a_person_proposes_one_at_the_terminal(
     sites: Sites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "federated.client.client.FederatedClient",
+        "federated.sdk.client.FederatedClient",
         partial(FederatedClient, transport=PortalTransport(SITE_KEYS["northwind"].der)),
     )
     home = ["--home", str(sites["northwind"].home.path), "--no-wait"]

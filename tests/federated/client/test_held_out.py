@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from federated.client.local_data import read, split
+from federated.site.local_data import read, split
 from federated.training.data import Dataset
 from tests.federation.world import DICTIONARY
 

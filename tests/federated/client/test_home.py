@@ -7,10 +7,11 @@ import stat
 from pathlib import Path
 
 import pytest
+from federated.protocol.address import Attempt
 
-from federated.client.files import read_optional, write_durably, write_once
-from federated.client.home import AgentRuns, Attempt, SiteHome
 from federated.errors import Conflict, InvalidInput, NotFound
+from federated.files import read_optional, write_durably, write_once
+from federated.site.folder import AgentRuns, SiteHome
 from federated.wire.round import Contribution, RoundContext
 from tests.federated.client.authority import Authority, write_private
 from tests.federated.protocol.conftest import Consortium

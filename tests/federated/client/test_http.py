@@ -8,8 +8,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from federated.client.http import CoordinatorAPI
-from federated.client.transport import Interrupted, TlsFailed, error_class
+from federated.api.coordinator import CoordinatorAPI
+from federated.api.transport import Interrupted, TlsFailed, error_class
 from federated.errors import (
     BudgetExceeded,
     Conflict,

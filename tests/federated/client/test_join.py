@@ -12,10 +12,10 @@ from apps.common.actor import Actor
 from apps.organizations import ca
 from apps.organizations.models import Organization
 from apps.organizations.services import join_token_issue
-from federated.client.join import JoinToken, site_join
-from federated.client.policy import Policy
-from federated.client.transport import TlsFailed
+from federated.api.transport import TlsFailed
 from federated.errors import Conflict, InvalidInput, Unavailable
+from federated.site.join import JoinToken, site_join
+from federated.site.policy import Policy
 from tests.federated.client.authority import PEM, Authority
 from tests.federated.client.portal import URL, PortalTransport
 

@@ -9,9 +9,9 @@ import pytest
 from apps.aggregation.models import KeyEpoch
 from apps.federation import tasks
 from apps.federation.models import Job, JobParticipant
-from federated.client.epochs import EpochFolder, destroy
-from federated.client.work_retire import retire_by_person
 from federated.errors import NotFound
+from federated.site.epochs import EpochFolder, destroy
+from federated.site.work.retire import retire_by_person
 from federated.wire.base import Signed
 from federated.wire.key import KeyRetired
 from federated.wire.site import Work
@@ -212,7 +212,7 @@ def test_a_crash_on_the_way_leaves_nothing_to_take_or_to_use(
     def die(*args: object) -> None:
         raise Died
 
-    where = "federated.client.epochs"
+    where = "federated.site.epochs"
     name = f"{where}.destroy" if dies_in == "destroy" else f"{where}.EpochFolder.word_keep"
     with monkeypatch.context() as patched:
         patched.setattr(name, die)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from federated import FederatedClient
-from federated.client.vectors import VectorFolder
-from federated.client.verify_replay import record_of, replay_job
-from federated.client.verify_rounds import round_checks
 from federated.errors import InvalidInput
 from federated.provenance.bundle import load_bundle
 from federated.provenance.verify import verify_bundle
+from federated.verify.replay import record_of, replay_job
+from federated.verify.rounds import round_checks
+from federated.verify.vectors import VectorFolder
 from federated.wire import record
 from tests import second_verifier
 from tests.federated.client.portal import SiteAtWork

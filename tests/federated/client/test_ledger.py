@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from federated.client.ledger import Ledger
-from federated.client.policy import Allotment
 from federated.errors import BudgetExceeded, Conflict
 from federated.privacy.accountant import epsilon_to_rho, rho_to_epsilon
 from federated.protocol.refused import Refused
+from federated.site.ledger import Ledger
+from federated.site.policy import Allotment
 from federated.wire.job import Cost
 from federated.wire.round import Reason
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from federated.client.ledger import Ledger
-from federated.client.policy import Allotment
 from federated.errors import BudgetExceeded
 from federated.privacy.accountant import epsilon_to_rho, rho_to_epsilon
+from federated.site.ledger import Ledger
+from federated.site.policy import Allotment
 from federated.wire.job import Cost
 
 RHO = epsilon_to_rho(1.0, 1e-5) / 10

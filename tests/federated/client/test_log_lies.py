@@ -22,13 +22,13 @@ from django_tenants.utils import schema_context
 
 from apps.provenance import keys
 from apps.provenance.models import Leaf
-from federated.cli import main
-from federated.client.witness import Witness
+from federated.command.main import main
 from federated.errors import InvalidInput
 from federated.provenance import merkle
 from federated.provenance.checkpoint import Checkpoint, VerifierKey, sign_checkpoint
 from federated.provenance.cosignature import Request, cosign, witness_name
 from federated.provenance.evidence import evidence_check
+from federated.site.witness import Witness
 from federated.wire.base import Signed
 from federated.wire.witness import CosignOffer, WitnessedHead, WitnessKey
 from tests.federated.client.portal import SiteAtWork

@@ -15,14 +15,18 @@ from typing import Any
 import httpx
 import pytest
 from django.core.files.storage import storages
+from federated.protocol.address import Attempt
 
 from apps.federation.models import Job, MaskedVector
-from federated.client import files, home, octets, work_train
-from federated.client.home import About, Attempt, SiteHome
-from federated.client.site import Site
-from federated.client.work_train import contribution_send
+from federated import files
+from federated.api import octets
 from federated.protocol.masked import masked_check
 from federated.protocol.refused import Refused
+from federated.site import folder as home
+from federated.site.folder import About, SiteHome
+from federated.site.site import Site
+from federated.site.work import train as work_train
+from federated.site.work.train import contribution_send
 from federated.training.server import ServerState
 from federated.wire.base import Signed
 from federated.wire.round import Contribution, RoundContext

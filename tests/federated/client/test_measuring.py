@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from federated.client.measuring import Method, measure, measure_command, meter_for
-from federated.client.measuring.workload import Command, WorkloadFailed
 from federated.errors import InvalidInput
+from federated.measuring import Method, measure, measure_command, meter_for
+from federated.measuring.workload import Command, WorkloadFailed
 
 SPIN = "import time; end = time.process_time() + {s}\nwhile time.process_time() < end: pass"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from federated.client.measuring import Method, measure, meter_for
 from federated.errors import InvalidInput
+from federated.measuring import Method, measure, meter_for
 
 # Signatures of the NVML API reference; each GPU's counter is a line of a file, in millijoules.
 SOURCE = r"""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from federated.client.join import FIRST_POLICY
-from federated.client.policy import Policy, PolicyRefusal
 from federated.errors import InvalidInput
 from federated.privacy.config import PrivacyConfig
+from federated.site.join import FIRST_POLICY
+from federated.site.policy import Policy, PolicyRefusal
 from tests.federated.protocol.conftest import Consortium
 
 
@@ -23,7 +23,7 @@ def write(tmp_path: Path):
 
 
 def test_the_modules_example_is_a_policy(write, tmp_path: Path) -> None:
-    from federated.client import policy as module
+    from federated.site import policy as module
 
     example = module.__doc__.split("::")[1]
     policy = write(example)

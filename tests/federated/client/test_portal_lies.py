@@ -9,10 +9,10 @@ import pytest
 
 from apps.aggregation.bell import bell_ring
 from apps.federation.models import Job, JobParticipant, Receipt, Round
-from federated.client import work_decrypt
 from federated.protocol import arrival
 from federated.protocol.agreement import JobAgreement
 from federated.protocol.share import share_make, share_signature_check
+from federated.site.work import decrypt as work_decrypt
 from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.round import ChargeReceipt, Cohort, Transcript, Verdict
 from tests.federated.client.portal import SiteAtWork, home_make

@@ -8,17 +8,17 @@ import httpx
 import numpy as np
 import pytest
 
-from federated.client.http import CoordinatorAPI
-from federated.client.proposal import (
+from federated.api.coordinator import CoordinatorAPI
+from federated.errors import InvalidInput, NotFound
+from federated.privacy.config import PrivacyConfig
+from federated.protocol.strategy import strategy_make
+from federated.sdk.proposal import (
     Asked,
     dictionary_choose,
     participants_choose,
     privacy_choose,
     spec_propose,
 )
-from federated.errors import InvalidInput, NotFound
-from federated.privacy.config import PrivacyConfig
-from federated.protocol.strategy import strategy_make
 from federated.training.model import LoadedModel
 from federated.wire.base import encode_bytes
 from federated.wire.job import BinaryTarget, DataDictionary, LinearLayer, ModelSpec, NumericFeature

@@ -19,10 +19,10 @@ from django.conf import settings
 
 from apps.organizations import ca
 from apps.organizations.models import SiteCertificate
-from federated.client import work_renew
-from federated.client.credentials import Credentials
-from federated.client.http import CoordinatorAPI
+from federated.api.coordinator import CoordinatorAPI
+from federated.api.credentials import Credentials
 from federated.errors import Unavailable
+from federated.site.work import renew as work_renew
 from tests.conftest import SITE_KEYS
 from tests.federated.client.authority import Authority, write_private
 from tests.federated.client.portal import SiteAtWork, home_make

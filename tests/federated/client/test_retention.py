@@ -7,14 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
+from federated.protocol.address import Attempt
 
 from apps.aggregation.bell import bell_ring
 from apps.federation.models import Contribution, Job, Round
-from federated.client import retention
-from federated.client.home import Attempt
-from federated.client.retention import contributions_expire, expired_here
-from federated.client.work_train import contribution_send
 from federated.protocol.refused import Refused
+from federated.site import retention
+from federated.site.retention import contributions_expire, expired_here
+from federated.site.work.train import contribution_send
 from federated.wire.round import Contribution as WireContribution
 from federated.wire.round import Reason
 from tests.federated.client.portal import SiteAtWork, home_make

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from federated.client.cli import main
-from federated.client.vectors import VectorFolder
-from federated.client.verify_replay import record_of, replay_job
+from federated.command.root import main
 from federated.errors import InvalidInput, NotFound
 from federated.provenance.bundle import load_bundle
+from federated.verify.replay import record_of, replay_job
+from federated.verify.vectors import VectorFolder
 from tests.federated.provenance.small_bundle import masked_bundle_bytes, masked_record
 
 

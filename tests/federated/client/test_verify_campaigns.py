@@ -8,9 +8,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from federated.client.cli import main
-from federated.client.verify_campaigns import campaign_checks
+from federated.command.root import main
 from federated.provenance.bundle import Bundle
+from federated.verify.campaigns import campaign_checks
 from federated.wire.campaign import CampaignRecord
 from federated.wire.round import Reason, Refusal, Verdict
 from tests import second_verifier_campaigns

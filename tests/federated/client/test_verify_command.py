@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from federated.client.cli import main
-from federated.client.verify_replay import replay_job
+from federated.command.root import main
 from federated.errors import InvalidInput
 from federated.provenance.bundle import Bundle
 from federated.provenance.checkpoint import VerifierKey
 from federated.provenance.software import software_here
 from federated.training.model import read_model
+from federated.verify.replay import replay_job
 from federated.wire.base import canonical
 from federated.wire.round import Release
 from tests.federated.provenance.small_bundle import small_bundle, small_bundle_bytes, small_record

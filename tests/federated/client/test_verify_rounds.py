@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from federated.client.verify_rounds import round_checks
 from federated.protocol.contribute import contribution_make
 from federated.provenance.bundle import Bundle
+from federated.verify.rounds import round_checks
 from federated.wire.base import decode_bytes, encode_bytes
 from federated.wire.record import JobRecord
 from federated.wire.round import Release, Transcript

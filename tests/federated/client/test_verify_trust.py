@@ -12,12 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from federated.client.cli import main
-from federated.client.verify_trust import trust_checks
+from federated.command.root import main
 from federated.crypto.signatures import generate_private_key
 from federated.protocol.identity import load_public_key
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check
+from federated.verify.trust import trust_checks
 from federated.wire.base import encode_bytes
 from tests.federated.protocol.conftest import CAST
 from tests.federated.provenance.small_bundle import (

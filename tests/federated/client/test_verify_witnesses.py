@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from federated.site.bundle_checks import site_checks
 
-from federated.cli import main
-from federated.client.home import About, SiteHome
-from federated.client.verify_witnesses import site_checks, witness_checks
-from federated.client.witness import Head, Witness
+from federated.command.main import main
 from federated.errors import InvalidInput
 from federated.provenance.bundle import Bundle
 from federated.provenance.checkpoint import (
@@ -24,6 +22,9 @@ from federated.provenance.checkpoint import (
 )
 from federated.provenance.cosignature import CosignerKey, cosign, witness_name
 from federated.provenance.verify import Check
+from federated.site.folder import About, SiteHome
+from federated.site.witness import Head, Witness
+from federated.verify.witnesses import witness_checks
 from tests import second_verifier
 from tests.federated.client.authority import Authority, write_private
 from tests.federated.protocol.conftest import CAST

@@ -17,10 +17,10 @@ from apps.provenance.models import Checkpoint, Cosignature, Event, FinalCheckpoi
 from apps.provenance.services import checkpoint_make, event_record, log_sequence
 from apps.provenance.tags import Tag
 from apps.provenance.witnesses import final_size_noted, note_cosigned
-from federated.client import work_cosign
-from federated.client.witness import Witness
 from federated.provenance.checkpoint import parse_checkpoint
 from federated.provenance.cosignature import CosignerKey, cosignatures
+from federated.site.witness import Witness
+from federated.site.work import cosign as work_cosign
 from tests.federated.client.portal import SiteAtWork, home_make
 
 CAST = ("northwind", "lakeside", "summit")

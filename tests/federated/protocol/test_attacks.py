@@ -8,7 +8,6 @@ from itertools import combinations
 
 import pytest
 
-from federated.client.ledger import Ledger
 from federated.crypto import envelope, signatures
 from federated.errors import DomainError, InvalidInput, ProofInvalid
 from federated.protocol.agreement import JobAgreement
@@ -20,6 +19,7 @@ from federated.protocol.refused import Refused
 from federated.protocol.release import release_check, release_make
 from federated.protocol.share import product_of, share_check, share_make, share_signature_check
 from federated.protocol.transcript import transcript_check
+from federated.site.ledger import Ledger
 from federated.wire.base import encode_bytes
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch, Roster, RosterSite

@@ -8,7 +8,6 @@ from itertools import combinations
 
 import pytest
 
-from federated.client.ledger import Ledger
 from federated.crypto import proofs, vote_proofs
 from federated.errors import DomainError, InvalidInput, ProofInvalid
 from federated.protocol.campaign_release import (
@@ -23,6 +22,7 @@ from federated.protocol.campaign_transcript import (
 from federated.protocol.checks import charges_check
 from federated.protocol.keys import public_key_of
 from federated.protocol.refused import Refused
+from federated.site.ledger import Ledger
 from federated.wire.base import decode_bytes, encode_bytes
 from federated.wire.campaign import CampaignTranscript, NoisedCohort
 from federated.wire.round import Reason

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federated.client.verify_campaigns import campaign_checks
-from federated.client.verify_rounds import round_checks
 from federated.provenance.bundle import BundleInvalid, load_bundle
 from federated.provenance.verify import verify_bundle
+from federated.verify.campaigns import campaign_checks
+from federated.verify.rounds import round_checks
 from federated.wire.base import canonical
 from tests.federated.provenance.big_bundle import big_bundle_write
 from tests.federated.provenance.small_bundle import small_bundle, small_bundle_bytes
@@ -26,7 +26,7 @@ MEGABYTE = 2**20
 PEAK = """
 import re, sys
 from pathlib import Path
-from federated.client.cli import main
+from federated.command.root import main
 for path in sys.argv[1:]:
     try:
         main(["verify", path])

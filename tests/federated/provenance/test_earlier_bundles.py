@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from federated.cli import main
+from federated.command.main import main
 from tests import second_verifier
 
 FOLDER = Path(__file__).parents[2] / "vectors" / "bundles"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from federated.client.verify_rounds import round_checks
-from federated.client.verify_trust import trust_checks
-from federated.client.verify_witnesses import witness_checks
 from federated.errors import InvalidInput
 from federated.provenance.bundle import load_bundle
 from federated.provenance.verify import verify_bundle
+from federated.verify.rounds import round_checks
+from federated.verify.trust import trust_checks
+from federated.verify.witnesses import witness_checks
 from tests.federated.provenance.small_bundle import authority, small_bundle, small_bundle_bytes
 
 FLIPS = 2_000

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from federated.client.vectors import VectorFolder
-from federated.client.verify_rounds import round_checks
 from federated.protocol.reproducibility import reproducibility_make
 from federated.provenance.software import (
     LIBRARIES,
@@ -18,6 +16,8 @@ from federated.provenance.software import (
     source_digest,
 )
 from federated.provenance.verify import verify_bundle
+from federated.verify.rounds import round_checks
+from federated.verify.vectors import VectorFolder
 from federated.wire.record import JobRecord
 from federated.wire.reproducibility import PublicSeeds, ReproducibilityRecord
 from tests import second_verifier

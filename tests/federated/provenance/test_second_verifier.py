@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from federated.client.vectors import VectorFolder
-from federated.client.verify_parts import section_checks
-from federated.client.verify_rounds import round_checks
-from federated.client.verify_trust import trust_checks
-from federated.client.verify_witnesses import witness_checks
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import verify_bundle
+from federated.verify.parts import section_checks
+from federated.verify.rounds import round_checks
+from federated.verify.trust import trust_checks
+from federated.verify.vectors import VectorFolder
+from federated.verify.witnesses import witness_checks
 from federated.wire.base import canonical
 from tests import second_verifier
 from tests.federated.provenance.small_bundle import (

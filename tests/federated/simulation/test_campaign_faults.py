@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from federated.cli import main
-from federated.client import work_campaign_decrypt
+from federated.command.main import main
 from federated.protocol import campaign_release
 from federated.protocol.attempt import State
 from federated.protocol.kinds import benchmark
@@ -19,6 +18,7 @@ from federated.simulation.campaign_world import CampaignScenario, scenario_load
 from federated.simulation.home import MortalRun
 from federated.simulation.run import Outcome
 from federated.simulation.world import World
+from federated.site.work import campaign_decrypt as work_campaign_decrypt
 
 SPEC = Path(__file__).parents[2] / "data" / "campaign_faults.yaml"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from federated.cli import main
+from federated.command.main import main
 from federated.errors import InvalidInput
 from federated.protocol.release import release_make
 from federated.simulation import home, job_coordinator

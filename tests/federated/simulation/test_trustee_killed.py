@@ -13,12 +13,16 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from federated.protocol.address import Attempt
 
-from federated.client import files, home, ledger, work_decrypt
-from federated.client.home import About, Attempt, SiteHome
-from federated.client.ledger import Ledger
-from federated.client.site import Site
-from federated.client.work_decrypt import share_send
+from federated import files
+from federated.site import folder as home
+from federated.site import ledger
+from federated.site.folder import About, SiteHome
+from federated.site.ledger import Ledger
+from federated.site.site import Site
+from federated.site.work import decrypt as work_decrypt
+from federated.site.work.decrypt import share_send
 from federated.wire.base import Signed
 from federated.wire.round import DecryptionShare, Reason, Refusal, Transcript
 from tests.federated.client.authority import Authority, write_private

@@ -42,7 +42,7 @@ def test_training_and_accounting_load_no_torch():
     script = (
         "import sys, federated.training.local, federated.training.server, federated.training.data,"
         "federated.training.metrics, federated.training.model, federated.privacy.config,"
-        "federated.client.benchmark; assert 'torch' not in sys.modules"
+        "federated.sdk.benchmark; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 

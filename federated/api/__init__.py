@@ -1,0 +1,1 @@
+"""The transport to the coordinator and its API as typed calls."""

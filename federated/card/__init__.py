@@ -1,0 +1,1 @@
+"""The model card, made of a job's record alone."""

@@ -1,0 +1,1 @@
+"""What a scientist calls: the client, benchmarks, results."""

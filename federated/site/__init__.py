@@ -1,0 +1,1 @@
+"""What runs beside an organization's data: its folder, ledger, policy and agent."""

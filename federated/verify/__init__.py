@@ -1,0 +1,1 @@
+"""The offline verifier's checks, and the replay of a model."""
