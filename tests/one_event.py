@@ -42,8 +42,7 @@ TABLES = {
 }
 #: Functions whose writes tell nothing, with the reason.
 FUNCTIONS: dict[str, str] = {
-    "_lease": "who works on a release now; the release tells what came of it",
-    "_run_lease": "the same of a campaign's run",
+    "lease_take": "who works on a release now; the release tells what came of it",
     "_part_claim": "parts of a sum that anyone recomputes from the stored vectors",
     "_parts_make": "the same",
     "vectors_sum": "the same",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from django.conf import settings
 from django.utils import timezone
 
@@ -55,6 +57,12 @@ def key_epoch_current() -> KeyEpoch:
 def key_epoch_get(*, digest: str) -> KeyEpoch:
     """Raises NotFound."""
     return get_for(KeyEpoch.objects.all(), digest=digest)
+
+
+@lru_cache(maxsize=16)
+def epoch_by_digest(digest: str) -> wire.KeyEpoch:
+    """A key epoch as a message, parsed once: its digest fixes every bit of it. Raises NotFound."""
+    return key_epoch_get(digest=digest).wire
 
 
 def check_open(row: KeyEpoch | None, digest: str) -> KeyEpoch:

@@ -7,7 +7,6 @@ from typing import Any
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job, Refusal, Round, Verdict
 from apps.federation.selectors.evaluations import evaluations_of
-from apps.federation.selectors.transcripts import epoch_of
 from federated.card.card import card_make
 from federated.card.source import CardSource, attempt_of
 from federated.errors import NotFound
@@ -60,7 +59,7 @@ def _source(job: Job) -> CardSource:
             counts = release or counts
     return CardSource(
         spec=spec,
-        epoch=epoch_of(job),
+        epoch=job.agreement.epoch,
         attempts=tuple(attempts),
         records=tuple(records),
         verdicts=Verdict.objects.filter(round__job=job).count(),

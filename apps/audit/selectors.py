@@ -13,13 +13,12 @@ from django_tenants.utils import schema_context
 
 from apps.benchmarks.models import Campaign, Run, RunRefusal, RunVerdict
 from apps.benchmarks.selectors.campaigns import campaigns_of
-from apps.benchmarks.selectors.campaigns import epoch_of as campaign_epoch
 from apps.benchmarks.selectors.transcripts import run_transcript
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job, JobParticipant, Refusal, Round, Verdict
 from apps.federation.selectors.evaluations import evaluations_of
 from apps.federation.selectors.jobs import jobs_of
-from apps.federation.selectors.transcripts import epoch_of, transcript_of
+from apps.federation.selectors.transcripts import transcript_of
 from apps.federation.storage import state_bytes
 from apps.organizations.selectors import certificates_of
 from apps.provenance.models import Event, Witness
@@ -53,7 +52,7 @@ def job_record(job: Job) -> JobRecord:
         found.job = job
         attempts.append(transcript_of(found))
     return JobRecord(
-        key_epoch=epoch_of(job),
+        key_epoch=job.agreement.epoch,
         initial_state=None if state_beside(len(initial)) else encode_bytes(initial),
         attempts=tuple(attempts),
         reproducibility=tuple(
@@ -75,7 +74,7 @@ def campaign_records(campaign: Campaign) -> list[CampaignRecord]:
         by_spec.setdefault(found.wire.digest(), []).append(found)
     return [
         CampaignRecord(
-            key_epoch=campaign_epoch(found[0].wire),
+            key_epoch=found[0].agreement.epoch,
             runs=tuple(run_transcript(run) for run in found),
             verdicts=tuple(row.signed for row in RunVerdict.objects.filter(run__in=found)),
             refusals=tuple(row.signed for row in RunRefusal.objects.filter(run__in=found)),

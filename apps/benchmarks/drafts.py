@@ -11,7 +11,7 @@ from pydantic import Field
 from apps.aggregation.selectors import key_epoch_current, roster
 from apps.benchmarks.cron import schedule_parse
 from federated.errors import InvalidInput
-from federated.protocol.campaign_layout import campaign_check
+from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.campaign_propose import (
     DEFAULT_STATISTICS,
     MetricDraft,
@@ -129,7 +129,7 @@ def spec_of(draft: CampaignDraft, *, campaign_id: str, creator: str) -> Campaign
         run_seconds=draft.run_seconds,
         key_epoch=epoch.digest(),
     )
-    campaign_check(spec, epoch)
+    CampaignAgreement(spec, epoch).check()
     return spec
 
 

@@ -71,9 +71,9 @@ class Answer(Model):
 
 
 def refusal_keep(
-    rows: Any, *, organization: str, signed: Signed[Refusal], counts: bool, of: str
+    rows: Any, *, of: dict[str, Any], organization: str, signed: Signed[Refusal], counts: bool
 ) -> bool:
-    """Keep one of an organization's refusals among ``rows``, a locked attempt's or run's.
+    """Keep one of an organization's refusals among ``rows``, those ``of`` a locked attempt.
 
     False where it was sent before. Raises TooLarge beyond the most that are kept.
     """
@@ -81,8 +81,9 @@ def refusal_keep(
     if sent.filter(digest=signed.digest()).exists():
         return False
     if sent.count() >= REFUSALS_MOST:
-        raise TooLarge(f"{REFUSALS_MOST} refusals of one {of} are kept; no more.")
+        raise TooLarge(f"{REFUSALS_MOST} refusals of one attempt are kept; no more.")
     rows.create(
+        **of,
         organization=organization,
         content=signed.canonical(),
         digest=signed.digest(),

@@ -7,10 +7,10 @@ that receipts and shares sign, and the signed shares still combine to the releas
 
 from __future__ import annotations
 
+from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.campaign_transcript import noise_names_check, run_check
 from federated.protocol.refused import Refused
-from federated.wire.campaign import CampaignSpec, CampaignTranscript, ExpiredRun, SubmissionCohort
-from federated.wire.key import KeyEpoch
+from federated.wire.campaign import CampaignTranscript, ExpiredRun, SubmissionCohort
 from federated.wire.round import Reason
 
 
@@ -25,22 +25,24 @@ def expired_of(transcript: CampaignTranscript) -> ExpiredRun:
 
 
 def campaign_expired_check(
-    transcript: CampaignTranscript, *, spec: CampaignSpec, epoch: KeyEpoch
+    transcript: CampaignTranscript, *, agreement: CampaignAgreement
 ) -> SubmissionCohort:
     """All that campaign_transcript_check checks but signatures and proofs of submissions.
 
     Raises Refused. Nobody charges, adds noise or decrypts on it.
     """
-    run_check(transcript, spec=spec, epoch=epoch)
+    run_check(transcript, agreement=agreement)
     return transcript.cohort()
 
 
-def expired_noise_check(transcript: CampaignTranscript, *, epoch: KeyEpoch) -> list[str]:
+def expired_noise_check(
+    transcript: CampaignTranscript, *, agreement: CampaignAgreement
+) -> list[str]:
     """That t of the key's trustees are named, each once; their names. Raises Refused."""
     left = () if transcript.expired is None else transcript.expired.noise
     names = [one.organization for one in left]
-    noise_names_check(names, epoch=epoch)
+    noise_names_check(names, agreement=agreement)
     for name in names:
-        if epoch.trustee(name) is None:
+        if agreement.trustee(name) is None:
             raise Refused(Reason.PROOF_INVALID, f"noise of {name}, which is no trustee")
     return sorted(names)

@@ -15,12 +15,10 @@ from federated.crypto import proofs
 from federated.errors import InvalidInput
 from federated.privacy import discrete_gaussian, discrete_laplace
 from federated.privacy.discrete_laplace import Below
-from federated.protocol.campaign_layout import vote_layout
+from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.identity import SiteIdentity, verify_signed
-from federated.protocol.keys import public_key_of
 from federated.wire.base import Signed, decode_bytes, encode_bytes
-from federated.wire.campaign import CampaignSpec, SubmissionCohort, TrusteeNoise
-from federated.wire.key import KeyEpoch
+from federated.wire.campaign import SubmissionCohort, TrusteeNoise
 
 
 def noise_draw(layout: VoteLayout, *, below: Below = secrets.randbelow) -> list[int]:
@@ -37,8 +35,7 @@ def _draw(scale: Fraction | float, below: Below) -> int:
 
 def noise_make(
     *,
-    spec: CampaignSpec,
-    epoch: KeyEpoch,
+    agreement: CampaignAgreement,
     cohort: SubmissionCohort,
     identity: SiteIdentity,
 ) -> Signed[TrusteeNoise]:
@@ -49,13 +46,12 @@ def noise_make(
     them); and keep it to compare with what is to be decrypted. Raises InvalidInput where the site
     is no trustee of the epoch.
     """
-    trustee = epoch.trustee(identity.organization)
+    trustee = agreement.trustee(identity.organization)
     if trustee is None:
         raise InvalidInput(f"{identity.organization} holds no share of this key epoch")
-    key = public_key_of(epoch)
+    key = agreement.key
     plaintexts = []
-    for position in range(len(spec.metrics)):
-        layout = vote_layout(spec, epoch, position)
+    for layout in agreement.layouts:
         plaintexts.append(layout.pack(noise_draw(layout)))
     encryptions = [key.encrypt(plaintext) for plaintext in plaintexts]
     digest = cohort.digest()
@@ -83,8 +79,7 @@ def noise_make(
 def noise_check(
     signed: Signed[TrusteeNoise],
     *,
-    spec: CampaignSpec,
-    epoch: KeyEpoch,
+    agreement: CampaignAgreement,
     cohort: SubmissionCohort,
 ) -> None:
     """Check trustee, signature, cohort and proof of plaintext knowledge of one noise share.
@@ -92,28 +87,28 @@ def noise_check(
     Raises InvalidInput, SignatureInvalid or ProofInvalid.
     """
     body = signed.body
-    trustee = epoch.trustee(body.organization)
+    trustee = agreement.trustee(body.organization)
     if trustee is None or trustee.index != body.index:
         raise InvalidInput(f"organization: {body.organization} is not trustee {body.index}")
     verify_signed(signed, trustee.public_key)
     if body.context != cohort.context or body.cohort != cohort.digest():
         raise InvalidInput(f"noise of {body.organization} is for another run or cohort")
-    if len(body.ciphertexts) != len(spec.metrics):
+    if len(body.ciphertexts) != len(agreement.spec.metrics):
         raise InvalidInput(
             f"noise of {body.organization} has {len(body.ciphertexts)} ciphertexts, "
-            f"the campaign has {len(spec.metrics)} metrics"
+            f"the campaign has {len(agreement.spec.metrics)} metrics"
         )
-    key = public_key_of(epoch)
+    key = agreement.key
     proofs.verify(
         key,
-        noise_ciphertexts(signed, epoch),
+        noise_ciphertexts(signed, agreement),
         proofs.PlaintextProof.decode(key, decode_bytes(body.proof)),
         context=bytes.fromhex(body.cohort),
         organization=body.organization,
     )
 
 
-def noise_ciphertexts(signed: Signed[TrusteeNoise], epoch: KeyEpoch) -> list[int]:
+def noise_ciphertexts(signed: Signed[TrusteeNoise], agreement: CampaignAgreement) -> list[int]:
     """A share's ciphertexts, a metric each. Raises InvalidInput for an impossible one."""
-    key = public_key_of(epoch)
+    key = agreement.key
     return [key.decode_ciphertext(decode_bytes(text)) for text in signed.body.ciphertexts]

@@ -7,20 +7,17 @@ import math
 from federated.aggregation.vote_statistics import PERCENTILES_FROM, statistics_of
 from federated.crypto.threshold import KeyShare, combine
 from federated.errors import InvalidInput
-from federated.protocol.campaign_layout import vote_layout
+from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.campaign_noise import noise_ciphertexts
 from federated.protocol.identity import SiteIdentity
-from federated.protocol.keys import public_key_of, verification_of
 from federated.protocol.share import share_check, share_of, share_signature_check
 from federated.wire.base import Signed, decode_bytes
 from federated.wire.campaign import (
     CampaignRelease,
-    CampaignSpec,
     CampaignTranscript,
     Estimate,
     MetricRelease,
 )
-from federated.wire.key import KeyEpoch
 from federated.wire.round import DecryptionShare
 
 # Statistics are doubles: another C library's exp and log may differ in the last places, and older
@@ -28,21 +25,21 @@ from federated.wire.round import DecryptionShare
 _TOLERANCE = 1e-6
 
 
-def campaign_product(transcript: CampaignTranscript, *, epoch: KeyEpoch) -> list[int]:
+def campaign_product(transcript: CampaignTranscript, *, agreement: CampaignAgreement) -> list[int]:
     """A ciphertext a metric: all votes and all noise shares of the transcript, multiplied."""
-    key = public_key_of(epoch)
+    key = agreement.key
     rows = [
         [key.decode_ciphertext(decode_bytes(vote.ciphertext)) for vote in signed.body.votes]
         for signed in transcript.submissions
     ]
-    rows += [noise_ciphertexts(signed, epoch) for signed in transcript.noise]
+    rows += [noise_ciphertexts(signed, agreement) for signed in transcript.noise]
     return [key.multiply(column) for column in zip(*rows, strict=True)]
 
 
 def campaign_share_make(
     transcript: CampaignTranscript,
     *,
-    epoch: KeyEpoch,
+    agreement: CampaignAgreement,
     share: KeyShare,
     identity: SiteIdentity,
 ) -> Signed[DecryptionShare]:
@@ -53,16 +50,16 @@ def campaign_share_make(
     away their difference.
     """
     return share_of(
-        campaign_product(transcript, epoch=epoch),
+        campaign_product(transcript, agreement=agreement),
         cohort=transcript.noised(),
-        epoch=epoch,
+        agreement=agreement,
         share=share,
         identity=identity,
     )
 
 
 def campaign_share_check(
-    signed: Signed[DecryptionShare], *, transcript: CampaignTranscript, epoch: KeyEpoch
+    signed: Signed[DecryptionShare], *, transcript: CampaignTranscript, agreement: CampaignAgreement
 ) -> None:
     """Check one share whole: any trustee's, whether its noise is in the sum or not.
 
@@ -70,31 +67,31 @@ def campaign_share_check(
     """
     share_check(
         signed,
-        epoch=epoch,
+        agreement=agreement,
         cohort=transcript.noised(),
-        product=campaign_product(transcript, epoch=epoch),
+        product=campaign_product(transcript, agreement=agreement),
     )
 
 
 def campaign_release_make(
-    transcript: CampaignTranscript, *, spec: CampaignSpec, epoch: KeyEpoch
+    transcript: CampaignTranscript, *, agreement: CampaignAgreement
 ) -> CampaignRelease:
     """Combine the transcript's shares, unpack the noisy sums, derive the statistics.
 
     The shares' proofs must have been checked. Raises InvalidInput with fewer than t.
     """
-    key = public_key_of(epoch)
-    noised = transcript.noised()
+    key = agreement.key
+    noised, spec = transcript.noised(), agreement.spec
     partials = {
         signed.body.index: [key.decode_ciphertext(decode_bytes(p)) for p in signed.body.partials]
         for signed in transcript.shares
     }
-    plaintexts = combine(key, verification_of(epoch), partials)
+    plaintexts = combine(key, agreement.verification, partials)
     if len(plaintexts) != len(spec.metrics):
         raise InvalidInput(f"{len(plaintexts)} sums for {len(spec.metrics)} metrics")
     count, metrics = len(transcript.members), []
     for position, (metric, plaintext) in enumerate(zip(spec.metrics, plaintexts, strict=True)):
-        layout = vote_layout(spec, epoch, position)
+        layout = agreement.layouts[position]
         sums = layout.unpack(plaintext, key.n)
         metrics.append(
             MetricRelease(
@@ -110,7 +107,7 @@ def campaign_release_make(
 
 
 def campaign_release_check(
-    transcript: CampaignTranscript, *, spec: CampaignSpec, epoch: KeyEpoch, proofs: bool = True
+    transcript: CampaignTranscript, *, agreement: CampaignAgreement, proofs: bool = True
 ) -> CampaignRelease:
     """Recompute a release from the signed, proven shares and compare; the release.
 
@@ -124,13 +121,13 @@ def campaign_release_check(
     noised = transcript.noised()
     if proofs and transcript.expired is not None:
         raise InvalidInput("the shares' proofs need the ciphertexts, which expired by retention")
-    product = campaign_product(transcript, epoch=epoch) if proofs else []
+    product = campaign_product(transcript, agreement=agreement) if proofs else []
     for signed in transcript.shares:
         if proofs:
-            share_check(signed, epoch=epoch, cohort=noised, product=product)
+            share_check(signed, agreement=agreement, cohort=noised, product=product)
         else:
-            share_signature_check(signed, epoch=epoch, cohort=noised)
-    expected = campaign_release_make(transcript, spec=spec, epoch=epoch)
+            share_signature_check(signed, agreement=agreement, cohort=noised)
+    expected = campaign_release_make(transcript, agreement=agreement)
     for name in ("context", "cohort", "count"):
         if getattr(release, name) != getattr(expected, name):
             raise InvalidInput(f"the release's {name} is not that of the transcript")

@@ -8,9 +8,8 @@ from federated.aggregation.votes import nearest_point
 from federated.crypto import vote_proofs
 from federated.crypto.vote_proofs import Statement, VoteProof
 from federated.errors import InvalidInput, ProofInvalid
-from federated.protocol.campaign_layout import vote_layout
-from federated.protocol.identity import SiteIdentity, verify_signed
-from federated.protocol.keys import public_key_of
+from federated.protocol.agreement import CampaignAgreement
+from federated.protocol.identity import SiteIdentity
 from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.campaign import (
     CampaignContext,
@@ -21,7 +20,6 @@ from federated.wire.campaign import (
     Vote,
     grid_points,
 )
-from federated.wire.key import KeyEpoch
 
 
 def vote_points(spec: CampaignSpec, measured: Mapping[str, Measured]) -> list[int]:
@@ -65,8 +63,7 @@ def _point(metric: Metric, measured: Measured) -> int:
 
 def submission_make(
     *,
-    spec: CampaignSpec,
-    epoch: KeyEpoch,
+    agreement: CampaignAgreement,
     context: CampaignContext,
     identity: SiteIdentity,
     measured: Mapping[str, Measured],
@@ -77,10 +74,10 @@ def submission_make(
     carry it, and the trustees' covers the sum.
     """
     digest = context.digest()
-    key = public_key_of(epoch)
+    key = agreement.key
     votes = []
-    for position, point in enumerate(vote_points(spec, measured)):
-        codewords = vote_layout(spec, epoch, position).codewords
+    for position, point in enumerate(vote_points(agreement.spec, measured)):
+        codewords = agreement.layouts[position].codewords
         encryption = key.encrypt(codewords[point])
         statement = Statement(
             encryption.ciphertext,
@@ -102,63 +99,60 @@ def submission_make(
 
 
 def submission_check(
-    signed: Signed[Submission], *, spec: CampaignSpec, epoch: KeyEpoch, context: CampaignContext
+    signed: Signed[Submission], *, agreement: CampaignAgreement, context: CampaignContext
 ) -> None:
     """Check signature, context, shape and proofs of one submission.
 
-    Raises SignatureInvalid, InvalidInput (organization, context, number or range of ciphertexts)
-    or ProofInvalid.
+    Raises Refused(member_unknown), SignatureInvalid, InvalidInput (context, number or range of
+    ciphertexts) or ProofInvalid.
     """
-    submission_form_check(signed, spec=spec, context=context)
-    for claim in _claims(signed, spec, epoch):
-        vote_proofs.verify(public_key_of(epoch), *claim)
+    submission_form_check(signed, agreement=agreement, context=context)
+    for claim in _claims(signed, agreement):
+        vote_proofs.verify(agreement.key, *claim)
 
 
 def submission_form_check(
-    signed: Signed[Submission], *, spec: CampaignSpec, context: CampaignContext
+    signed: Signed[Submission], *, agreement: CampaignAgreement, context: CampaignContext
 ) -> None:
-    """All of submission_check but the proofs. Raises SignatureInvalid or InvalidInput."""
+    """All of submission_check but the proofs. Raises SignatureInvalid, InvalidInput or
+    Refused(member_unknown).
+    """
     body = signed.body
-    participant = spec.participant(body.organization)
-    if participant is None:
-        raise InvalidInput(f"organization: {body.organization} takes no part in this campaign")
-    verify_signed(signed, participant.public_key)
+    agreement.verify(signed)
     digest = context.digest()
     if body.context != digest:
         raise InvalidInput(f"context: bound to {body.context[:16]}, this run's is {digest[:16]}")
-    if len(body.votes) != len(spec.metrics):
-        raise InvalidInput(
-            f"votes: {len(body.votes)} votes, the campaign has {len(spec.metrics)} metrics"
-        )
+    if len(body.votes) != len(agreement.spec.metrics):
+        wanted = len(agreement.spec.metrics)
+        raise InvalidInput(f"votes: {len(body.votes)} votes, the campaign has {wanted} metrics")
 
 
-def votes_check(
-    submissions: Sequence[Signed[Submission]], *, spec: CampaignSpec, epoch: KeyEpoch
-) -> None:
+def votes_check(submissions: Sequence[Signed[Submission]], *, agreement: CampaignAgreement) -> None:
     """Check the proofs of many submissions in one batch, which takes a third of the time.
 
     Their form must have been checked. Raises InvalidInput or ProofInvalid naming the first
     organization at fault.
     """
-    claims = [claim for signed in submissions for claim in _claims(signed, spec, epoch)]
-    wrong = vote_proofs.find_invalid(public_key_of(epoch), claims)
+    claims = [claim for signed in submissions for claim in _claims(signed, agreement)]
+    wrong = vote_proofs.find_invalid(agreement.key, claims)
     if wrong:
         statement, _ = claims[wrong[0]]
+        metric = agreement.spec.metrics[statement.position].key
         raise ProofInvalid(
-            f"the vote of {statement.organization} for {spec.metrics[statement.position].key} is "
-            "not proven to be one of the grid points in this context",
+            f"the vote of {statement.organization} for {metric} is not proven to be one of the "
+            "grid points in this context",
             organization=statement.organization,
             position=statement.position,
         )
 
 
 def _claims(
-    signed: Signed[Submission], spec: CampaignSpec, epoch: KeyEpoch
+    signed: Signed[Submission], agreement: CampaignAgreement
 ) -> list[tuple[Statement, VoteProof]]:
-    body, key = signed.body, public_key_of(epoch)
+    body, key = signed.body, agreement.key
     claims = []
     for position, vote in enumerate(body.votes):
-        codewords = vote_layout(spec, epoch, position).codewords
+        codewords = agreement.layouts[position].codewords
         statement = Statement(
             key.decode_ciphertext(decode_bytes(vote.ciphertext)),
             codewords,

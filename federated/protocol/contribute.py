@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from federated.aggregation.base import Sealed, Sink
 from federated.errors import InvalidInput
 from federated.privacy import discrete_gaussian
+from federated.protocol.agreement import JobAgreement
 from federated.protocol.cost import share_sigma
-from federated.protocol.identity import SiteIdentity, verify_signed
-from federated.protocol.layout import aggregator_of, clamp_of
+from federated.protocol.identity import SiteIdentity
+from federated.protocol.layout import clamp_of
 from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.job import JobSpec
-from federated.wire.key import KeyEpoch
 from federated.wire.round import Contribution, RoundContext
 
 _PIECE = 1 << 14
@@ -23,8 +23,7 @@ _PIECE = 1 << 14
 
 def contribution_make(
     *,
-    spec: JobSpec,
-    epoch: KeyEpoch,
+    agreement: JobAgreement,
     context: RoundContext,
     identity: SiteIdentity,
     gradient: NDArray[np.int64],
@@ -38,14 +37,15 @@ def contribution_make(
     pieces of it are in memory.
     Raises InvalidInput for another shape or type, or a masked job without a sink.
     """
+    spec = agreement.spec
     if gradient.shape != (spec.dimension,) or gradient.dtype != np.int64:
         raise InvalidInput(
             f"gradient has shape {gradient.shape} and type {gradient.dtype}; "
             f"({spec.dimension},) and int64 are allowed"
         )
     digest = context.digest()
-    sealed = aggregator_of(spec, epoch).encrypt(
-        _noisy(gradient, spec, share_sigma(spec, minimum_cohort=context.minimum(spec))),
+    sealed = agreement.aggregator.encrypt(
+        _noisy(gradient, spec, share_sigma(spec, minimum_cohort=agreement.minimum(context))),
         context=bytes.fromhex(digest),
         organization=identity.organization,
         sink=sink,
@@ -72,26 +72,23 @@ def _noisy(gradient: NDArray[np.int64], spec: JobSpec, sigma: float) -> Iterator
 
 
 def contribution_check(
-    signed: Signed[Contribution], *, spec: JobSpec, epoch: KeyEpoch, context: RoundContext
+    signed: Signed[Contribution], *, agreement: JobAgreement, context: RoundContext
 ) -> None:
     """Check signature, context, shape and proof of one contribution.
 
     The bytes of a masked vector are not needed for it: its digest is signed and proven, and
     whoever reads them checks them against it (total_of).
-    Raises SignatureInvalid, InvalidInput (organization, context, number or range of ciphertexts)
-    or ProofInvalid.
+    Raises Refused(member_unknown), SignatureInvalid, InvalidInput (context, number or range of
+    ciphertexts) or ProofInvalid.
     """
     body = signed.body
-    participant = spec.participant(body.organization)
-    if participant is None:
-        raise InvalidInput(f"organization: {body.organization} takes no part in this job")
-    verify_signed(signed, participant.public_key)
+    agreement.verify(signed)
     digest = context.digest()
     if body.context != digest:
         raise InvalidInput(
             f"context: bound to {body.context[:16]}, this attempt's is {digest[:16]}"
         )
-    aggregator_of(spec, epoch).verify(
+    agreement.aggregator.verify(
         Sealed(
             tuple(decode_bytes(ciphertext) for ciphertext in body.ciphertexts),
             decode_bytes(body.proof),

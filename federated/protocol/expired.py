@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 
 from federated.errors import InvalidInput
+from federated.protocol.agreement import JobAgreement
+from federated.protocol.checks import members_check
 from federated.protocol.share import share_signature_check
-from federated.protocol.transcript import attempt_check, members_check
+from federated.protocol.transcript import attempt_check
 from federated.wire.base import Signed, decode_bytes
-from federated.wire.job import JobSpec
-from federated.wire.key import KeyEpoch
 from federated.wire.round import Cohort, Contribution, ExpiredContribution, Transcript
 
 
@@ -30,26 +30,26 @@ def expired_of(signed: Signed[Contribution]) -> ExpiredContribution:
     )
 
 
-def expired_check(transcript: Transcript, *, spec: JobSpec, epoch: KeyEpoch) -> Cohort:
+def expired_check(transcript: Transcript, *, agreement: JobAgreement) -> Cohort:
     """All that transcript_check checks but the contributions' own signatures and proofs.
 
     Raises Refused. Nobody charges or decrypts on it: transcript_check refuses such a transcript.
     """
-    attempt_check(transcript, spec=spec, epoch=epoch)
+    attempt_check(transcript, agreement=agreement)
     names = [left.organization for left in transcript.expired]
-    members_check(names, spec=spec, minimum=transcript.context.minimum(spec))
+    members_check(names, agreement=agreement, minimum=agreement.minimum(transcript.context))
     return transcript.cohort()
 
 
-def expired_shares_check(transcript: Transcript, *, epoch: KeyEpoch) -> str:
+def expired_shares_check(transcript: Transcript, *, agreement: JobAgreement) -> str:
     """Trustees' signatures for this very cohort, t of them; their proofs need the ciphertexts.
 
     Returns how many. Raises InvalidInput or SignatureInvalid.
     """
     cohort = transcript.cohort()
     for signed in transcript.shares:
-        share_signature_check(signed, epoch=epoch, cohort=cohort)
+        share_signature_check(signed, agreement=agreement, cohort=cohort)
     given = {signed.body.index for signed in transcript.shares}
-    if len(given) < epoch.threshold:
-        raise InvalidInput(f"{len(given)} shares, {epoch.threshold} are needed")
+    if len(given) < agreement.threshold:
+        raise InvalidInput(f"{len(given)} shares, {agreement.threshold} are needed")
     return f"{len(given)} signed shares"

@@ -7,9 +7,8 @@ from federated.aggregation.masked import MaskedAggregator
 from federated.aggregation.packed import PackedAggregator
 from federated.crypto.masking import MaskLayout
 from federated.crypto.packing import SlotLayout
-from federated.protocol.keys import public_key_of
+from federated.crypto.paillier import PublicKey
 from federated.wire.job import JobSpec
-from federated.wire.key import KeyEpoch
 
 
 def clamp_of(spec: JobSpec) -> int:
@@ -40,9 +39,8 @@ def mask_layout_of(spec: JobSpec) -> MaskLayout:
     )
 
 
-def aggregator_of(spec: JobSpec, epoch: KeyEpoch) -> Aggregator:
-    """The job's aggregator. Raises InvalidInput for a job that does not fit it."""
-    key = public_key_of(epoch)
+def aggregator_of(spec: JobSpec, key: PublicKey) -> Aggregator:
+    """The job's aggregator under that key. Raises InvalidInput for a job that does not fit it."""
     if spec.aggregation == "masked":
         return MaskedAggregator(key, mask_layout_of(spec), spec.dimension)
     return PackedAggregator(key, layout_of(spec, modulus_bits=key.bits), spec.dimension)

@@ -6,28 +6,24 @@ from collections.abc import Callable, Iterable
 
 from federated.aggregation.base import Total
 from federated.errors import InvalidInput
-from federated.protocol.layout import aggregator_of
-from federated.wire.job import JobSpec
-from federated.wire.key import KeyEpoch
+from federated.protocol.agreement import JobAgreement
 from federated.wire.round import Transcript
 
 Source = Callable[[str], Iterable[bytes]]
 """Gives a masked vector's bytes, in pieces of any lengths, by its digest."""
 
 
-def masked_bytes(spec: JobSpec, epoch: KeyEpoch) -> int:
+def masked_bytes(agreement: JobAgreement) -> int:
     """Length of a contribution's masked vector; 0 for a packed job."""
-    return aggregator_of(spec, epoch).masked_bytes
+    return agreement.aggregator.masked_bytes
 
 
-def total_of(
-    transcript: Transcript, *, spec: JobSpec, epoch: KeyEpoch, source: Source
-) -> Total | None:
+def total_of(transcript: Transcript, *, agreement: JobAgreement, source: Source) -> Total | None:
     """The sum of a cohort's masked vectors, one in pieces in memory at a time; None if packed.
 
     Raises InvalidInput where bytes are not those that a contribution signs.
     """
-    total = aggregator_of(spec, epoch).total()
+    total = agreement.aggregator.total()
     if total is None:
         return None
     for signed in transcript.contributions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from federated.crypto.paillier import PublicKey
 from federated.errors import InvalidInput
 from federated.privacy.config import PrivacyConfig
 from federated.protocol.cost import noise_and_signal
@@ -18,7 +19,6 @@ from federated.wire.job import (
     Participant,
     Strategy,
 )
-from federated.wire.key import KeyEpoch
 from federated.wire.strategy import FedSGD, ServerAdam, ServerMomentum
 
 LARGEST_WALK = 0.3
@@ -98,8 +98,10 @@ def spec_make(
     return JobSpec.parse(body if purpose is None else body | {"purpose": purpose})
 
 
-def aggregation_chosen(spec: JobSpec, epoch: KeyEpoch) -> JobSpec:
-    """The spec with the cheaper aggregation: whichever needs fewer ciphertexts, packed at a tie.
+def aggregation_chosen(spec: JobSpec, key: PublicKey) -> JobSpec:
+    """The spec with the cheaper aggregation under that key.
+
+    That is the one with fewer ciphertexts, packed at a tie.
 
     Ciphertexts are what trustees decrypt and everyone proves and checks, tens of milliseconds
     each. Packed needs one for some hundred parameters; masked 13 to 25 for a mask's key however
@@ -112,7 +114,7 @@ def aggregation_chosen(spec: JobSpec, epoch: KeyEpoch) -> JobSpec:
     for kind in ("packed", "masked"):
         tried = spec.model_copy(update={"aggregation": kind})
         try:
-            counts[kind] = aggregator_of(tried, epoch).ciphertexts_per_contribution
+            counts[kind] = aggregator_of(tried, key).ciphertexts_per_contribution
         except InvalidInput as error:
             refusal = error
     if not counts:

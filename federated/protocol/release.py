@@ -10,21 +10,18 @@ from numpy.typing import NDArray
 from federated.aggregation.base import Total
 from federated.crypto.threshold import combine
 from federated.errors import InvalidInput
-from federated.protocol.keys import public_key_of, verification_of
-from federated.protocol.layout import aggregator_of
+from federated.protocol.agreement import JobAgreement
 from federated.protocol.share import product_of, share_check, share_signature_check
 from federated.training.server import ServerState, server_step
 from federated.wire.base import decode_bytes
 from federated.wire.job import Evaluation, JobSpec
-from federated.wire.key import KeyEpoch
 from federated.wire.round import Release, Transcript
 
 
 def release_make(
     transcript: Transcript,
     *,
-    spec: JobSpec,
-    epoch: KeyEpoch,
+    agreement: JobAgreement,
     state: ServerState,
     total: Total | None = None,
 ) -> tuple[Release, ServerState]:
@@ -35,15 +32,16 @@ def release_make(
     checked (share_check). Raises InvalidInput with fewer than t, or MaskKeyInvalid.
     """
     cohort = transcript.cohort()
-    key = public_key_of(epoch)
+    key = agreement.key
     partials = {
         signed.body.index: [key.decode_ciphertext(decode_bytes(p)) for p in signed.body.partials]
         for signed in transcript.shares
     }
-    plaintexts = combine(key, verification_of(epoch), partials)
-    decoded = aggregator_of(spec, epoch).decode(
+    plaintexts = combine(key, agreement.verification, partials)
+    decoded = agreement.aggregator.decode(
         plaintexts, len(cohort.members), context=bytes.fromhex(cohort.context), total=total
     )
+    spec = agreement.spec
     after = _after(state, decoded, spec)
     release = Release(
         context=cohort.context,
@@ -71,8 +69,7 @@ def _after(state: ServerState, decoded: NDArray[np.int64], spec: JobSpec) -> Ser
 def release_check(
     transcript: Transcript,
     *,
-    spec: JobSpec,
-    epoch: KeyEpoch,
+    agreement: JobAgreement,
     state: ServerState,
     proofs: bool = True,
     total: Total | None = None,
@@ -93,13 +90,13 @@ def release_check(
             f"recomputed is {state.digest()[:16]}"
         )
     cohort = transcript.cohort()
-    product = product_of(transcript, spec=spec, epoch=epoch) if proofs else []
+    product = product_of(transcript, agreement=agreement) if proofs else []
     for signed in transcript.shares:
         if proofs:
-            share_check(signed, epoch=epoch, cohort=cohort, product=product)
+            share_check(signed, agreement=agreement, cohort=cohort, product=product)
         else:
-            share_signature_check(signed, epoch=epoch, cohort=cohort)
-    expected, after = release_make(transcript, spec=spec, epoch=epoch, state=state, total=total)
+            share_signature_check(signed, agreement=agreement, cohort=cohort)
+    expected, after = release_make(transcript, agreement=agreement, state=state, total=total)
     if (expected.values, expected.sum) != (release.values, release.sum):
         raise InvalidInput("the released sum differs from the one the shares combine to")
     if expected != release:

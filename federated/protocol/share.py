@@ -5,19 +5,16 @@ from __future__ import annotations
 from federated.crypto.share_proofs import prove_shares, verify_shares
 from federated.crypto.threshold import KeyShare, partial_decrypt
 from federated.errors import InvalidInput, ProofInvalid
+from federated.protocol.agreement import AnyAgreement, JobAgreement
 from federated.protocol.identity import SiteIdentity, verify_signed
-from federated.protocol.keys import public_key_of, verification_of
-from federated.protocol.layout import aggregator_of
 from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.campaign import NoisedCohort
-from federated.wire.job import JobSpec
-from federated.wire.key import KeyEpoch
 from federated.wire.round import Cohort, DecryptionShare, Transcript
 
 
-def product_of(transcript: Transcript, *, spec: JobSpec, epoch: KeyEpoch) -> list[int]:
+def product_of(transcript: Transcript, *, agreement: JobAgreement) -> list[int]:
     """The ciphertexts of the cohort's sum, recomputed from its contributions."""
-    combined = aggregator_of(spec, epoch).combine(
+    combined = agreement.aggregator.combine(
         [
             [decode_bytes(ciphertext) for ciphertext in signed.body.ciphertexts]
             for signed in transcript.contributions
@@ -29,16 +26,15 @@ def product_of(transcript: Transcript, *, spec: JobSpec, epoch: KeyEpoch) -> lis
 def share_make(
     transcript: Transcript,
     *,
-    spec: JobSpec,
-    epoch: KeyEpoch,
+    agreement: JobAgreement,
     share: KeyShare,
     identity: SiteIdentity,
 ) -> Signed[DecryptionShare]:
     """The signed, proven share. Check the transcript and its receipts first, and remember the
     cohort on disk: two shares for two cohorts of one attempt give their difference away."""
-    product = product_of(transcript, spec=spec, epoch=epoch)
+    product = product_of(transcript, agreement=agreement)
     return share_of(
-        product, cohort=transcript.cohort(), epoch=epoch, share=share, identity=identity
+        product, cohort=transcript.cohort(), agreement=agreement, share=share, identity=identity
     )
 
 
@@ -46,7 +42,7 @@ def share_of(
     product: list[int],
     *,
     cohort: Cohort | NoisedCohort,
-    epoch: KeyEpoch,
+    agreement: AnyAgreement,
     share: KeyShare,
     identity: SiteIdentity,
 ) -> Signed[DecryptionShare]:
@@ -54,12 +50,12 @@ def share_of(
     partials = partial_decrypt(share, product)
     proof = prove_shares(
         share,
-        verification_of(epoch),
+        agreement.verification,
         product,
         partials,
         context=bytes.fromhex(cohort.digest()),
     )
-    key = public_key_of(epoch)
+    key = agreement.key
     return identity.sign(
         DecryptionShare(
             context=cohort.context,
@@ -73,14 +69,14 @@ def share_of(
 
 
 def share_signature_check(
-    signed: Signed[DecryptionShare], *, epoch: KeyEpoch, cohort: Cohort | NoisedCohort
+    signed: Signed[DecryptionShare], *, agreement: AnyAgreement, cohort: Cohort | NoisedCohort
 ) -> None:
     """Check that a trustee of the epoch signed a share for exactly this cohort.
 
     Raises InvalidInput or SignatureInvalid. The values themselves are not checked here.
     """
     body = signed.body
-    trustee = epoch.trustee(body.organization)
+    trustee = agreement.trustee(body.organization)
     if trustee is None or trustee.index != body.index:
         raise InvalidInput(f"organization: {body.organization} is not trustee {body.index}")
     verify_signed(signed, trustee.public_key)
@@ -91,7 +87,7 @@ def share_signature_check(
 def share_check(
     signed: Signed[DecryptionShare],
     *,
-    epoch: KeyEpoch,
+    agreement: AnyAgreement,
     cohort: Cohort | NoisedCohort,
     product: list[int],
 ) -> None:
@@ -100,11 +96,11 @@ def share_check(
     ``product`` is product_of the same transcript. Raises InvalidInput, SignatureInvalid or
     ProofInvalid.
     """
-    share_signature_check(signed, epoch=epoch, cohort=cohort)
-    key, name = public_key_of(epoch), signed.body.organization
+    share_signature_check(signed, agreement=agreement, cohort=cohort)
+    key, name = agreement.key, signed.body.organization
     try:
         verify_shares(
-            verification_of(epoch),
+            agreement.verification,
             signed.body.index,
             product,
             [key.decode_ciphertext(decode_bytes(value)) for value in signed.body.partials],

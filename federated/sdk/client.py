@@ -20,9 +20,9 @@ from federated.api.coordinator import CoordinatorAPI
 from federated.errors import Conflict, Forbidden, PrivacyWarning
 from federated.files import folder_make
 from federated.privacy.config import PrivacyConfig
-from federated.protocol.cost import check_spec_privacy, privacy_warnings
+from federated.protocol.agreement import JobAgreement
+from federated.protocol.cost import privacy_warnings
 from federated.protocol.joint_evaluation import JointEvaluation
-from federated.protocol.layout import aggregator_of
 from federated.protocol.propose import learning_rate_chosen
 from federated.protocol.strategy import strategy_make
 from federated.sdk.evaluate import evaluation_propose, evaluation_receive
@@ -198,10 +198,9 @@ class FederatedClient:
         )
         if "learning_rate" not in chosen and isinstance(chosen.get("server_optimizer", ""), str):
             spec = learning_rate_chosen(spec)
-        check_spec_privacy(spec)
+        JobAgreement(spec, epoch).check()
         for warning in privacy_warnings(spec):
             warnings.warn(warning, PrivacyWarning, stacklevel=2)
-        aggregator_of(spec, epoch)
         return self._submit(spec, state.to_bytes(), local_data)
 
     def check_data(

@@ -10,11 +10,10 @@ from typing import Any
 from federated.errors import Conflict, InvalidInput, NotFound
 from federated.privacy.config import PrivacyConfig
 from federated.protocol.address import Attempt
-from federated.protocol.cost import check_spec_privacy
+from federated.protocol.agreement import JobAgreement
 from federated.protocol.evaluation import evaluation_make
 from federated.protocol.identity import verify_signed
 from federated.protocol.joint_evaluation import JointEvaluation, evaluation_of
-from federated.protocol.layout import aggregator_of
 from federated.sdk.outcome import verified_wait
 from federated.sdk.proposal import participants_choose, privacy_choose
 from federated.site.joint_evaluation import evaluation_kept
@@ -69,8 +68,7 @@ def evaluation_propose(
         round_seconds=round_seconds,
     )
     assert isinstance(spec.strategy, Evaluation)
-    check_spec_privacy(spec)
-    aggregator_of(spec, epoch)
+    JobAgreement(spec, epoch).check()
     evaluation_accept(site, spec, spec.strategy)
     held_out_of(site, spec)
     return spec, content

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from federated.api.coordinator import CoordinatorAPI
 from federated.errors import InvalidInput, NotFound
 from federated.privacy.config import PrivacyConfig
+from federated.protocol.keys import public_key_of
 from federated.protocol.propose import aggregation_chosen, spec_make
 from federated.wire.job import DataDictionary, JobSpec, ModelSpec, Participant, Strategy
 from federated.wire.key import KeyEpoch, Roster
@@ -155,7 +156,7 @@ def spec_propose(
         key_epoch=epoch.digest(),
         **{key: value for key, value in training.items() if value is not None},
     )
-    return spec if training.get("aggregation") else aggregation_chosen(spec, epoch)
+    return spec if training.get("aggregation") else aggregation_chosen(spec, public_key_of(epoch))
 
 
 def _registered(merged: dict[str, Any], api: CoordinatorAPI, name: str | None) -> DataDictionary:

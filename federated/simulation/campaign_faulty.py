@@ -21,12 +21,15 @@ from typing import cast
 
 from federated.api.coordinator import CoordinatorAPI
 from federated.errors import DomainError
+from federated.protocol.agreement import CampaignAgreement
+from federated.protocol.attempt import State
 from federated.protocol.campaign_propose import campaign_make
-from federated.simulation.campaign_coordinator import CampaignCoordinator, Played
+from federated.simulation.campaign_coordinator import CampaignCoordinator
 from federated.simulation.campaign_network import CampaignAPI
 from federated.simulation.campaign_truth import CampaignTruth
 from federated.simulation.campaign_world import CampaignScenario, VirtualOrganization
 from federated.simulation.carrier import Carrier
+from federated.simulation.coordinator import Played
 from federated.simulation.faults import Crash, Event, Faults
 from federated.simulation.home import MortalHome
 from federated.simulation.run import (
@@ -81,7 +84,10 @@ class FaultyCampaign:
         self.truth = CampaignTruth(self._paths, world.opened())
         sealed = {name: party.sealed for name, party in world.parties.items()}
         self.coordinator = CampaignCoordinator(
-            self._spec(rng), world.epoch, sealed, now=lambda: self._now, told=self._ended
+            CampaignAgreement(self._spec(rng), world.epoch),
+            sealed,
+            now=lambda: self._now,
+            told=self._ended,
         )
         self.truth.coordinator = self.coordinator
         self._agents: dict[str, SiteAgent] = {}
@@ -129,11 +135,11 @@ class FaultyCampaign:
         for agent in self._agents.values():
             agent.home.ledger.close()
         self.truth.end()
-        states = Counter(found.state for found in self.coordinator.runs)
+        states = Counter(played.state.value for played in self.coordinator.played)
         return Outcome(
             seed=self._seed,
             state="released" if states["released"] else "abandoned",
-            reason="; ".join(found.reason for found in self.coordinator.runs if found.reason),
+            reason="; ".join(played.reason for played in self.coordinator.played if played.reason),
             seconds=seconds,
             rounds=self._lines,
             faults=self.faults.counts,
@@ -187,11 +193,11 @@ class FaultyCampaign:
 
     def _measure(self, name: str) -> None:
         """What people at the site do: measure for the open run, and now and then once more."""
-        found = self.coordinator.newest
-        if found is None or found.state != "open":
+        played = self.coordinator.newest
+        if played is None or played.state is not State.COLLECTING:
             return
         folder = CampaignFolder(self._paths[name] / "campaigns" / self.coordinator.spec.campaign_id)
-        run, key = folder.run(found.number), (found.number, name)
+        run, key = folder.run(played.number), (played.number, name)
         if key not in self._decided:
             rng = self.faults.random
             self._decided[key] = (rng.random() >= self._scenario.drop, rng.random() < REPLACED)
@@ -199,10 +205,10 @@ class FaultyCampaign:
         if folder.waiting() is not None or not folder.specs():
             return
         if takes_part and run.measured() is None:
-            self._wait(folder, name, found.number)
+            self._wait(folder, name, played.number)
         elif replaces and run.submission() is not None and key not in self._replaced:
             self._replaced.add(key)
-            self._wait(folder, name, found.number, again="/again")
+            self._wait(folder, name, played.number, again="/again")
             run.replacement_ask()
 
     def _wait(self, folder: CampaignFolder, name: str, number: int, *, again: str = "") -> None:
@@ -217,14 +223,14 @@ class FaultyCampaign:
         if "unexpected" in line:
             self.truth.violations.append(f"{name}: {line}")
 
-    def _ended(self, found: Played) -> None:
-        line = f"run {found.number} {found.state} at {self._now:.0f} s: "
-        line += f"{len(found.sent['submission'])} submissions"
-        if found.state == "released":
-            self.truth.released(found)
-            line += f", {len(found.sent['noise'])} noise, {len(found.sent['share'])} shares"
+    def _ended(self, played: Played) -> None:
+        line = f"run {played.number} {played.state} at {self._now:.0f} s: "
+        line += f"{len(played.sent['submission'])} submissions"
+        if played.state is State.RELEASED:
+            self.truth.released(played)
+            line += f", {len(played.sent['noise'])} noise, {len(played.sent['share'])} shares"
         else:
-            line += f"; {found.reason}"
+            line += f"; {played.reason}"
         self._lines.append(line)
         self._told(line)
 
@@ -249,5 +255,5 @@ def simulate_faulty(
 ) -> Outcome:
     """One campaign in folders of its own, which are gone after it."""
     with tempfile.TemporaryDirectory(dir=memory_folder(), prefix="federated-campaign-") as folder:
-        played = FaultyCampaign(world, scenario, Path(folder), seed=seed, drop=drop, told=told)
-        return played.play()
+        one = FaultyCampaign(world, scenario, Path(folder), seed=seed, drop=drop, told=told)
+        return one.play()

@@ -6,13 +6,12 @@ import random
 import secrets
 from collections.abc import Callable
 
+from federated.crypto.paillier import PublicKey
 from federated.crypto.vote_proofs import CHALLENGE_BITS, VoteProof
-from federated.protocol.campaign_layout import vote_layout
-from federated.protocol.keys import public_key_of
+from federated.protocol.agreement import CampaignAgreement
 from federated.simulation.campaign_world import VirtualOrganization
 from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.campaign import CampaignSpec, CampaignTranscript, Submission, Vote
-from federated.wire.key import KeyEpoch
 from federated.wire.round import Reason
 
 Lie = tuple[str, Reason, CampaignTranscript]
@@ -25,8 +24,7 @@ def submission_forge(
     *,
     honest: Signed[Submission],
     others: list[Signed[Submission]],
-    spec: CampaignSpec,
-    epoch: KeyEpoch,
+    agreement: CampaignAgreement,
 ) -> tuple[str, Signed[Submission]]:
     """One dishonest submission in place of an honest one; each must be refused: proof_invalid."""
 
@@ -35,8 +33,8 @@ def submission_forge(
 
     first, *rest = honest.body.votes
     tries: list[tuple[str, Callable[[], Signed[Submission]]]] = [
-        ("vote outside the grid", lambda: signed((_outside(spec, epoch), *rest))),
-        ("scaled ciphertext", lambda: signed((_scaled(first, epoch), *rest))),
+        ("vote outside the grid", lambda: signed((_outside(agreement), *rest))),
+        ("scaled ciphertext", lambda: signed((_scaled(first, agreement.key), *rest))),
     ]
     if others:
         victim = rng.choice(others)
@@ -47,10 +45,10 @@ def submission_forge(
     return name, make()
 
 
-def _outside(spec: CampaignSpec, epoch: KeyEpoch) -> Vote:
+def _outside(agreement: CampaignAgreement) -> Vote:
     """Half the cohort's weight in one vote, with a proof whose equations all hold."""
-    key, layout = public_key_of(epoch), vote_layout(spec, epoch, 0)
-    forged = key.encrypt(layout.codewords[-1] * (len(spec.participants) // 2)).ciphertext
+    key, layout = agreement.key, agreement.layouts[0]
+    forged = key.encrypt(layout.codewords[-1] * (len(agreement.participants) // 2)).ciphertext
     parts: list[tuple[int, int, int]] = []
     for plaintext in layout.codewords:
         e, w = secrets.randbits(CHALLENGE_BITS), secrets.randbits(key.exponent_bits)
@@ -64,8 +62,7 @@ def _outside(spec: CampaignSpec, epoch: KeyEpoch) -> Vote:
     )
 
 
-def _scaled(vote: Vote, epoch: KeyEpoch) -> Vote:
-    key = public_key_of(epoch)
+def _scaled(vote: Vote, key: PublicKey) -> Vote:
     c = key.decode_ciphertext(decode_bytes(vote.ciphertext))
     scaled = key.encode_ciphertext(pow(c, 200, key.n_squared))
     return vote.model_copy(update={"ciphertext": encode_bytes(scaled)})

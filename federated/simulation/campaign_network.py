@@ -73,8 +73,10 @@ class CampaignAPI:
     def run_send(self, campaign_id: str, number: int, kind: str, signed: Signed[Any]) -> None:
         message = type(signed).parse(signed.canonical())
         self._tap(self._name, number, kind, message)
-        receive = self._coordinator.receive
-        self._say(f"{kind} {number}", lambda: receive(number, kind, message, self._name))
+        self._say(f"{kind} {number}", lambda: self._receive(number, kind, message))
+
+    def _receive(self, number: int, kind: str, message: Signed[Any]) -> None:
+        self._coordinator.receive(self._coordinator.find(number), kind, message, self._name)
 
     def submission_replace(
         self, campaign_id: str, number: int, signed: Signed[Submission], *, replaces: str

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from federated.crypto.threshold import combine, partial_decrypt
 from federated.errors import DomainError, InvalidInput
-from federated.protocol.campaign_layout import run_cost, vote_layout
 from federated.protocol.campaign_noise import noise_ciphertexts, noise_make
 from federated.protocol.campaign_release import (
     campaign_product,
@@ -23,11 +22,10 @@ from federated.protocol.campaign_release import (
 )
 from federated.protocol.campaign_submit import submission_check, vote_points
 from federated.protocol.campaign_transcript import (
-    campaign_charges_check,
     campaign_transcript_check,
     noised_cohort_check,
 )
-from federated.protocol.keys import public_key_of, verification_of
+from federated.protocol.checks import charges_check
 from federated.protocol.refused import Refused
 from federated.simulation.campaign_malice import lies_of, submission_forge
 from federated.simulation.campaign_world import CampaignWorld
@@ -89,17 +87,18 @@ class CampaignRun:
         # Who drops out and who cheats how; keys, proofs and noise never draw from it.
         self._rng = random.Random(seed)  # noqa: S311
         self._evil = set(names[len(names) - malicious :])
-        self._spec = world.spec(str(uuid.UUID(int=self._rng.getrandbits(128), version=4)))
+        campaign_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+        self._agreement = world.agreement(campaign_id)
+        self._spec = self._agreement.spec
         self._ledgers = {name: Ledger(folder / f"{name}.sqlite") for name in names}
         self.refused: Counter[str] = Counter()
         self.violations: list[str] = []
 
     def play(self) -> CampaignOutcome:
         """Approve, then run after run."""
-        spec, cost = self._spec, run_cost(self._spec, self._world.epoch)
+        spec, cost = self._spec, self._agreement.cost
         self._approvals = {
-            name: one.approve(spec, self._world.epoch)
-            for name, one in self._world.organizations.items()
+            name: one.approve(self._agreement) for name, one in self._world.organizations.items()
         }
         for ledger in self._ledgers.values():
             ledger.reserve(
@@ -134,9 +133,9 @@ class CampaignRun:
         )
         transcript = self._charged(transcript)
         transcript = self._decrypted(transcript)
-        release = campaign_release_make(transcript, spec=self._spec, epoch=self._world.epoch)
+        release = campaign_release_make(transcript, agreement=self._agreement)
         transcript = transcript.model_copy(update={"release": release})
-        campaign_release_check(transcript, spec=self._spec, epoch=self._world.epoch)
+        campaign_release_check(transcript, agreement=self._agreement)
         self._compare(transcript, release, measured)
         values = {
             metric.key: [
@@ -151,21 +150,21 @@ class CampaignRun:
         self, context: CampaignContext
     ) -> tuple[dict[str, dict[str, Measured]], list[Signed[Submission]]]:
         """What arrives in time and is accepted, with the measurements behind it."""
-        spec, epoch = self._spec, self._world.epoch
+        agreement = self._agreement
         measured: dict[str, dict[str, Measured]] = {}
         taken: list[Signed[Submission]] = []
         for name, one in self._world.organizations.items():
             values = one.measure(self._world.draws, seed=self._seed, run=context.run)
             if self._rng.random() < self._drop:
                 continue
-            honest = one.submit(spec, epoch, context, values)
+            honest = one.submit(agreement, context, values)
             if name in self._evil:
                 tried, forged = submission_forge(
-                    self._rng, one, honest=honest, others=taken, spec=spec, epoch=epoch
+                    self._rng, one, honest=honest, others=taken, agreement=agreement
                 )
                 self._must_refuse(tried, forged, context)
                 continue
-            submission_check(honest, spec=spec, epoch=epoch, context=context)
+            submission_check(honest, agreement=agreement, context=context)
             measured[name] = values
             taken.append(honest)
         return measured, taken
@@ -174,7 +173,7 @@ class CampaignRun:
         self, tried: str, forged: Signed[Submission], context: CampaignContext
     ) -> None:
         try:
-            submission_check(forged, spec=self._spec, epoch=self._world.epoch, context=context)
+            submission_check(forged, agreement=self._agreement, context=context)
         except DomainError as error:
             self.refused[f"{tried}: {error.code}"] += 1
             if error.code != "proof_invalid":
@@ -188,7 +187,7 @@ class CampaignRun:
         for own in transcript.submissions:
             name = own.body.organization
             receipt = self._world.organizations[name].charge(
-                self._spec, self._world.epoch, transcript.context, cohort, own
+                self._agreement, transcript.context, cohort, own
             )
             self._ledgers[name].commit(
                 job_id=self._spec.campaign_id,
@@ -201,13 +200,12 @@ class CampaignRun:
 
     def _decrypted(self, transcript: CampaignTranscript) -> CampaignTranscript:
         """A quorum adds its noise, checks all, and gives its shares; with cheats, after lies."""
-        spec, epoch = self._spec, self._world.epoch
-        quorum = self._rng.sample(sorted(self._world.shares), epoch.threshold)
-        cohort = campaign_transcript_check(transcript, spec=spec, epoch=epoch)
+        agreement = self._agreement
+        quorum = self._rng.sample(sorted(self._world.shares), agreement.threshold)
+        cohort = campaign_transcript_check(transcript, agreement=agreement)
         kept = {
             name: noise_make(
-                spec=spec,
-                epoch=epoch,
+                agreement=agreement,
                 cohort=cohort,
                 identity=self._world.organizations[name].identity,
             )
@@ -215,22 +213,22 @@ class CampaignRun:
         }
         transcript = transcript.model_copy(update={"noise": tuple(kept.values())})
         for name in quorum if self._evil else ():
-            for told, reason, lie in lies_of(transcript, name, spec=spec):
+            for told, reason, lie in lies_of(transcript, name, spec=agreement.spec):
                 self._must_decline(told, reason, lie, kept[name])
         shares = [self._share(name, transcript, kept[name]) for name in quorum]
         transcript = transcript.model_copy(update={"shares": tuple(shares)})
         for share in shares:
-            campaign_share_check(share, transcript=transcript, epoch=epoch)
+            campaign_share_check(share, transcript=transcript, agreement=agreement)
         return transcript
 
     def _share(
         self, name: str, transcript: CampaignTranscript, own: Signed[TrusteeNoise]
     ) -> Signed[DecryptionShare]:
         """What a trustee does with a transcript. Raises Refused."""
-        spec, epoch, run = self._spec, self._world.epoch, transcript.context.run
-        cohort = campaign_transcript_check(transcript, spec=spec, epoch=epoch)
-        campaign_charges_check(transcript.receipts, spec=spec, epoch=epoch, cohort=cohort)
-        noised = noised_cohort_check(transcript, spec=spec, epoch=epoch, own=own)
+        spec, agreement, run = self._spec, self._agreement, transcript.context.run
+        cohort = campaign_transcript_check(transcript, agreement=agreement)
+        charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
+        noised = noised_cohort_check(transcript, agreement=agreement, own=own)
         ledger = self._ledgers[name]
         if name in cohort.members and ledger.charged(spec.campaign_id, run, 1) != cohort.digest():
             raise Refused(Reason.CHARGE_MISMATCH, f"{name} charged another cohort")
@@ -239,7 +237,7 @@ class CampaignRun:
         )
         return campaign_share_make(
             transcript,
-            epoch=epoch,
+            agreement=agreement,
             share=self._world.shares[name],
             identity=self._world.organizations[name].identity,
         )
@@ -263,26 +261,26 @@ class CampaignRun:
         measured: Mapping[str, Mapping[str, Measured]],
     ) -> None:
         """The released sums are the codewords' plain sums and the noise, to the last unit."""
-        spec, epoch = self._spec, self._world.epoch
-        points = [vote_points(spec, row) for row in measured.values()]
-        noises = [self._open(noise_ciphertexts(s, epoch)) for s in transcript.noise]
-        whole = self._open(campaign_product(transcript, epoch=epoch))
+        agreement, n = self._agreement, self._agreement.key.n
+        points = [vote_points(agreement.spec, row) for row in measured.values()]
+        noises = [self._open(noise_ciphertexts(s, agreement)) for s in transcript.noise]
+        whole = self._open(campaign_product(transcript, agreement=agreement))
         for position, metric in enumerate(release.metrics):
-            layout = vote_layout(spec, epoch, position)
+            layout = agreement.layouts[position]
             rows = [layout.points[row[position]] for row in points]
-            rows += [layout.unpack(noise[position], public_key_of(epoch).n) for noise in noises]
+            rows += [layout.unpack(noise[position], n) for noise in noises]
             plain = tuple(sum(column) for column in zip(*rows, strict=True))
-            opened = layout.unpack(whole[position], public_key_of(epoch).n)
+            opened = layout.unpack(whole[position], n)
             if not plain == metric.slots == opened:
                 self.violations.append(f"run {transcript.context.run}: {metric.key} differs")
 
     def _open(self, ciphertexts: list[int]) -> list[int]:
-        epoch = self._world.epoch
+        agreement = self._agreement
         partials = {
             share.index: partial_decrypt(share, ciphertexts)
             for share in self._world.shares.values()
         }
-        return combine(public_key_of(epoch), verification_of(epoch), partials)
+        return combine(agreement.key, agreement.verification, partials)
 
 
 def simulate_campaign(

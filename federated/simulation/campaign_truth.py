@@ -15,11 +15,11 @@ from typing import Any
 
 from federated.crypto.threshold import KeyShare, combine, partial_decrypt
 from federated.files import read_optional
-from federated.protocol.campaign_layout import run_cost, vote_layout
+from federated.protocol.attempt import State
 from federated.protocol.campaign_noise import noise_ciphertexts
 from federated.protocol.campaign_submit import vote_points
-from federated.protocol.keys import public_key_of, verification_of
-from federated.simulation.campaign_coordinator import GOING, CampaignCoordinator, Played
+from federated.simulation.campaign_coordinator import CampaignCoordinator
+from federated.simulation.coordinator import Played
 from federated.site.campaign_folder import CampaignFolder, Measurements, RunFolder
 from federated.wire.base import Signed, decode_bytes
 from federated.wire.campaign import Submission
@@ -52,39 +52,39 @@ class CampaignTruth:
             self._check_share(name, number, signed.body.cohort)
 
     def _check_share(self, name: str, number: int, noised: str) -> None:
-        found = self.coordinator.find(number)
-        if found.cohort is None or found.noised is None or noised != found.noised.digest():
+        played = self.coordinator.find(number)
+        if played.cohort is None or played.noised is None or noised != played.noised.digest():
             self.violations.append(f"{name} gave a share of another noised cohort of run {number}")
             return
-        for member in found.cohort.members:
-            if self._committed(member).get(number) != found.cohort.digest():
+        for member in played.cohort.members:
+            if self._committed(member).get(number) != played.cohort.digest():
                 self.violations.append(f"a share of run {number} left before {member} was charged")
 
-    def released(self, found: Played) -> None:
+    def released(self, played: Played) -> None:
         """Compare a release with the plain sums, and each vote with its measurement."""
-        assert found.release is not None
-        spec, epoch = self.coordinator.spec, self.coordinator.epoch
-        n = public_key_of(epoch).n
-        transcript = self.coordinator.transcript(found.number)
-        layouts = [vote_layout(spec, epoch, at) for at in range(len(spec.metrics))]
+        assert played.release is not None
+        agreement = self.coordinator.agreement
+        n = agreement.key.n
+        transcript = self.coordinator.transcript(played.number)
+        layouts = agreement.layouts
         rows: list[list[tuple[int, ...]]] = [[] for _ in layouts]
         for signed in transcript.submissions:
             name = signed.body.organization
-            points = self._points(name, found.number, signed)
+            points = self._points(name, played.number, signed)
             opened = self._open([vote.ciphertext for vote in signed.body.votes])
             for at, (layout, plain) in enumerate(zip(layouts, opened, strict=True)):
                 rows[at].append(layout.unpack(plain, n))
                 if points is None or layout.codewords[points[at]] % n != plain % n:
-                    self.violations.append(f"run {found.number}: a vote of {name} is not its own")
+                    self.violations.append(f"run {played.number}: a vote of {name} is not its own")
         for noise in transcript.noise:
-            texts = noise_ciphertexts(noise, epoch)
+            texts = noise_ciphertexts(noise, agreement)
             for at, plain in enumerate(self._open_numbers(texts)):
                 rows[at].append(layouts[at].unpack(plain, n))
-        if len(transcript.noise) < epoch.threshold:
-            self.violations.append(f"run {found.number}: too little noise")
-        for metric, column in zip(found.release.metrics, rows, strict=True):
+        if len(transcript.noise) < agreement.threshold:
+            self.violations.append(f"run {played.number}: too little noise")
+        for metric, column in zip(played.release.metrics, rows, strict=True):
             if metric.slots != tuple(sum(slot) for slot in zip(*column, strict=True)):
-                self.violations.append(f"run {found.number}: {metric.key} is not the plain sum")
+                self.violations.append(f"run {played.number}: {metric.key} is not the plain sum")
 
     def _points(self, name: str, number: int, signed: Signed[Submission]) -> list[int] | None:
         """The grid points of what the site kept beside this very submission."""
@@ -99,24 +99,26 @@ class CampaignTruth:
         return None
 
     def _open(self, texts: list[str]) -> list[int]:
-        key = public_key_of(self.coordinator.epoch)
+        key = self.coordinator.agreement.key
         return self._open_numbers([key.decode_ciphertext(decode_bytes(text)) for text in texts])
 
     def _open_numbers(self, ciphertexts: list[int]) -> list[int]:
-        epoch = self.coordinator.epoch
-        quorum = list(self._shares.values())[: epoch.threshold]
+        agreement = self.coordinator.agreement
+        quorum = list(self._shares.values())[: agreement.threshold]
         partials = {share.index: partial_decrypt(share, ciphertexts) for share in quorum}
-        return combine(public_key_of(epoch), verification_of(epoch), partials)
+        return combine(agreement.key, agreement.verification, partials)
 
     def end(self) -> None:
         """What must hold once the campaign ended and every site has settled."""
         coordinator = self.coordinator
-        for found in coordinator.runs:
-            if found.state in GOING:
-                self.violations.append(f"run {found.number} is still {found.state}")
-            if (found.release is None) == (found.state == "released"):
-                self.violations.append(f"run {found.number} is {found.state}, against its release")
-        rho = run_cost(coordinator.spec, coordinator.epoch).rho
+        for played in coordinator.played:
+            if played.open:
+                self.violations.append(f"run {played.number} is still {played.state}")
+            if (played.release is None) == (played.state is State.RELEASED):
+                self.violations.append(
+                    f"run {played.number} is {played.state}, against its release"
+                )
+        rho = coordinator.agreement.cost.rho
         for name in self._homes:
             self._check_ledger(name)
             for row in self._rows(name):
@@ -126,17 +128,17 @@ class CampaignTruth:
 
     def _check_ledger(self, name: str) -> None:
         committed = self._committed(name)
-        for found in self.coordinator.runs:
-            charged = committed.pop(found.number, None)
-            member = found.cohort is not None and name in found.cohort.members
-            if member and charged is None and found.state == "released":
-                self.violations.append(f"{name} lost its charge of run {found.number}")
+        for played in self.coordinator.played:
+            charged = committed.pop(played.number, None)
+            member = played.cohort is not None and name in played.cohort.members
+            if member and charged is None and played.state is State.RELEASED:
+                self.violations.append(f"{name} lost its charge of run {played.number}")
             if charged is None:
                 continue
-            if found.cohort is None or not member or charged != found.cohort.digest():
-                self.violations.append(f"{name} was charged for another cohort of {found.number}")
-            if found.state == "released" and name not in found.sent["verdict"]:
-                self.violations.append(f"{name} gave no verdict on run {found.number}")
+            if played.cohort is None or not member or charged != played.cohort.digest():
+                self.violations.append(f"{name} was charged for another cohort of {played.number}")
+            if played.state is State.RELEASED and name not in played.sent["verdict"]:
+                self.violations.append(f"{name} gave no verdict on run {played.number}")
         if committed:
             self.violations.append(f"{name} was charged for no run: {sorted(committed)}")
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from federated.crypto import envelope, signatures
 from federated.crypto.threshold import KeyShare
 from federated.errors import InvalidInput
-from federated.protocol.campaign_layout import run_cost
+from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.campaign_propose import DEFAULT_STATISTICS, MetricDraft, campaign_make
 from federated.protocol.campaign_submit import submission_make
 from federated.protocol.campaign_transcript import submission_cohort_check
@@ -149,44 +149,34 @@ class VirtualOrganization:
             out[key] = Measured(value=round(draw.value(rng), 6), unit=unit)
         return out
 
-    def approve(self, spec: CampaignSpec, epoch: KeyEpoch) -> Signed[CampaignApproval]:
-        return self.identity.sign(
-            CampaignApproval(
-                campaign_id=spec.campaign_id,
-                spec=spec.digest(),
-                organization=self.name,
-                cost=run_cost(spec, epoch),
-                runs=spec.runs,
-            )
-        )
+    def approve(self, agreement: CampaignAgreement) -> Signed[CampaignApproval]:
+        return self.identity.sign(agreement.approval(self.name))
 
     def submit(
         self,
-        spec: CampaignSpec,
-        epoch: KeyEpoch,
+        agreement: CampaignAgreement,
         context: CampaignContext,
         measured: Mapping[str, Measured],
     ) -> Signed[Submission]:
         return submission_make(
-            spec=spec, epoch=epoch, context=context, identity=self.identity, measured=measured
+            agreement=agreement, context=context, identity=self.identity, measured=measured
         )
 
     def charge(
         self,
-        spec: CampaignSpec,
-        epoch: KeyEpoch,
+        agreement: CampaignAgreement,
         context: CampaignContext,
         cohort: SubmissionCohort,
         own: Signed[Submission],
     ) -> Signed[ChargeReceipt]:
         """The receipt, once the cohort was checked. Raises Refused."""
-        submission_cohort_check(cohort, spec=spec, epoch=epoch, context=context, own=own)
+        submission_cohort_check(cohort, agreement=agreement, context=context, own=own)
         return self.identity.sign(
             ChargeReceipt(
                 context=cohort.context,
                 cohort=cohort.digest(),
                 organization=self.name,
-                cost=run_cost(spec, epoch),
+                cost=agreement.cost,
             )
         )
 
@@ -229,6 +219,10 @@ class CampaignWorld:
     @cached_property
     def draws(self) -> dict[str, tuple[str, Draw]]:
         return {metric.key: (metric.unit, metric.draw) for metric in self.scenario.metrics}
+
+    def agreement(self, campaign_id: str) -> CampaignAgreement:
+        """``spec`` under the world's key."""
+        return CampaignAgreement(self.spec(campaign_id), self.epoch)
 
     def spec(self, campaign_id: str) -> CampaignSpec:
         """The campaign that everybody approves. Raises InvalidInput where it makes no sense."""

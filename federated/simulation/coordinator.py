@@ -1,355 +1,324 @@
-"""A coordinator in memory: the state machine of ``apps/federation``, on a virtual clock.
+"""A coordinator in memory, on a virtual clock: it plays attempts by the rules of ``protocol``.
 
-``collecting -> charging -> decrypting -> released``, or ``abandoned`` from the first three. What
-arrives is checked by the same functions as in the portal.
+The portal plays them by the same objects (``attempt.advance``, ``arrival_check``, the kinds); what
+is here is only where things are kept: in memory, for one job or campaign.
 """
 
 from __future__ import annotations
 
-import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from federated.aggregation.base import Total
-from federated.errors import Conflict, DomainError, Forbidden, InvalidInput, NotFound
+from federated.errors import DomainError
 from federated.protocol.address import Attempt
-from federated.protocol.contribute import contribution_check
-from federated.protocol.cost import cohort_asked, round_cost
-from federated.protocol.identity import verify_signed
-from federated.protocol.masked import masked_bytes, total_of
-from federated.protocol.refused import Refused
-from federated.protocol.release import release_make
-from federated.protocol.share import product_of, share_check
-from federated.protocol.transcript import approval_check
-from federated.training.server import ServerState
+from federated.protocol.agreement import AnyAgreement
+from federated.protocol.arrival import Held, arrival_check, refusal_check, work_due
+from federated.protocol.attempt import (
+    OPEN,
+    Abandon,
+    Charged,
+    Close,
+    Noised,
+    Release,
+    State,
+    View,
+    advance,
+    trustees_asked,
+)
+from federated.protocol.checks import approval_check
+from federated.protocol.kinds import kind_of
+from federated.protocol.kinds.base import Fail, Finish, Open
 from federated.wire.base import Signed
-from federated.wire.job import Approval, Decline, JobSpec
+from federated.wire.campaign import NoisedCohort
 from federated.wire.key import KeyEpoch, SealedShare
-from federated.wire.round import Cohort, Reason, Release, RoundContext, Transcript
 from federated.wire.site import Inbox, Task, Work
 
-ATTEMPTS_MOST = 4
 APPROVAL_SECONDS = 600.0
 WAIT_MS, ENDED_WAIT_MS = 1000, 20_000
-OPEN = ("collecting", "charging", "decrypting")
-DURING = {
-    "contribution": "collecting",
-    "receipt": "charging",
-    "share": "decrypting",
-    "verdict": "released",
-}
+GOING = ("proposed", "running")
 
 
 @dataclass
-class Try:
-    """One attempt and everything that arrived for it, by kind and organization."""
+class Played:
+    """One attempt and everything that arrived for it, by message and organization."""
 
     at: Attempt
-    context: RoundContext
+    context: Any
     deadline: float
-    state: str = "collecting"
+    since: float
+    sent: dict[str, dict[str, Signed[Any]]]
+    state: State = State.COLLECTING
     reason: str = ""
-    cohort: Cohort | None = None
+    charged: bool = False
+    cohort: Any = None
+    noised: NoisedCohort | None = None
     product: list[int] = field(default_factory=list)
-    release: Release | None = None
+    release: Any = None
     vectors: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     """Masked vectors by organization, each after its SHA-256."""
-    sent: dict[str, dict[str, Signed[Any]]] = field(
-        default_factory=lambda: {kind: {} for kind in (*DURING, "refusal")}
-    )
+
+    @property
+    def number(self) -> int:
+        """The round's, or the run's."""
+        return self.at.round
+
+    @property
+    def open(self) -> bool:
+        return self.state in OPEN
 
 
-class Coordinator:
-    """One job from its proposal to its end. Calls raise the DomainErrors of the portal."""
+class Coordinator(ABC):
+    """One agreement from its proposal to its end. Calls raise the DomainErrors of the portal."""
 
     def __init__(
         self,
-        *,
-        signed: Signed[JobSpec],
-        state: ServerState,
-        epoch: KeyEpoch,
+        agreement: AnyAgreement,
         sealed: dict[str, SealedShare],
+        *,
         now: Callable[[], float],
-        told: Callable[[Try], None],
+        told: Callable[[Played], None],
     ) -> None:
-        self.signed, self.spec, self.epoch = signed, signed.body, epoch
-        self.model, self.states = state, {state.digest(): state}
+        self.agreement, self.kind = agreement, kind_of(agreement)
         self.state, self.reason = "proposed", ""
-        self.tries: list[Try] = []
-        self.approvals: dict[str, Signed[Approval]] = {}
+        self.played: list[Played] = []
+        self.approvals: dict[str, Signed[Any]] = {}
         self._sealed, self._now, self._told = sealed, now, told
         self._confirmed: set[str] = set()
-        self._deadline = now() + APPROVAL_SECONDS
+        self._approved_by = now() + APPROVAL_SECONDS
 
     @property
     def ended(self) -> bool:
-        return self.state in ("finished", "failed", "declined")
+        return self.state not in GOING
 
     @property
-    def participants(self) -> list[str]:
-        return [participant.organization for participant in self.spec.participants]
+    def newest(self) -> Played | None:
+        return self.played[-1] if self.played else None
 
     # What sites ask.
 
     def inbox(self, name: str) -> Inbox:
         tasks: list[Task] = []
         if name not in self._confirmed:
-            tasks.append(Task(kind=Work.KEY, epoch=self.spec.key_epoch))
-        if self.state == "proposed" and name not in self.approvals:
-            tasks.append(Task(kind=Work.APPROVE, job_id=self.spec.job_id))
-        for found in self.tries:
-            kind = self._work(found, name)
-            if kind is not None:
-                at = found.at
-                task = Task(kind=kind, job_id=at.job_id, round=at.round, attempt=at.number)
-                tasks.append(task)
+            tasks.append(Task(kind=Work.KEY, epoch=self.agreement.spec.key_epoch))
+        if self._may_approve and name not in self.approvals:
+            tasks.append(self._task(Work.APPROVE, None))
+        for played in self.played:
+            work = work_due(
+                self._held(played),
+                name,
+                sent=[message for message, rows in played.sent.items() if name in rows],
+                asked=lambda played=played: self._asked(played),  # type: ignore[misc]
+            )
+            if work is not None:
+                tasks.append(self._task(work, played))
+        # A site trains from a model that it has verified.
         tasks.sort(key=lambda task: task.kind is Work.TRAIN)
         return Inbox(tasks=tuple(tasks), wait_ms=ENDED_WAIT_MS if self.ended else WAIT_MS)
 
-    def _work(self, found: Try, name: str) -> Work | None:
-        refused = name in found.sent["refusal"]
-        match found.state:
-            case "collecting" if name not in found.sent["contribution"]:
-                return Work.TRAIN
-            case "charging" if name in found.sent["contribution"]:
-                return None if refused or name in found.sent["receipt"] else Work.CHARGE
-            case "decrypting" if self.epoch.trustee(name) and name not in found.sent["share"]:
-                return None if refused else Work.DECRYPT
-            case "released" if name not in found.sent["verdict"]:
-                return Work.VERIFY
-        return None
+    def _asked(self, played: Played) -> list[str]:
+        return trustees_asked(
+            self._view(played),
+            number=played.number,
+            since=played.since,
+            seconds=self.agreement.seconds,
+            now=self._now(),
+        )
 
     def key(self, name: str) -> tuple[KeyEpoch, SealedShare | None]:
-        return self.epoch, self._sealed.get(name)
+        return self.agreement.epoch, self._sealed.get(name)
 
     def key_confirm(self, name: str) -> None:
         self._confirmed.add(name)
 
-    def job(self) -> dict[str, Any]:
-        return {
-            "spec": self.signed.dump(),
-            "state": self.state,
-            "rounds": [
-                {"number": t.at.round, "attempt": t.at.number, "state": t.state} for t in self.tries
-            ],
-        }
-
-    def find(self, at: Attempt) -> Try:
-        found = next((each for each in self.tries if each.at == at), None)
-        if found is None:
-            raise NotFound(f"{at}: no such attempt")
-        return found
-
-    def transcript(self, at: Attempt) -> Transcript:
-        found = self.find(at)
-        if found.cohort is None:
-            raise Conflict(f"{at} is not closed")
-        shares = list(found.sent["share"].values())
-        return Transcript(
-            spec=self.signed,
-            approvals=tuple(self.approvals[name] for name in self.participants),
-            context=found.context,
-            contributions=tuple(found.sent["contribution"].values()),
-            receipts=tuple(found.sent["receipt"].values()),
-            shares=tuple(shares[: self.epoch.threshold] if found.release else shares),
-            release=found.release,
-        )
-
     # What sites send. The same bytes again are the same request.
 
-    def approve(self, signed: Signed[Approval]) -> None:
-        approval_check(signed, spec=self.spec)
-        if self.state == "proposed":
+    def approve(self, signed: Signed[Any]) -> None:
+        """Raises Refused."""
+        approval_check(signed, agreement=self.agreement)
+        if self._may_approve:
             self.approvals[signed.body.organization] = signed
 
-    def decline(self, signed: Signed[Decline]) -> None:
-        participant = self.spec.participant(signed.body.organization)
-        if participant is not None:
-            verify_signed(signed, participant.public_key)
-            self._end("declined", f"{signed.body.organization}: {signed.body.reason}")
-
-    def receive(self, at: Attempt, kind: str, signed: Signed[Any], sender: str) -> None:
-        """Raises Forbidden, Conflict, Refused, SignatureInvalid, ProofInvalid, InvalidInput."""
-        found, body = self.find(at), signed.body
-        participant = self.spec.participant(body.organization)
-        if participant is None:
-            raise Refused(Reason.MEMBER_UNKNOWN, f"{body.organization} takes no part")
-        if body.organization != sender:
-            raise Forbidden(f"the message is {body.organization}'s, the certificate {sender}'s")
-        before = found.sent[kind].get(sender)
-        if before is not None:
-            if before.digest() != signed.digest():
-                raise Conflict(f"another {kind} of {sender} was accepted for {at}")
+    def receive(self, played: Played, message: str, signed: Signed[Any], sender: str) -> None:
+        """Raises as arrival_check and refusal_check."""
+        held = self._held(played)
+        if message == "refusal":
+            if refusal_check(held, signed, sender=sender):
+                played.sent[message].setdefault(sender, signed)
             return
-        verify_signed(signed, participant.public_key)
-        if kind == "refusal":
-            cohort = found.cohort
-            if cohort and (body.context, body.cohort) == (cohort.context, cohort.digest()):
-                found.sent[kind][sender] = signed
-            return
-        if found.state != DURING[kind]:
-            raise Conflict(f"{at} is {found.state}: it takes no {kind}")
-        if body.context != found.context.digest():
-            raise Refused(Reason.CONTEXT_MIXED, f"{kind} of {sender} is bound to another attempt")
-        self._check(found, kind, signed)
-        found.sent[kind][sender] = signed
+        before = played.sent[message].get(sender)
+        if arrival_check(
+            held,
+            message,
+            signed,
+            sender=sender,
+            before=None if before is None else before.digest(),
+            product=lambda: self._product(played),
+        ):
+            self._beside_check(played, message, signed)
+            played.sent[message][sender] = signed
+            self._follow(played, message, signed)
 
-    def vector_receive(self, at: Attempt, digest: str, body: bytes, sender: str) -> None:
-        """Raises Conflict or InvalidInput."""
-        found = self.find(at)
-        if sender in found.vectors:
-            if found.vectors[sender][0] != digest:
-                raise Conflict(f"another masked vector of {sender} was stored for {at}")
-            return
-        if found.state != "collecting":
-            raise Conflict(f"{at} is {found.state}: it takes no vectors")
-        size = masked_bytes(self.spec, self.epoch)
-        if len(body) != size or hashlib.sha256(body).hexdigest() != digest:
-            raise InvalidInput(f"masked vector of {sender}: {len(body)} bytes or another digest")
-        found.vectors[sender] = (digest, body)
+    def _product(self, played: Played) -> list[int]:
+        if not played.product:
+            transcript = self._transcript(played)
+            played.product = self.kind.product(transcript, agreement=self.agreement)
+        return played.product
 
-    def vector(self, at: Attempt, digest: str) -> bytes:
-        """A cohort member's masked vector. Raises NotFound."""
-        for known, body in self.find(at).vectors.values():
-            if known == digest:
-                return body
-        raise NotFound(f"{at}: no such masked vector")
-
-    def _total(self, found: Try) -> Total | None:
-        return total_of(
-            self.transcript(found.at),
-            spec=self.spec,
-            epoch=self.epoch,
-            source=lambda digest: [self.vector(found.at, digest)],
+    def _held(self, played: Played) -> Held:
+        return Held(
+            agreement=self.agreement,
+            context=played.context,
+            state=played.state,
+            approved=tuple(self.approvals),
+            cohort=played.cohort,
+            noised=played.noised,
+            release=played.release,
+            name=str(played.at),
         )
 
-    def _check(self, found: Try, kind: str, signed: Signed[Any]) -> None:
-        body, cohort = signed.body, found.cohort
-        if kind == "contribution":
-            contribution_check(signed, spec=self.spec, epoch=self.epoch, context=found.context)
-            here = found.vectors.get(body.organization, (None,))
-            if body.masked is not None and here[0] != body.masked:
-                raise InvalidInput(f"the masked vector of {body.organization} has not arrived")
-            return
-        assert cohort is not None
-        if kind != "verdict" and body.cohort != cohort.digest():
-            raise Refused(Reason.CHARGE_MISMATCH, f"{kind} is for another cohort")
-        if kind == "receipt" and body.organization not in cohort.members:
-            raise Refused(Reason.MEMBER_UNKNOWN, f"{body.organization} is not in the cohort")
-        if kind == "receipt" and body.cost != round_cost(self.spec):
-            raise Refused(Reason.CHARGE_MISMATCH, f"charges rho {body.cost.rho}")
-        if kind == "share":
-            share_check(signed, epoch=self.epoch, cohort=cohort, product=found.product)
-        if kind == "verdict" and not body.agrees:
-            self._end("failed", f"{body.organization} does not agree: {body.detail}")
+    def _view(self, played: Played) -> View:
+        sent = played.sent
+        return View(
+            state=played.state,
+            deadline=played.deadline,
+            minimum=self.agreement.minimum(played.context),
+            expected=len(self.approvals),
+            threshold=self.agreement.threshold,
+            serving=self.agreement.serving(self.approvals),
+            noising=self.kind.noising,
+            contribution=self.kind.contribution,
+            contributions={n: s.digest() for n, s in sent[self.kind.contribution].items()},
+            members=() if played.cohort is None else played.cohort.members,
+            receipts=sent["receipt"],
+            noise={n: s.digest() for n, s in sent.get("noise", {}).items()},
+            shares=sent["share"],
+            refusals={
+                name: f"{signed.body.reason.value}: {signed.body.detail}"
+                for name, signed in sent["refusal"].items()
+            },
+        )
 
     # What is due.
 
     def advance(self) -> None:
         """Take the steps that are due now."""
         if self.state == "proposed":
-            if len(self.approvals) == len(self.participants):
-                self.state = "running"
-                self._open(1, 1)
-            elif self._now() >= self._deadline:
-                self._end("failed", "not approved in time")
-            return
-        while not self.ended and self._step(self.tries[-1]):
+            self._begin(late=self._now() >= self._approved_by)
+        while not self.ended and self.played and self._step(self.played[-1]):
             pass
 
-    def _step(self, found: Try) -> bool:
-        late = self._now() >= found.deadline
-        sent = found.sent
-        match found.state:
-            case "collecting" if late or len(sent["contribution"]) == len(self.participants):
-                return self._close(found)
-            case "charging":
-                assert found.cohort is not None
-                if len(sent["receipt"]) == len(found.cohort.members):
-                    found.state, found.deadline = "decrypting", self._later()
-                    return True
-                if late or sent["refusal"]:
-                    return self._abandon(found, "not every member charged" + _by(found))
-            case "decrypting":
-                able = len(self.epoch.trustees) - len(sent["refusal"])
-                if len(sent["share"]) >= self.epoch.threshold:
-                    return self._release(found)
-                if late or able < self.epoch.threshold:
-                    return self._abandon(found, "too few shares" + _by(found))
-        return False
-
-    def _close(self, found: Try) -> bool:
-        contributions = found.sent["contribution"]
-        if len(contributions) < found.context.minimum(self.spec):
-            return self._abandon(found, f"{len(contributions)} contributions")
-        members = {name: signed.digest() for name, signed in contributions.items()}
-        found.cohort = Cohort(context=found.context.digest(), members=members)
-        found.product = product_of(self.transcript(found.at), spec=self.spec, epoch=self.epoch)
-        found.state, found.deadline = "charging", self._later()
+    def _step(self, played: Played) -> bool:
+        match advance(self._view(played), now=self._now()):
+            case Close(members):
+                played.cohort = self.kind.cohort(context=played.context.digest(), members=members)
+                self._enter(played, State.CHARGING)
+            case Charged(state):
+                played.charged = True
+                self._enter(played, state)
+            case Noised(noise):
+                played.noised = NoisedCohort(
+                    context=played.context.digest(),
+                    cohort=played.cohort.digest(),
+                    noise=dict(noise),
+                )
+                self._enter(played, State.DECRYPTING)
+            case Release():
+                self._combine(played)
+            case Abandon(reason):
+                self._over(played, State.ABANDONED, reason)
+            case _:
+                return False
         return True
 
-    def _release(self, found: Try) -> bool:
-        before = self.states[found.context.model]
+    def _enter(self, played: Played, state: State) -> None:
+        played.state, played.since = state, self._now()
+        played.deadline = self._now() + self.agreement.seconds
+
+    def _combine(self, played: Played) -> None:
+        kept = list(played.sent["share"].items())[: self.agreement.threshold]
+        played.sent["share"] = dict(kept)
         try:
-            release, after = release_make(
-                self.transcript(found.at),
-                spec=self.spec,
-                epoch=self.epoch,
-                state=before,
-                total=self._total(found),
-            )
+            played.release = self._release(played)
         except DomainError as error:
-            return self._abandon(found, error.message)
-        kept = list(found.sent["share"].items())[: self.epoch.threshold]
-        found.sent["share"] = dict(kept)
-        found.release, found.state = release, "released"
-        self.model = self.states[after.digest()] = after
-        self._told(found)
-        if found.at.round == self.spec.strategy.rounds:
-            self._end("finished", "")
+            self._over(played, State.ABANDONED, f"the shares do not make a release: {error}")
         else:
-            self._open(found.at.round + 1, 1)
-        return True
+            self._over(played, State.RELEASED, "")
 
-    def _abandon(self, found: Try, reason: str) -> bool:
-        found.state, found.reason = "abandoned", reason
-        self._told(found)
+    def _over(self, played: Played, state: State, reason: str) -> None:
+        """End an attempt, and open what follows from it or end the agreement."""
+        played.state, played.reason = state, reason
+        self._told(played)
         if self.ended:
-            return False
-        if found.at.number >= ATTEMPTS_MOST:
-            self._end("failed", f"round {found.at.round} failed {found.at.number} times")
-        else:
-            self._open(found.at.round, found.at.number + 1)
-        return True
-
-    def _open(self, round: int, number: int) -> None:
-        released = [len(t.cohort.members) for t in self.tries if t.release and t.cohort]
-        context = RoundContext.parse(
-            {
-                "job_id": self.spec.job_id,
-                "spec": self.spec.digest(),
-                "round": round,
-                "attempt": number,
-                "model": self.model.digest(),
-                "key_epoch": self.epoch.digest(),
-                "checkpoint": "0" * 64,
-                **cohort_asked(self.spec, attempt=number, released=released),
-            }
+            return
+        following = self.kind.following(
+            self.agreement,
+            number=played.at.round,
+            attempt=played.at.number,
+            state=state,
+            reason=reason,
         )
-        self.tries.append(Try(Attempt(self.spec.job_id, round, number), context, self._later()))
+        match following:
+            case Open(number, attempt):
+                self._open(number, attempt)
+            case Finish():
+                self._end("finished", "")
+            case Fail(why):
+                self._end("failed", why)
+
+    def _open(self, number: int, attempt: int) -> None:
+        now = self._now()
+        self.state = "running"
+        self.played.append(
+            Played(
+                Attempt(self.agreement.id, number, attempt),
+                self._context(number, attempt),
+                deadline=now + self.agreement.seconds,
+                since=now,
+                sent={message: {} for message in (*self.kind.taken, "refusal")},
+            )
+        )
 
     def _end(self, state: str, reason: str) -> None:
         if self.ended:
             return
         self.state, self.reason = state, reason
-        if self.tries and self.tries[-1].state in OPEN:
-            self._abandon(self.tries[-1], f"the job is {state}")
+        if self.played and self.played[-1].open:
+            self._over(self.played[-1], State.ABANDONED, f"the {self.agreement.NOUN} is {state}")
 
-    def _later(self) -> float:
-        return self._now() + self.spec.round_seconds
+    # What jobs and campaigns differ in.
 
+    def _follow(self, played: Played, message: str, signed: Signed[Any]) -> None:
+        """A verdict that disagrees ends the agreement, in its words."""
+        if message == "verdict" and not signed.body.agrees:
+            self._end("failed", f"{signed.body.organization} does not agree: {signed.body.detail}")
 
-def _by(found: Try) -> str:
-    told = [f"{n} refuses, {s.body.reason.value}" for n, s in found.sent["refusal"].items()]
-    return f": {'; '.join(told)}" if told else ""
+    @property
+    @abstractmethod
+    def _may_approve(self) -> bool:
+        """Whether an approval is still taken."""
+
+    @abstractmethod
+    def _beside_check(self, played: Played, message: str, signed: Signed[Any]) -> None:
+        """Check what travels next to a message. Raises InvalidInput."""
+
+    @abstractmethod
+    def _begin(self, *, late: bool) -> None:
+        """Open the first attempt once enough have approved; ``late`` when no more time is given."""
+
+    @abstractmethod
+    def _context(self, number: int, attempt: int) -> Any:
+        """The context of a new attempt."""
+
+    @abstractmethod
+    def _task(self, work: Work, played: Played | None) -> Task:
+        """The task that asks for it."""
+
+    @abstractmethod
+    def _transcript(self, played: Played) -> Any:
+        """The transcript of an attempt that has closed."""
+
+    @abstractmethod
+    def _release(self, played: Played) -> Any:
+        """Combine the shares. Raises DomainError."""

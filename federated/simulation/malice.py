@@ -8,11 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from federated.crypto import signatures
+from federated.crypto.paillier import PublicKey
 from federated.protocol.identity import SiteIdentity
-from federated.protocol.keys import public_key_of
-from federated.simulation.coordinator import Try
+from federated.simulation.coordinator import Played
 from federated.wire.base import Signed, decode_bytes, encode_bytes
-from federated.wire.key import KeyEpoch
 from federated.wire.round import Reason, Release, Transcript
 
 OUTSIDER = "harbor"
@@ -27,10 +26,10 @@ def message_forge(
     *,
     kind: str,
     honest: Signed[Any],
-    found: Try,
+    played: Played,
     older: Signed[Any] | None,
     identity: SiteIdentity,
-    epoch: KeyEpoch,
+    key: PublicKey,
 ) -> Forged:
     """One dishonest message of a site in place of the honest one.
 
@@ -43,20 +42,20 @@ def message_forge(
 
     tries: list[Callable[[], Forged]] = [
         lambda: ("key swapped", "signature_invalid", _stranger(body, body.organization)),
-        lambda: ("minted member", "member_unknown", _stranger(body, OUTSIDER)),
+        lambda: ("minted member", "forbidden", _stranger(body, OUTSIDER)),
     ]
-    others = [s for n, s in found.sent[kind].items() if n != identity.organization]
+    others = [s for n, s in played.sent[kind].items() if n != identity.organization]
     if others:
         victim = rng.choice(others)
         tries.append(lambda: ("posing as another site", "forbidden", victim))
     if older is not None:
-        tries.append(lambda: ("replay of an older attempt", "context_mixed", older))
+        tries.append(lambda: ("replay of an older attempt", "context_mismatch", older))
     if kind == "contribution":
         tries.append(
             lambda: (
                 "scaled ciphertexts",
                 "proof_invalid",
-                own(ciphertexts=tuple(_scaled(epoch, c) for c in body.ciphertexts)),
+                own(ciphertexts=tuple(_scaled(key, c) for c in body.ciphertexts)),
             )
         )
         if others:
@@ -69,7 +68,7 @@ def message_forge(
         cheap = body.cost.model_copy(update={"rho": body.cost.rho / 2})
         tries.append(lambda: ("smaller charge", "charge_mismatch", own(cost=cheap)))
     if kind == "share":
-        wrong = tuple(_scaled(epoch, partial) for partial in body.partials)
+        wrong = tuple(_scaled(key, partial) for partial in body.partials)
         tries.append(lambda: ("wrong share", "proof_invalid", own(partials=wrong)))
     return rng.choice(tries)()
 
@@ -146,7 +145,6 @@ def _stranger(body: Any, organization: str) -> Signed[Any]:
     return posing.sign(body.model_copy(update={"organization": organization}))
 
 
-def _scaled(epoch: KeyEpoch, text: str) -> str:
-    key = public_key_of(epoch)
+def _scaled(key: PublicKey, text: str) -> str:
     squared = pow(key.decode_ciphertext(decode_bytes(text)), 2, key.n_squared)
     return encode_bytes(key.encode_ciphertext(squared))

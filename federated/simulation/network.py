@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 from federated.errors import DomainError, Unavailable
 from federated.protocol.address import Attempt
+from federated.protocol.attempt import State
 from federated.protocol.identity import SiteIdentity
 from federated.simulation.carrier import Carrier, Later
-from federated.simulation.coordinator import DURING, Coordinator
 from federated.simulation.faults import Faults
+from federated.simulation.job_coordinator import JobCoordinator
 from federated.simulation.malice import (
     ALTERED_RELEASE,
     SPLIT_VIEW,
@@ -37,7 +38,7 @@ class Network(Carrier):
 
     def __init__(
         self,
-        coordinator: Coordinator,
+        coordinator: JobCoordinator,
         faults: Faults,
         *,
         malicious: frozenset[str],
@@ -73,7 +74,7 @@ class VirtualAPI:
         self._shown: tuple[str, str] | None = None
 
     @property
-    def _coordinator(self) -> Coordinator:
+    def _coordinator(self) -> JobCoordinator:
         return self._network.coordinator
 
     def interrupt(self) -> None:
@@ -101,25 +102,29 @@ class VirtualAPI:
         return self._ask("model", self._coordinator.states[digest].to_bytes)
 
     def round_context(self, at: Attempt) -> RoundContext:
-        return self._ask(f"context {at}", lambda: self._coordinator.find(at).context)
+        return self._ask(f"context {at}", lambda: self._context(at))
+
+    def _context(self, at: Attempt) -> RoundContext:
+        context: RoundContext = self._coordinator.find(at).context
+        return context
 
     def ledger_send(self, signed: Signed[LedgerReport]) -> None:
         self._say("ledger", lambda: None)
 
     def transcript(self, at: Attempt) -> Transcript:
         self._shown = None
-        found = self._coordinator.find(at)
+        played = self._coordinator.find(at)
         honest = self._ask(f"transcript {at}", lambda: self._coordinator.transcript(at))
         network = self._network
-        share = SHOWN / 4 if found.state == "released" else SHOWN
+        share = SHOWN / 4 if played.state is State.RELEASED else SHOWN
         told_truth = not network.malicious or self._name in network.malicious
-        if told_truth or found.state == "abandoned" or not network.chance(share):
+        if told_truth or played.state is State.ABANDONED or not network.chance(share):
             return honest
         act, name, transcript = transcript_forge(
             network.faults.random,
             honest=honest,
-            state=found.state,
-            minimum=found.context.minimum(self._coordinator.spec),
+            state=played.state,
+            minimum=self._coordinator.agreement.minimum(played.context),
             name=self._name,
         )
         self._shown = (act, name)
@@ -165,7 +170,7 @@ class VirtualAPI:
         network.tap(self._name, at, kind, message)
         self._say(
             f"{kind} {at}",
-            lambda: self._coordinator.receive(at, kind, message, self._name),
+            lambda: self._receive(at, kind, message),
         )
         if self._name in network.malicious and kind in CHEATED:
             self._resend_other(at, kind, signed)
@@ -186,21 +191,21 @@ class VirtualAPI:
         network, coordinator = self._network, self._coordinator
         if network.chance(SILENT):
             raise Unavailable(f"{self._name} sends no {kind}")
-        found = coordinator.find(at)
-        sent = self._name in found.sent[kind]
-        if kind not in CHEATED or sent or found.state != DURING[kind]:
+        played = coordinator.find(at)
+        sent = self._name in played.sent[kind]
+        if kind not in CHEATED or sent or played.state is not coordinator.kind.taken[kind]:
             return
         if not network.chance(DISHONEST):
             return
-        before = [t for t in coordinator.tries if self._name in t.sent[kind] and t is not found]
+        before = [p for p in coordinator.played if self._name in p.sent[kind] and p is not played]
         forged = message_forge(
             network.faults.random,
             kind=kind,
             honest=signed,
-            found=found,
+            played=played,
             older=before[-1].sent[kind][self._name] if before else None,
             identity=self._identity,
-            epoch=coordinator.epoch,
+            key=coordinator.agreement.key,
         )
         act, name, message = forged
         self._attack(act, name, at, kind, message)
@@ -210,16 +215,19 @@ class VirtualAPI:
         if arrived and self._network.chance(DISHONEST):
             other = signed.body.model_copy(update={"context": "0" * 64})
             message = self._identity.sign(other)
-            self._attack("resend with other bytes", "conflict", at, kind, message)
+            self._attack("resend with other bytes", "already_sent", at, kind, message)
 
     def _attack(self, act: str, name: str, at: Attempt, kind: str, message: Signed[Any]) -> None:
         try:
-            self._coordinator.receive(at, kind, message, self._name)
+            self._receive(at, kind, message)
         except DomainError as error:
             answer = str(error.fields.get("reason", error.code))
         else:
             answer = "accepted"
         self._network.expect(act, name, answer)
+
+    def _receive(self, at: Attempt, kind: str, message: Signed[Any]) -> None:
+        self._coordinator.receive(self._coordinator.find(at), kind, message, self._name)
 
     def _ask(self, what: str, deliver: Callable[[], T]) -> T:
         return self._network.carry(self._name, what, deliver)

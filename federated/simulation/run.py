@@ -16,9 +16,12 @@ from typing import cast
 
 from federated.api.coordinator import CoordinatorAPI
 from federated.errors import DomainError, InvalidInput
-from federated.simulation.coordinator import Coordinator, Try
+from federated.protocol.agreement import JobAgreement
+from federated.protocol.attempt import State
+from federated.simulation.coordinator import Played
 from federated.simulation.faults import Crash, Event, Faults
 from federated.simulation.home import MortalHome
+from federated.simulation.job_coordinator import JobCoordinator
 from federated.simulation.network import Network, VirtualAPI
 from federated.simulation.truth import Truth
 from federated.simulation.world import World
@@ -92,10 +95,10 @@ class Run:
         self._paths = {name: world.settle(folder, name, seed) for name in names}
         self.truth = Truth(self._paths, world.opened(), evil)
         spec, state = world.propose(rng)
-        self.coordinator = Coordinator(
+        self.coordinator = JobCoordinator(
             signed=world.parties[spec.proposer].identity.sign(spec),
             state=state,
-            epoch=world.epoch,
+            agreement=JobAgreement(spec, world.epoch),
             sealed={name: party.sealed for name, party in world.parties.items()},
             now=lambda: self._now,
             told=self._ended,
@@ -177,14 +180,14 @@ class Run:
         if "unexpected" in line:
             self.truth.violations.append(f"{name}: {line}")
 
-    def _ended(self, found: Try) -> None:
-        there = len(found.sent["contribution"])
-        line = f"{found.at} {found.state} at {self._now:.0f} s: {there} contributions"
-        if found.state == "released":
-            self.truth.released(found)
-            line += f", {len(found.sent['share'])} shares"
+    def _ended(self, played: Played) -> None:
+        there = len(played.sent["contribution"])
+        line = f"{played.at} {played.state} at {self._now:.0f} s: {there} contributions"
+        if played.state is State.RELEASED:
+            self.truth.released(played)
+            line += f", {len(played.sent['share'])} shares"
         else:
-            line += f"; {found.reason}"
+            line += f"; {played.reason}"
         self.rounds.append(line)
         self._told(line)
 

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from federated.crypto.threshold import KeyShare, combine, partial_decrypt
 from federated.protocol.address import Attempt
-from federated.protocol.cost import round_cost, share_sigma
-from federated.protocol.keys import public_key_of, verification_of
-from federated.protocol.layout import aggregator_of
+from federated.protocol.attempt import State
+from federated.protocol.cost import share_sigma
 from federated.protocol.reproducibility import minibatch_order
-from federated.simulation.coordinator import OPEN, Coordinator, Try
+from federated.simulation.coordinator import Played
+from federated.simulation.job_coordinator import JobCoordinator
 from federated.site.local_data import read
 from federated.training.local import bounded_update
 from federated.wire.base import Signed, decode_bytes
@@ -39,7 +39,7 @@ class Truth:
         self, homes: Mapping[str, Path], shares: Mapping[str, KeyShare], malicious: frozenset[str]
     ) -> None:
         self.violations: list[str] = []
-        self.coordinator: Coordinator
+        self.coordinator: JobCoordinator
         self._homes, self._shares, self._malicious = homes, shares, malicious
         self._sent: dict[tuple[str, Attempt, str], str] = {}
 
@@ -57,62 +57,62 @@ class Truth:
             self._check_charged(name, at, signed.body.cohort)
 
     def _check_charged(self, name: str, at: Attempt, cohort: str) -> None:
-        found = self.coordinator.find(at)
-        if found.cohort is None or cohort != found.cohort.digest():
+        played = self.coordinator.find(at)
+        if played.cohort is None or cohort != played.cohort.digest():
             self.violations.append(f"{name} gave a share of a second cohort of {at}")
             return
-        for member in filter(self.honest, found.cohort.members):
+        for member in filter(self.honest, played.cohort.members):
             if self._committed(member).get((at.round, at.number)) != cohort:
                 self.violations.append(f"a share of {at} left before {member} was charged")
 
-    def released(self, found: Try) -> None:
+    def released(self, played: Played) -> None:
         """Compare a release with the plain sum, and each honest vector with its data."""
-        assert found.release is not None
+        assert played.release is not None
         total = np.zeros(self.coordinator.spec.model.parameters, dtype=np.int64)
-        for name, signed in found.sent["contribution"].items():
-            vector = self._opened(found, signed)
+        for name, signed in played.sent["contribution"].items():
+            vector = self._opened(played, signed)
             total += vector
             if self.honest(name):
-                self._check_noise(name, found, vector)
-        shown = found.release.sum or found.release.values
+                self._check_noise(name, played, vector)
+        shown = played.release.sum or played.release.values
         digest = hashlib.sha256(total.astype("<i8").tobytes()).hexdigest()
-        if shown != (digest if found.release.sum else tuple(total.tolist())):
-            self.violations.append(f"the release of {found.at} is not the plain sum")
+        if shown != (digest if played.release.sum else tuple(total.tolist())):
+            self.violations.append(f"the release of {played.at} is not the plain sum")
 
-    def _opened(self, found: Try, signed: Signed[Contribution]) -> NDArray[np.int64]:
-        epoch = self.coordinator.epoch
-        key = public_key_of(epoch)
+    def _opened(self, played: Played, signed: Signed[Contribution]) -> NDArray[np.int64]:
+        agreement = self.coordinator.agreement
+        key = agreement.key
         ciphertexts = [key.decode_ciphertext(decode_bytes(c)) for c in signed.body.ciphertexts]
-        quorum = list(self._shares.values())[: epoch.threshold]
+        quorum = list(self._shares.values())[: agreement.threshold]
         partials = {share.index: partial_decrypt(share, ciphertexts) for share in quorum}
-        plaintexts = combine(key, verification_of(epoch), partials)
+        plaintexts = combine(key, agreement.verification, partials)
         context = bytes.fromhex(signed.body.context)
-        aggregator = aggregator_of(self.coordinator.spec, epoch)
+        aggregator = agreement.aggregator
         total = aggregator.total()
         if total is not None:
-            total.add([found.vectors[signed.body.organization][1]], signed.body.masked)
+            total.add([played.vectors[signed.body.organization][1]], signed.body.masked)
         return aggregator.decode(plaintexts, 1, context=context, total=total)
 
-    def _check_noise(self, name: str, found: Try, vector: NDArray[np.int64]) -> None:
+    def _check_noise(self, name: str, played: Played, vector: NDArray[np.int64]) -> None:
         spec = self.coordinator.spec
-        state = self.coordinator.states[found.context.model]
+        state = self.coordinator.states[played.context.model]
         rows = read(self._homes[name] / "ward.csv", spec.data)
-        order = minibatch_order(found.context, name)
+        order = minibatch_order(played.context, name)
         gradient = bounded_update(spec, state.parameters, rows, order=order)
-        sigma = share_sigma(spec, minimum_cohort=found.context.minimum(spec))
+        sigma = share_sigma(spec, minimum_cohort=played.context.minimum(spec))
         if np.abs(vector - gradient).max() > NOISE_SIGMAS * sigma:
-            self.violations.append(f"the vector of {name} in {found.at} is not its gradient")
+            self.violations.append(f"the vector of {name} in {played.at} is not its gradient")
 
     def end(self, *, spoilt: set[tuple[str, Attempt]], lied_to: set[tuple[str, Attempt]]) -> None:
         """What must hold once the job ended and every site has settled."""
         coordinator = self.coordinator
         if coordinator.state not in ("finished", "failed"):
             self.violations.append(f"the job ends {coordinator.state}: {coordinator.reason}")
-        for found in coordinator.tries:
-            if found.state in OPEN:
-                self.violations.append(f"{found.at} is still {found.state}")
-            if (found.release is None) == (found.state == "released"):
-                self.violations.append(f"{found.at} is {found.state}, against its release")
+        for played in coordinator.played:
+            if played.open:
+                self.violations.append(f"{played.at} is still {played.state}")
+            if (played.release is None) == (played.state is State.RELEASED):
+                self.violations.append(f"{played.at} is {played.state}, against its release")
         fooled = {name for name, _ in lied_to}
         for name in filter(self.honest, self._homes):
             self._check_ledger(name, spoilt)
@@ -121,21 +121,21 @@ class Truth:
 
     def _check_ledger(self, name: str, spoilt: set[tuple[str, Attempt]]) -> None:
         committed = self._committed(name)
-        for found in self.coordinator.tries:
-            charged = committed.pop((found.at.round, found.at.number), None)
-            cohort = found.cohort
+        for played in self.coordinator.played:
+            charged = committed.pop((played.at.round, played.at.number), None)
+            cohort = played.cohort
             member = cohort is not None and name in cohort.members
-            if found.state == "released" and member and charged is None:
-                self.violations.append(f"{name} lost its charge of {found.at}")
+            if played.state is State.RELEASED and member and charged is None:
+                self.violations.append(f"{name} lost its charge of {played.at}")
             if charged is None:
                 continue
             if cohort is None or not member:
-                self.violations.append(f"{name} was charged for {found.at} without a cohort")
-            elif charged != cohort.digest() and (name, found.at) not in spoilt:
-                self.violations.append(f"{name} charged another cohort of {found.at}")
+                self.violations.append(f"{name} was charged for {played.at} without a cohort")
+            elif charged != cohort.digest() and (name, played.at) not in spoilt:
+                self.violations.append(f"{name} charged another cohort of {played.at}")
         if committed:
             self.violations.append(f"{name} was charged for no attempt: {sorted(committed)}")
-        rho = round_cost(self.coordinator.spec).rho
+        rho = self.coordinator.agreement.cost.rho
         for row in self._rows(name):
             if row["rho"] != rho or row["state"] == "reserved":
                 self.violations.append(f"{name} keeps {row['state']} rho {row['rho']} at the end")

@@ -6,9 +6,16 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import overload
 
 from federated.api.coordinator import CoordinatorAPI
 from federated.errors import DomainError, InvalidInput
+from federated.protocol.agreement import (
+    AnyAgreement,
+    CampaignAgreement,
+    JobAgreement,
+    agreement_of,
+)
 from federated.protocol.campaign_transcript import campaign_transcript_check
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.refused import Refused
@@ -38,6 +45,7 @@ class Site:
     say: Say = lambda line: None
     cosigners: dict[str, CosignerKey] = field(default_factory=dict)
     """Other organizations' witnesses by the digest of their signed key."""
+    _agreements: OrderedDict[str, AnyAgreement] = field(default_factory=OrderedDict)
     _checked: OrderedDict[tuple[str, ...], Cohort] = field(default_factory=OrderedDict)
     _checked_runs: OrderedDict[tuple[str, ...], SubmissionCohort] = field(
         default_factory=OrderedDict
@@ -69,35 +77,51 @@ class Site:
             raise Refused(Reason.JOB_UNKNOWN, f"job {job_id} was not approved by this site")
         return spec
 
-    def check(self, transcript: Transcript, *, spec: JobSpec, epoch: KeyEpoch) -> Cohort:
+    @overload
+    def agreement(self, spec: JobSpec) -> JobAgreement: ...
+    @overload
+    def agreement(self, spec: CampaignSpec) -> CampaignAgreement: ...
+    def agreement(self, spec: JobSpec | CampaignSpec) -> AnyAgreement:
+        """The agreement of an approved spec with the epoch kept here. Raises Refused(key_unknown).
+
+        The newest few are remembered, with the layouts that they computed.
+        """
+        digest = spec.digest()
+        if digest not in self._agreements:
+            self._agreements[digest] = agreement_of(spec, self.epoch(spec.key_epoch))
+            while len(self._agreements) > CHECKED_KEPT:
+                self._agreements.popitem(last=False)
+        return self._agreements[digest]
+
+    def check(self, transcript: Transcript, *, agreement: JobAgreement) -> Cohort:
         """transcript_check, once for the same bytes of an attempt. Raises Refused."""
         cohort = transcript.cohort()
         key = (
-            spec.digest(),
+            agreement.digest,
             transcript.spec.digest(),
             *(approval.digest() for approval in transcript.approvals),
             cohort.digest(),
             str(bool(transcript.expired)),
         )
         if key not in self._checked:
-            self._checked[key] = transcript_check(transcript, spec=spec, epoch=epoch)
+            self._checked[key] = transcript_check(transcript, agreement=agreement)
             while len(self._checked) > CHECKED_KEPT:
                 self._checked.popitem(last=False)
         return self._checked[key]
 
     def check_run(
-        self, transcript: CampaignTranscript, *, spec: CampaignSpec, epoch: KeyEpoch
+        self, transcript: CampaignTranscript, *, agreement: CampaignAgreement
     ) -> SubmissionCohort:
         """campaign_transcript_check, once for the same bytes of a run. Raises Refused."""
         key = (
-            spec.digest(),
+            agreement.digest,
             transcript.spec.digest(),
             *(approval.digest() for approval in transcript.approvals),
             transcript.cohort().digest(),
             str(transcript.expired is not None),
         )
         if key not in self._checked_runs:
-            self._checked_runs[key] = campaign_transcript_check(transcript, spec=spec, epoch=epoch)
+            self._checked_runs[key] = campaign_transcript_check(transcript, agreement=agreement)
             while len(self._checked_runs) > CHECKED_KEPT:
                 self._checked_runs.popitem(last=False)
         return self._checked_runs[key]
@@ -108,13 +132,13 @@ def short(error: DomainError) -> str:
     return " ".join(error.message.split())
 
 
-def pins_check(site: Site, spec: JobSpec | CampaignSpec, epoch: KeyEpoch) -> None:
+def pins_check(site: Site, agreement: AnyAgreement) -> None:
     """Check the keys that a spec pins, and its consortium, against what this site knows.
 
     Raises InvalidInput naming what is wrong.
     """
-    kind = "campaign" if isinstance(spec, CampaignSpec) else "job"
-    own = spec.participant(site.organization)
+    spec, kind = agreement.spec, agreement.NOUN
+    own = agreement.participant(site.organization)
     if own is None:
         raise InvalidInput(f"{site.organization} is not among the {kind}'s participants")
     if own.public_key != site.identity.public_key:
@@ -123,7 +147,7 @@ def pins_check(site: Site, spec: JobSpec | CampaignSpec, epoch: KeyEpoch) -> Non
     if spec.consortium != consortium:
         raise InvalidInput(f"{kind} of consortium {spec.consortium}, this is {consortium}")
     for participant in spec.participants:
-        trustee = epoch.trustee(participant.organization)
+        trustee = agreement.trustee(participant.organization)
         if trustee is not None and trustee.public_key != participant.public_key:
             raise InvalidInput(
                 f"the spec pins another key of {participant.organization} than the key epoch"

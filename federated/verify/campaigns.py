@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from federated.errors import InvalidInput
+from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.campaign_expired import campaign_expired_check, expired_noise_check
-from federated.protocol.campaign_layout import campaign_check
 from federated.protocol.campaign_release import campaign_release_check
 from federated.protocol.campaign_transcript import (
-    campaign_charges_check,
     campaign_transcript_check,
     noised_cohort_check,
 )
+from federated.protocol.checks import charges_check
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check
 from federated.verify.parts import (
@@ -54,21 +54,24 @@ def _campaign(record: CampaignRecord, named: frozenset[str], expiries: Expiries)
     spec, epoch = record.runs[0].spec, record.key_epoch
     label = f"campaign {spec.campaign_id[:8]}"
     yield checked(f"{label} key epoch", partial(_key_epoch, spec, epoch))
-    yield checked(f"{label} privacy", partial(_privacy, spec, epoch))
+    if epoch.digest() != spec.key_epoch:
+        return
+    agreement = CampaignAgreement(spec, epoch)
+    yield checked(f"{label} privacy", partial(_privacy, agreement))
     runs = [transcript.context.run for transcript in record.runs]
     if len(set(runs)) != len(runs):
         yield Check(f"{label} runs", "failed", "a run is given twice")
     for transcript in record.runs:
         name = f"{label} run {transcript.context.run}"
-        yield checked(f"{name} votes", partial(_votes, transcript, spec, epoch))
+        yield checked(f"{name} votes", partial(_votes, transcript, agreement))
         if transcript.expired is not None:
             yield checked(f"{name} retention", partial(_retention, transcript, expiries))
             yield Check(f"{name} ciphertexts", "skipped", _gone(transcript))
         if transcript.release is None:
             yield Check(f"{name} release", "skipped", "abandoned after it closed")
             continue
-        yield checked(f"{name} noise", partial(_noise, transcript, spec, epoch))
-        yield checked(f"{name} release", partial(_release, transcript, spec, epoch))
+        yield checked(f"{name} noise", partial(_noise, transcript, agreement))
+        yield checked(f"{name} release", partial(_release, transcript, agreement))
         yield checked(f"{name} in the log", partial(_logged, transcript, named))
     yield from _statements(record, spec, label)
 
@@ -77,8 +80,9 @@ def _key_epoch(spec: CampaignSpec, epoch: KeyEpoch) -> str:
     return equal(epoch.digest(), spec.key_epoch, "key epoch digest")
 
 
-def _privacy(spec: CampaignSpec, epoch: KeyEpoch) -> str:
-    campaign_check(spec, epoch)
+def _privacy(agreement: CampaignAgreement) -> str:
+    agreement.check()
+    spec = agreement.spec
     delta = "" if spec.noise.delta is None else f" at delta {spec.noise.delta:g}"
     return (
         f"epsilon {spec.noise.epsilon:g}{delta} a run over {len(spec.metrics)} metrics, "
@@ -86,28 +90,29 @@ def _privacy(spec: CampaignSpec, epoch: KeyEpoch) -> str:
     )
 
 
-def _votes(transcript: CampaignTranscript, spec: CampaignSpec, epoch: KeyEpoch) -> str:
+def _votes(transcript: CampaignTranscript, agreement: CampaignAgreement) -> str:
     check = campaign_transcript_check if transcript.expired is None else campaign_expired_check
-    cohort = check(transcript, spec=spec, epoch=epoch)
+    cohort = check(transcript, agreement=agreement)
     if transcript.release is not None or transcript.shares:
-        campaign_charges_check(transcript.receipts, spec=spec, epoch=epoch, cohort=cohort)
-    proofs = f"with {len(spec.metrics)} vote proofs each"
+        charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
+    proofs = f"with {len(agreement.spec.metrics)} vote proofs each"
     return (
         f"{len(cohort.members)} submissions {proofs if transcript.submissions else 'by digest'}, "
         f"{len(transcript.approvals)} countersignatures, {len(transcript.receipts)} charges"
     )
 
 
-def _noise(transcript: CampaignTranscript, spec: CampaignSpec, epoch: KeyEpoch) -> str:
+def _noise(transcript: CampaignTranscript, agreement: CampaignAgreement) -> str:
     if transcript.expired is not None:
-        return f"shares of {', '.join(expired_noise_check(transcript, epoch=epoch))}, by digest"
-    noised = noised_cohort_check(transcript, spec=spec, epoch=epoch)
+        names = expired_noise_check(transcript, agreement=agreement)
+        return f"shares of {', '.join(names)}, by digest"
+    noised = noised_cohort_check(transcript, agreement=agreement)
     return f"shares of {', '.join(sorted(noised.noise))}, each once; not that they are random"
 
 
-def _release(transcript: CampaignTranscript, spec: CampaignSpec, epoch: KeyEpoch) -> str:
+def _release(transcript: CampaignTranscript, agreement: CampaignAgreement) -> str:
     whole = transcript.expired is None
-    release = campaign_release_check(transcript, spec=spec, epoch=epoch, proofs=whole)
+    release = campaign_release_check(transcript, agreement=agreement, proofs=whole)
     given = sum(len(metric.statistics) for metric in release.metrics)
     if not whole:
         shares = f"{len(transcript.shares)} signed shares combine to the sums"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federated.errors import DomainError, InvalidInput
+from federated.protocol.agreement import JobAgreement
 from federated.protocol.joint_evaluation import JointEvaluation, evaluation_of
 from federated.protocol.masked import total_of
 from federated.protocol.release import release_check
@@ -105,14 +106,13 @@ def _step(
     state: ServerState,
     vectors: VectorFolder | None,
 ) -> ServerState:
-    epoch = record.key_epoch
+    agreement = JobAgreement(spec, record.key_epoch)
     total = None
     if vectors is not None:
-        total = total_of(transcript, spec=spec, epoch=epoch, source=vectors.source)
+        total = total_of(transcript, agreement=agreement, source=vectors.source)
     return release_check(
         transcript,
-        spec=spec,
-        epoch=epoch,
+        agreement=agreement,
         state=state,
         proofs=not transcript.expired,
         total=total,

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from federated.errors import DomainError, InvalidInput
+from federated.protocol.agreement import JobAgreement
+from federated.protocol.checks import charges_check
 from federated.protocol.cost import check_spec_privacy, job_epsilons
 from federated.protocol.expired import expired_check, expired_shares_check
 from federated.protocol.masked import total_of
 from federated.protocol.release import release_check
 from federated.protocol.share import product_of, share_check
-from federated.protocol.transcript import receipts_check, transcript_check
+from federated.protocol.transcript import transcript_check
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check
 from federated.training.server import ServerState
@@ -77,6 +79,9 @@ def _job(
         f"{label} key epoch",
         partial(equal, record.key_epoch.digest(), spec.key_epoch, "key epoch digest"),
     )
+    if record.key_epoch.digest() != spec.key_epoch:
+        return
+    agreement = JobAgreement(spec, record.key_epoch)
     state: ServerState | None
     try:
         state = initial_state(record, vectors)
@@ -94,20 +99,20 @@ def _job(
     for transcript in record.attempts:
         context = transcript.context
         name = f"{label} round {context.round}.{context.attempt}"
-        yield checked(f"{name} transcript", partial(_transcript, transcript, spec, record))
+        yield checked(f"{name} transcript", partial(_transcript, transcript, agreement))
         if transcript.expired:
             yield Check(f"{name} contributions", "skipped", _gone(transcript))
         if transcript.release is None:
             yield Check(f"{name} release", "skipped", "abandoned after it closed")
             continue
         if unsummed := _unsummed(transcript, state, vectors):
-            yield checked(f"{name} shares", partial(_shares, transcript, spec, record, claimed))
+            yield checked(f"{name} shares", partial(_shares, transcript, agreement, claimed))
             yield Check(f"{name} release", "skipped", f"sum not checked: {unsummed}")
             state = None
         else:
             assert state is not None
             try:
-                state = _release(transcript, spec, record, state, vectors)
+                state = _release(transcript, agreement, state, vectors)
             except DomainError as error:
                 yield Check(f"{name} release", "failed", error.message)
                 return
@@ -135,18 +140,15 @@ def _unsummed(
 
 def _release(
     transcript: Transcript,
-    spec: JobSpec,
-    record: JobRecord,
+    agreement: JobAgreement,
     state: ServerState,
     vectors: VectorFolder | None,
 ) -> ServerState:
     if transcript.expired:
-        return release_check(
-            transcript, spec=spec, epoch=record.key_epoch, state=state, proofs=False
-        )
+        return release_check(transcript, agreement=agreement, state=state, proofs=False)
     source = vectors.source if vectors is not None else _none
-    total = total_of(transcript, spec=spec, epoch=record.key_epoch, source=source)
-    return release_check(transcript, spec=spec, epoch=record.key_epoch, state=state, total=total)
+    total = total_of(transcript, agreement=agreement, source=source)
+    return release_check(transcript, agreement=agreement, state=state, total=total)
 
 
 def _none(digest: str) -> Iterable[bytes]:
@@ -183,11 +185,11 @@ def _statements(record: JobRecord, spec: JobSpec, label: str) -> Iterator[Check]
         )
 
 
-def _transcript(transcript: Transcript, spec: JobSpec, record: JobRecord) -> str:
+def _transcript(transcript: Transcript, agreement: JobAgreement) -> str:
     check = expired_check if transcript.expired else transcript_check
-    cohort = check(transcript, spec=spec, epoch=record.key_epoch)
+    cohort = check(transcript, agreement=agreement)
     if transcript.release is not None or transcript.shares:
-        receipts_check(transcript.receipts, spec=spec, cohort=cohort)
+        charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
     of_proofs = "by digest" if transcript.expired else "with proofs"
     return (
         f"{len(transcript.approvals)} countersignatures, {len(cohort.members)} contributions "
@@ -209,15 +211,15 @@ def _retention(spec: JobSpec, expiries: frozenset[str]) -> str:
     return "an event says that the contributions expired"
 
 
-def _shares(transcript: Transcript, spec: JobSpec, record: JobRecord, state: str) -> str:
+def _shares(transcript: Transcript, agreement: JobAgreement, state: str) -> str:
     """All of a masked release that a bundle can show: its shares, and what it says it follows."""
     cohort = transcript.cohort()
     product = []
     if not transcript.expired:
-        product = product_of(transcript, spec=spec, epoch=record.key_epoch)
+        product = product_of(transcript, agreement=agreement)
     for signed in transcript.shares if product else ():
-        share_check(signed, epoch=record.key_epoch, cohort=cohort, product=product)
-    given = expired_shares_check(transcript, epoch=record.key_epoch)
+        share_check(signed, agreement=agreement, cohort=cohort, product=product)
+    given = expired_shares_check(transcript, agreement=agreement)
     release = transcript.release
     assert release is not None
     if (release.context, release.cohort) != (cohort.context, cohort.digest()):

@@ -29,7 +29,7 @@ from federated.wire.round import Reason, Transcript
 from federated.wire.site import Work
 from tests import second_verifier
 from tests.federation.test_job_whole import play
-from tests.federation.world import CAST, World, current, dealt, task_for
+from tests.federation.world import CAST, World, current, task_for
 
 
 @pytest.fixture(autouse=True)
@@ -187,7 +187,7 @@ def test_no_site_charges_or_decrypts_for_what_expired(world: World, job: Job) ->
     transcript = world["summit"].transcript(task_for(found))
     assert not transcript.contributions
     with pytest.raises(Refused) as refused:
-        transcript_check(transcript, spec=job.wire, epoch=dealt()[0])
+        transcript_check(transcript, agreement=job.agreement)
     assert refused.value.reason is Reason.CONTRIBUTION_EXPIRED
     whole = json.loads(transcript.canonical())
     for wrong in ({"expired": []}, {"contributions": [1]}):

@@ -152,7 +152,8 @@ def seconds(counts: tuple[int, ...], bits: int) -> Iterator[Row]:
     }
     scenario = CampaignScenario.model_validate({"metrics": [metric], "key_bits": bits})
     world = CampaignWorld.make(scenario, max(counts))
-    spec = world.spec(str(uuid.uuid4()))
+    agreement = world.agreement(str(uuid.uuid4()))
+    spec = agreement.spec
     context = CampaignContext(
         campaign_id=spec.campaign_id,
         spec=spec.digest(),
@@ -164,26 +165,26 @@ def seconds(counts: tuple[int, ...], bits: int) -> Iterator[Row]:
     proving = 0.0
     for name, one in world.organizations.items():
         values = one.measure(world.draws, seed=1, run=1)
-        spent, submission = _timed(lambda: one.submit(spec, world.epoch, context, values))
+        spent, submission = _timed(lambda: one.submit(agreement, context, values))
         proving += spent
         made.append(submission)
         if len(made) in counts:
             label = f"{bits} bits, {len(made)} organizations"
             yield Row(label, OURS, "prove, a vote", proving / len(made), "CPU s")
-            yield from _release_seconds(world, spec, context, made, label)
+            yield from _release_seconds(world, agreement, context, made, label)
 
 
-def _release_seconds(world, spec, context, made, label) -> Iterator[Row]:
+def _release_seconds(world, agreement, context, made, label) -> Iterator[Row]:
     names = [signed.body.organization for signed in made]
     transcript = CampaignTranscript(
-        spec=spec,
-        approvals=tuple(world.organizations[n].approve(spec, world.epoch) for n in names),
+        spec=agreement.spec,
+        approvals=tuple(world.organizations[n].approve(agreement) for n in names),
         context=context,
         submissions=tuple(made),
     )
     size = sum(len(signed.canonical()) for signed in made) / len(made)
     yield Row(label, OURS, "a submission's size", size / 1000, "kB")
-    spent, _ = _timed(lambda: votes_check(made, spec=spec, epoch=world.epoch))
+    spent, _ = _timed(lambda: votes_check(made, agreement=agreement))
     yield Row(label, OURS, "verify all votes, a trustee", spent, "CPU s")
     quorum = sorted(world.shares)[: world.epoch.threshold]
     identities = {name: world.organizations[name].identity for name in quorum}
@@ -191,8 +192,7 @@ def _release_seconds(world, spec, context, made, label) -> Iterator[Row]:
     for name in quorum:
         spent, signed = _timed(
             lambda: noise_make(
-                spec=spec,
-                epoch=world.epoch,
+                agreement=agreement,
                 cohort=transcript.cohort(),
                 identity=identities[name],
             )
@@ -201,14 +201,14 @@ def _release_seconds(world, spec, context, made, label) -> Iterator[Row]:
         noise.append(signed)
     yield Row(label, OURS, "draw and prove noise, a trustee", noising / len(quorum), "CPU s")
     noised = transcript.model_copy(update={"noise": tuple(noise)})
-    spent, _ = _timed(lambda: noised_cohort_check(noised, spec=spec, epoch=world.epoch))
+    spent, _ = _timed(lambda: noised_cohort_check(noised, agreement=agreement))
     yield Row(label, OURS, "check the noise", spent, "CPU s")
     sharing, shares = 0.0, []
     for name in quorum:
         spent, signed = _timed(
             lambda: campaign_share_make(
                 noised,
-                epoch=world.epoch,
+                agreement=agreement,
                 share=world.shares[name],
                 identity=identities[name],
             )
@@ -220,8 +220,8 @@ def _release_seconds(world, spec, context, made, label) -> Iterator[Row]:
 
     def released() -> None:
         for signed in shares:
-            campaign_share_check(signed, transcript=whole, epoch=world.epoch)
-        campaign_release_make(whole, spec=spec, epoch=world.epoch)
+            campaign_share_check(signed, transcript=whole, agreement=agreement)
+        campaign_release_make(whole, agreement=agreement)
 
     spent, _ = _timed(released)
     yield Row(label, OURS, "check shares and release, the portal", spent, "CPU s")

@@ -162,7 +162,7 @@ def _stored(spec: JobSpec, epoch: KeyEpoch, members: list[str]) -> Any:
         opened_at=timezone.now(),
         deadline=timezone.now(),
     )
-    size = masked_bytes(spec, epoch)
+    size = masked_bytes(job.agreement)
     for name in members:
         digest = uuid.uuid4().hex * 2
         key = blob_storage().save(vector_key(found, name, digest), ContentFile(os.urandom(size)))

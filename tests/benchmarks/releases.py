@@ -15,11 +15,9 @@ from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
 from federated.aggregation.vote_statistics import PERCENTILES_FROM, statistics_of
 from federated.aggregation.votes import nearest_point
-from federated.protocol.campaign_layout import vote_layout
 from federated.protocol.campaign_noise import noise_draw
 from federated.wire.campaign import CampaignRelease, MetricRelease
 from tests.benchmarks.world import draft
-from tests.federation.world import dealt
 
 METRICS = [
     {"key": "latency_ms", "lower": 1.0, "upper": 1000.0, "points": 32, "bins": 16},
@@ -49,24 +47,24 @@ def campaign_with_history(*, count: int = 60, runs: int = 4, **changes: Any) -> 
 
 
 def _release(found: Run, count: int, rng: random.Random) -> CampaignRelease:
-    spec, epoch = found.wire, dealt()[0]
+    spec, agreement = found.wire, found.agreement
     metrics = []
     for position, metric in enumerate(spec.metrics):
-        layout = vote_layout(spec, epoch, position)
+        layout = agreement.layouts[position]
         center = (metric.lower * metric.upper) ** 0.5 * (1 - 0.05 * found.number)
         sums = [0] * len(layout.slots)
         for _ in range(count):
             value = min(max(rng.lognormvariate(0, 0.5) * center, metric.lower), metric.upper)
             vote = layout.points[nearest_point(metric, value)]
             sums = [a + b for a, b in zip(sums, vote, strict=True)]
-        for _ in range(epoch.threshold):
+        for _ in range(agreement.threshold):
             sums = [a + b for a, b in zip(sums, noise_draw(layout), strict=True)]
         metrics.append(
             MetricRelease(
                 key=metric.key,
                 slots=tuple(sums),
                 illustrative=count < PERCENTILES_FROM,
-                statistics=statistics_of(layout, sums, count=count, shares=epoch.threshold),
+                statistics=statistics_of(layout, sums, count=count, shares=agreement.threshold),
             )
         )
     return CampaignRelease(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from apps.benchmarks.models import Run, Submission
+from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.campaign_submit import submission_make
 from federated.wire.base import Signed
 from federated.wire.campaign import CampaignContext, Measured, Vote
@@ -23,8 +24,7 @@ TWO = [
 def made(consortium: Consortium, found: Run, slug: str = "lakeside", **changes: Any) -> Any:
     spec = changes.get("spec", found.wire)
     return submission_make(
-        spec=spec,
-        epoch=dealt()[0],
+        agreement=CampaignAgreement(spec, dealt()[0]),
         context=changes.get("context", found.wire_context),
         identity=consortium[slug].agent.site.identity,
         measured={metric.key: Measured(value=50.0, unit=metric.unit) for metric in spec.metrics},

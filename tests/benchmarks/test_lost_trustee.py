@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from apps.benchmarks.models import Run
-from apps.benchmarks.selectors.trustees import GRACE
 from apps.common.coordinator import as_coordinator
+from federated.protocol.attempt import GRACE_SECONDS
 from tests.benchmarks.world import EVERYBODY, Consortium, run_of
 
 
@@ -32,7 +34,9 @@ def test_the_trustee_that_gave_no_noise_finishes(consortium: Consortium) -> None
     # Those with noise in the sum are asked first; the fourth after a grace.
     assert found.runshares.count() == 2
     with as_coordinator():
-        Run.objects.filter(pk=found.pk).update(noised_at=found.noised_at - GRACE)
+        Run.objects.filter(pk=found.pk).update(
+            noised_at=found.noised_at - timedelta(seconds=GRACE_SECONDS)
+        )
     released = consortium.until(found.campaign, "released", *alive)
     assert set(released.runshares.values_list("organization", flat=True)) == set(alive)
     assert consortium[idle].said("decryption share")

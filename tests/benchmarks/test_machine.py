@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from apps.benchmarks.errors import CampaignClosed
 from apps.benchmarks.models import Run, RunVerdict
 from apps.benchmarks.services.campaigns import (
     OPERATOR,
@@ -18,6 +17,7 @@ from apps.benchmarks.services.campaigns import (
 )
 from apps.common.actor import Actor
 from federated.errors import Forbidden, InvalidInput
+from federated.protocol.arrival import CampaignClosed
 from federated.protocol.campaign_ledger import ledger_id
 from federated.wire.round import Reason, Refusal, Verdict
 from tests.benchmarks.world import (
@@ -112,7 +112,7 @@ def test_under_the_minimum_nothing_is_decrypted_and_the_cost_returns(
     pass_deadline(run_of(campaign))
     found = run_of(campaign)
     assert found.state == "abandoned"
-    assert found.reason.startswith("2 submissions at the close, the minimum is 3")
+    assert "2 submissions (" in found.reason and "the attempt's minimum is 3" in found.reason
     assert (found.cohort, found.product) == (None, None)
     settle(consortium)
     assert states(consortium) == [(1, "returned")]

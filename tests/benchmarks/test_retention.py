@@ -200,9 +200,8 @@ def test_a_site_that_comes_late_agrees_to_nothing(consortium: Consortium) -> Non
     # Nobody charges or decrypts for it, though this site once checked the whole run.
     with as_coordinator():
         transcript = run_transcript(run_of(found.campaign))
-    epoch = site.agent.site.epoch(found.wire.key_epoch)
     with pytest.raises(Refused) as refused:
-        campaign_transcript_check(transcript, spec=found.wire, epoch=epoch)
+        campaign_transcript_check(transcript, agreement=site.agent.site.agreement(found.wire))
     assert refused.value.reason is Reason.SUBMISSION_EXPIRED
     noise_send(site.agent.site, str(found.campaign_id), 1)
     assert site.said("REFUSED")

@@ -104,8 +104,7 @@ def test_another_sites_message(world: World, site: Site, found: Round) -> None:
 def test_another_attempts_context(site: Site, found: Round) -> None:
     other = found.wire_context.model_copy(update={"attempt": 2})
     signed = contribution_make(
-        spec=found.job.wire,
-        epoch=dealt()[0],
+        agreement=found.job.agreement,
         context=other,
         identity=site.identity,
         gradient=site.gradient,
@@ -116,8 +115,7 @@ def test_another_attempts_context(site: Site, found: Round) -> None:
 def test_a_proof_for_another_context(site: Site, found: Round, good: Any) -> None:
     other = found.wire_context.model_copy(update={"attempt": 2})
     signed = contribution_make(
-        spec=found.job.wire,
-        epoch=dealt()[0],
+        agreement=found.job.agreement,
         context=other,
         identity=site.identity,
         gradient=site.gradient,

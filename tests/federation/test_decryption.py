@@ -16,7 +16,6 @@ from tests.federation.world import (
     EVERYBODY,
     World,
     current,
-    dealt,
     pass_deadline,
     pass_grace,
     share_of,
@@ -38,8 +37,7 @@ def test_no_share_before_every_charge(world: World) -> None:
     assert current(job).state == Round.State.CHARGING
     early = share_make(
         world["summit"].transcript(task_for(found)),
-        spec=job.wire,
-        epoch=dealt()[0],
+        agreement=job.agreement,
         share=share_of("summit"),
         identity=world["summit"].identity,
     )

@@ -20,7 +20,7 @@ from apps.provenance.models import Event
 from federated.protocol.masked import masked_bytes
 from federated.wire.site import Work
 from tests.federation.test_job_whole import play
-from tests.federation.world import CAST, Site, World, current, dealt, task_for
+from tests.federation.world import CAST, Site, World, current, task_for
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +93,7 @@ def test_workers_sum_in_parts_what_is_too_large_for_one(
     SumPart.objects.filter(pk=taken.pk).update(leased_until=found.opened_at)
     release.round_sum_vectors(found.pk)
     assert sums.sum_ready(found)
-    words = masked_bytes(job.wire, dealt()[0]) // 8
+    words = masked_bytes(job.agreement) // 8
     assert SumPart.objects.filter(round=found).count() == words == 2
     play(world, job)
     job.refresh_from_db()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from django.db import transaction
 
+from apps.attempts.steps import attempt_advance, attempt_step
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job, Round
-from apps.federation.services import machine, rounds
+from apps.federation.services import machine
+from apps.federation.services.attempts import ROUNDS
 from apps.provenance.models import Event
 from federated.wire.site import Work
 from tests.federation.world import (
@@ -109,8 +111,7 @@ def test_a_crash_between_claim_and_commit_leaves_the_state_before(world: World) 
         world[slug].work(Work.TRAIN)
     found = current(job)
     with pytest.raises(Crash), as_coordinator(), transaction.atomic():
-        found.job = machine.job_lock(job.pk)
-        rounds.round_close(found)
+        attempt_step(ROUNDS, found)
         assert current(job).state == Round.State.CHARGING
         raise Crash
     assert current(job).state == Round.State.COLLECTING
@@ -130,7 +131,7 @@ def test_closing_twice_is_closing_once(world: World) -> None:
         machine.job_advance(job.pk)
     stale.job = job
     with as_coordinator():
-        assert rounds.round_close(stale) is False
+        attempt_advance(ROUNDS, stale)
     assert Event.objects.filter(tag="federation:round:closed").count() == 1
     assert Round.objects.filter(job=job).count() == 1
 

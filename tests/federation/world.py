@@ -18,12 +18,13 @@ from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
 from apps.federation import tasks
 from apps.federation.models import Job, Round
-from apps.federation.selectors.transcripts import epoch_of
 from apps.federation.services import machine
 from federated.crypto.threshold import KeyShare
 from federated.privacy.config import PrivacyConfig
+from federated.protocol.agreement import JobAgreement
+from federated.protocol.checks import charges_check
 from federated.protocol.contribute import contribution_make
-from federated.protocol.cost import job_cost, round_cost
+from federated.protocol.cost import round_cost
 from federated.protocol.evaluation import evaluation_make
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
@@ -31,7 +32,7 @@ from federated.protocol.masked import total_of
 from federated.protocol.propose import spec_make
 from federated.protocol.release import release_check
 from federated.protocol.share import share_make
-from federated.protocol.transcript import receipts_check, transcript_check
+from federated.protocol.transcript import transcript_check
 from federated.training.server import ServerState
 from federated.wire import job as wire_job
 from federated.wire import round as wire
@@ -158,6 +159,9 @@ class Site:
             self.jobs[job_id] = Signed[wire_job.JobSpec].parse(answer["spec"])
         return self.jobs[job_id].body
 
+    def agreement(self, spec: wire_job.JobSpec) -> JobAgreement:
+        return JobAgreement(spec, dealt()[0])
+
     def context(self, task: Task) -> wire.RoundContext:
         return wire.RoundContext.parse(self.get(self.path(task)).json()["context"])
 
@@ -175,15 +179,7 @@ class Site:
         return self.post(f"keys/{task.epoch}/retirement", self.sign(word))
 
     def approval(self, spec: wire_job.JobSpec) -> Signed[wire_job.Approval]:
-        return self.sign(
-            wire_job.Approval(
-                job_id=spec.job_id,
-                spec=spec.digest(),
-                organization=self.slug,
-                cost=job_cost(spec),
-                rounds=spec.strategy.rounds,
-            )
-        )
+        return self.sign(self.agreement(spec).approval(self.slug))
 
     def do_approve(self, task: Task) -> Any:
         spec = self.spec(task.job_id or "")
@@ -199,8 +195,7 @@ class Site:
         spec = self.spec(task.job_id or "")
         body = bytearray()
         signed = contribution_make(
-            spec=spec,
-            epoch=dealt()[0],
+            agreement=self.agreement(spec),
             context=self.context(task),
             identity=self.identity,
             gradient=self.vector(spec),
@@ -227,11 +222,11 @@ class Site:
             return answer.streaming_content
 
         spec = self.spec(task.job_id or "")
-        return total_of(transcript, spec=spec, epoch=dealt()[0], source=source)
+        return total_of(transcript, agreement=self.agreement(spec), source=source)
 
     def receipt(self, task: Task) -> Signed[wire.ChargeReceipt]:
         spec = self.spec(task.job_id or "")
-        cohort = transcript_check(self.transcript(task), spec=spec, epoch=dealt()[0])
+        cohort = transcript_check(self.transcript(task), agreement=self.agreement(spec))
         return self.sign(
             wire.ChargeReceipt(
                 context=cohort.context,
@@ -246,12 +241,11 @@ class Site:
 
     def share(self, task: Task) -> Signed[wire.DecryptionShare]:
         spec, transcript = self.spec(task.job_id or ""), self.transcript(task)
-        cohort = transcript_check(transcript, spec=spec, epoch=dealt()[0])
-        receipts_check(transcript.receipts, spec=spec, cohort=cohort)
+        cohort = transcript_check(transcript, agreement=self.agreement(spec))
+        charges_check(transcript.receipts, agreement=self.agreement(spec), cohort=cohort)
         return share_make(
             transcript,
-            spec=spec,
-            epoch=dealt()[0],
+            agreement=self.agreement(spec),
             share=share_of(self.slug),
             identity=self.identity,
         )
@@ -274,8 +268,7 @@ class Site:
         before = self.states.get(of or spec.job_id, INITIAL)
         after = release_check(
             transcript,
-            spec=spec,
-            epoch=dealt()[0],
+            agreement=self.agreement(spec),
             state=before,
             total=self.total(task, transcript),
         )
@@ -309,7 +302,7 @@ def workers() -> None:
     machine.tick()
     with as_coordinator():
         waiting = Round.objects.filter(state=Round.State.DECRYPTING).select_related("job")
-        due = [r for r in waiting if r.shares.count() >= epoch_of(r.job).threshold]
+        due = [r for r in waiting if r.shares.count() >= r.job.agreement.threshold]
     for found in due:
         tasks.round_release(str(found.pk))
 

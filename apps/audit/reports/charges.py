@@ -10,7 +10,6 @@ from apps.audit.reports.lines import APPROVALS, RECEIPTS, Where
 from apps.audit.reports.specs import Specs, campaign_cost, epsilon_of
 from apps.audit.reports.values import Balance, Line, OwnCharge, Reservation
 from apps.budgets.models import Charge
-from federated.protocol.campaign_ledger import ledger_id
 
 
 def reservations(
@@ -34,12 +33,13 @@ def _reservation(line: Line, specs: Specs) -> tuple[Reservation, str] | None:
         rho, delta, pure = float(line.body.data["rho"]), spec.privacy.delta, 0.0
         dataset, unit, name = spec.data.dataset, str(spec.privacy.unit), identifier
     else:
-        approved = specs.campaign_spec(line)
+        approved = specs.campaign(line)
         if approved is None:
             return None
         cost, once = campaign_cost(approved)
-        rho, pure, delta = cost.rho * approved.runs, once * approved.runs, approved.noise.delta
-        dataset, unit, name = cost.dataset, str(cost.unit), ledger_id(approved)
+        times, delta = approved.releases, approved.spec.noise.delta
+        rho, pure = cost.rho * times, once * times
+        dataset, unit, name = cost.dataset, str(cost.unit), approved.ledger_id
     made = Reservation(
         line=line,
         organization=line.organization,

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 
 from apps.audit.reports.values import Line
 from apps.benchmarks.models import Campaign, Run
-from apps.benchmarks.selectors.campaigns import campaigns_of, epoch_of
+from apps.benchmarks.selectors.campaigns import campaigns_of
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job
 from apps.federation.selectors.jobs import jobs_of
 from federated.privacy.accountant import rho_to_epsilon
-from federated.protocol.campaign_layout import run_cost
+from federated.protocol.agreement import AnyAgreement, CampaignAgreement
 from federated.protocol.campaign_ledger import ledger_id
 from federated.protocol.cost import round_cost
 from federated.protocol.identity import key_id
-from federated.wire.campaign import CampaignSpec
 from federated.wire.job import Cost
 
 
@@ -59,7 +58,7 @@ class Specs:
             spec = self.jobs[identifier].wire
             return None if spec.privacy.delta is None else (round_cost(spec), 0.0)
         run = self.runs.get((identifier, number))
-        return None if run is None else campaign_cost(run.wire)
+        return None if run is None else campaign_cost(run.agreement)
 
     def delta(self, where: tuple[str, int, int]) -> float | None:
         """The spec's own; None for pure epsilon."""
@@ -69,26 +68,24 @@ class Specs:
         run = self.runs.get((identifier, number))
         return None if run is None else run.wire.noise.delta
 
-    def campaign_spec(self, line: Line) -> CampaignSpec | None:
-        """Returns the spec that an event of a campaign names by its digest, if it is stored."""
+    def campaign(self, line: Line) -> CampaignAgreement | None:
+        """What an event of a campaign names by its spec's digest, if that is kept."""
         digest, identifier = line.body.digests.get("spec"), line.subject[1]
         campaign = self.campaigns.get(identifier)
         if campaign is not None and campaign.spec_digest == digest:
-            return campaign.wire
-        kept = (run.wire for (of, _), run in self.runs.items() if of == identifier)
-        return next((spec for spec in kept if spec.digest() == digest), None)
+            return campaign.agreement
+        kept = (run for (of, _), run in self.runs.items() if of == identifier)
+        return next((run.agreement for run in kept if run.wire.digest() == digest), None)
 
     def pinned(self, line: Line, organization: str) -> str:
         """SHA-256 of the key that the line's spec pins for an organization's site; or empty."""
         kind, identifier = line.subject
-        spec = (
-            self.jobs[identifier].wire
-            if identifier in self.jobs
-            else self.campaign_spec(line)
-            if kind == "campaign"
-            else None
-        )
-        part = None if spec is None else spec.participant(organization)
+        agreement: AnyAgreement | None = None
+        if identifier in self.jobs:
+            agreement = self.jobs[identifier].agreement
+        elif kind == "campaign":
+            agreement = self.campaign(line)
+        part = None if agreement is None else agreement.participant(organization)
         return "" if part is None else key_id(part.public_key)
 
     def ledger_ids(self) -> dict[str, tuple[str, str]]:
@@ -101,10 +98,10 @@ class Specs:
         return names
 
 
-def campaign_cost(spec: CampaignSpec) -> tuple[Cost, float]:
-    """Return the charge of one run, and its epsilon where that is pure."""
-    pure = spec.noise.epsilon if spec.noise.delta is None else 0.0
-    return run_cost(spec, epoch_of(spec)), pure
+def campaign_cost(agreement: CampaignAgreement) -> tuple[Cost, float]:
+    """Of one run, and its epsilon where that is pure."""
+    noise = agreement.spec.noise
+    return agreement.cost, noise.epsilon if noise.delta is None else 0.0
 
 
 def epsilon_of(rho: float, pure: float, delta: float | None) -> float | None:

@@ -9,11 +9,12 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiTypes, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.attempts.intake import message_receive
 from apps.benchmarks.models import Run
 from apps.benchmarks.selectors.campaigns import campaign_get_for, run_get_for, run_summary
 from apps.benchmarks.selectors.exports import FORMATS, export_csv, export_rows
 from apps.benchmarks.selectors.transcripts import run_transcript_bytes
-from apps.benchmarks.services import intake
+from apps.benchmarks.services.attempts import RUNS
 from apps.common.api import MemberAPIView, SiteAPIView
 from apps.common.bodies import SMALL, message_read
 from federated.errors import InvalidInput, NotFound
@@ -87,14 +88,16 @@ class _SendView(_OfRun, SiteAPIView):
     """Takes one signed message for a run."""
 
     kind: ClassVar[type[Message]]
-    service: ClassVar[Any]
+    message: ClassVar[str]
     limit: ClassVar[int | None] = SMALL
 
     def send(self, request: Request, campaign_id: Any, number: int, **options: Any) -> Response:
         found = self.run(campaign_id, number)
         signed = message_read(request, Signed[self.kind], limit=self.limit)  # type: ignore[name-defined]
-        created = self.service(
-            found=found,
+        created = message_receive(
+            RUNS,
+            self.message,
+            row=found,
             organization=self.organization.slug,
             signed=signed,
             actor=self.actor,
@@ -105,7 +108,7 @@ class _SendView(_OfRun, SiteAPIView):
 
 class SubmissionView(_SendView):
     kind = wire.Submission
-    service = staticmethod(intake.submission_receive)
+    message = "submission"
     limit = None
 
     @extend_schema(
@@ -133,7 +136,7 @@ class SubmissionView(_SendView):
 
 class RunReceiptView(_SendView):
     kind = wire_round.ChargeReceipt
-    service = staticmethod(intake.receipt_receive)
+    message = "receipt"
 
     @extend_schema(
         summary="Tell that the site's ledger has charged the run",
@@ -146,7 +149,7 @@ class RunReceiptView(_SendView):
 
 class NoiseView(_SendView):
     kind = wire.TrusteeNoise
-    service = staticmethod(intake.noise_receive)
+    message = "noise"
 
     @extend_schema(
         summary="Send a trustee's proven noise",
@@ -159,7 +162,7 @@ class NoiseView(_SendView):
 
 class RunShareView(_SendView):
     kind = wire_round.DecryptionShare
-    service = staticmethod(intake.share_receive)
+    message = "share"
 
     @extend_schema(
         summary="Send a trustee's proven decryption share",
@@ -172,7 +175,7 @@ class RunShareView(_SendView):
 
 class RunRefusalView(_SendView):
     kind = wire_round.Refusal
-    service = staticmethod(intake.refusal_receive)
+    message = "refusal"
 
     @extend_schema(
         summary="Refuse to charge or to decrypt, with a reason",
@@ -185,7 +188,7 @@ class RunRefusalView(_SendView):
 
 class RunVerdictView(_SendView):
     kind = wire_round.Verdict
-    service = staticmethod(intake.verdict_receive)
+    message = "verdict"
 
     @extend_schema(
         summary="Judge a release after recomputing it",

@@ -6,9 +6,11 @@ from functools import cached_property, lru_cache
 
 from django.db import models
 
+from apps.aggregation.selectors import epoch_by_digest
 from apps.common.models import Model
 from apps.common.scopes import RowLevel, Scope
 from apps.common.signed import Answer
+from federated.protocol.agreement import CampaignAgreement
 from federated.wire.base import canonical
 from federated.wire.campaign import CampaignApproval, CampaignSpec
 
@@ -72,6 +74,11 @@ class Campaign(Model):
     @cached_property
     def wire(self) -> CampaignSpec:
         return _spec(canonical(self.spec))
+
+    @cached_property
+    def agreement(self) -> CampaignAgreement:
+        """The present spec with the key that it pins, which is read once."""
+        return CampaignAgreement(self.wire, epoch_by_digest(self.wire.key_epoch))
 
     @property
     def ended(self) -> bool:

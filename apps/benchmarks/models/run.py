@@ -7,9 +7,11 @@ from functools import cached_property
 
 from django.db import models
 
+from apps.aggregation.selectors import epoch_by_digest
 from apps.benchmarks.models.campaign import Campaign, InCampaign, _spec
 from apps.common.models import Model
 from apps.common.scopes import Scope
+from federated.protocol.agreement import CampaignAgreement
 from federated.wire.base import canonical
 from federated.wire.campaign import (
     CampaignContext,
@@ -87,6 +89,11 @@ class Run(Model):
     @cached_property
     def wire(self) -> CampaignSpec:
         return _spec(canonical(self.spec))
+
+    @cached_property
+    def agreement(self) -> CampaignAgreement:
+        """The spec that this run opened with, with the key that it pins."""
+        return CampaignAgreement(self.wire, epoch_by_digest(self.wire.key_epoch))
 
     @property
     def wire_context(self) -> CampaignContext:

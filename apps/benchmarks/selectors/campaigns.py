@@ -8,9 +8,6 @@ from django.db.models import QuerySet
 
 from apps.benchmarks.models import Campaign, CampaignParticipant, Run
 from apps.common.selectors import get_for
-from apps.federation.selectors.transcripts import epoch_by_digest
-from federated.wire import key as wire_key
-from federated.wire.campaign import CampaignSpec
 
 
 def campaigns_of(organization: str) -> QuerySet[Campaign]:
@@ -36,11 +33,6 @@ def run_get_for(*, organization: str, campaign_id: Any, number: int) -> Run:
     found = get_for(Run.objects.filter(campaign=campaign), number=number)
     found.campaign = campaign
     return found
-
-
-def epoch_of(spec: CampaignSpec) -> wire_key.KeyEpoch:
-    """The key that a spec pins."""
-    return epoch_by_digest(spec.key_epoch)
 
 
 def run_last(campaign: Campaign) -> Run | None:

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from django.db.models import Exists, OuterRef
 
 from apps.benchmarks.models import Run, RunReceipt
-from apps.benchmarks.selectors.campaigns import campaigns_of, epoch_of
+from apps.benchmarks.selectors.campaigns import campaigns_of
 from apps.budgets.reconcile import Attempt
-from federated.protocol.campaign_layout import run_cost
-from federated.protocol.campaign_ledger import ledger_id
 
 
 def charges_known(organization: str) -> Iterator[Attempt]:
@@ -22,12 +20,12 @@ def charges_known(organization: str) -> Iterator[Attempt]:
         .annotate(charged_here=Exists(receipts))
     )
     for row in found:
-        spec = row.wire
+        agreement = row.agreement
         yield Attempt(
-            job_id=ledger_id(spec),
+            job_id=agreement.ledger_id,
             round=row.number,
             attempt=1,
             open=row.going,
             cohort=row.cohort_digest if row.charged_here else "",
-            rho=run_cost(spec, epoch_of(spec)).rho,
+            rho=agreement.cost.rho,
         )

@@ -16,13 +16,14 @@ from apps.benchmarks.models import (
     RunVerdict,
     Submission,
 )
+from apps.benchmarks.selectors.attempts import SOURCE
 from apps.benchmarks.selectors.campaigns import campaigns_of
-from apps.benchmarks.selectors.trustees import trustees_asked
 from federated.wire.site import Task, Work
 
 WAIT_RUN_MS = 300
 WAIT_OPEN_MS = 1000
 TASKS_MOST = 50
+SENT = ("submission", "receipt", "noise", "share", "refusal")
 
 
 def tasks_of(organization: str) -> tuple[list[Task], int]:
@@ -55,27 +56,19 @@ def _runs_with_answers(organization: str) -> Iterator[Run]:
         Run.objects.filter(campaign__in=campaigns_of(organization), state__in=Run.GOING)
         .defer("product")
         .annotate(
-            submitted=sent(Submission),
-            charged=sent(RunReceipt),
-            noise_sent=sent(Noise),
-            shared=sent(RunShare),
-            refused=sent(RunRefusal, counts=True),
+            sent_submission=sent(Submission),
+            sent_receipt=sent(RunReceipt),
+            sent_noise=sent(Noise),
+            sent_share=sent(RunShare),
+            sent_refusal=sent(RunRefusal, counts=True),
         )
         .order_by("opened_at")
     )
 
 
 def _run_tasks(found: Run, organization: str) -> Iterator[Task]:
-    kind: Work | None = None
-    match found.state:
-        case Run.State.OPEN if organization in found.approvals and not found.submitted:
-            kind = Work.SUBMIT
-        case Run.State.CHARGING if organization in found.members and not found.charged:
-            kind = None if found.refused else Work.CHARGE
-        case Run.State.NOISING if not (found.noise_sent or found.refused):
-            kind = Work.NOISE if organization in trustees_asked(found) else None
-        case Run.State.DECRYPTING if not (found.shared or found.refused):
-            kind = Work.DECRYPT if organization in trustees_asked(found) else None
+    sent = {message for message in SENT if getattr(found, f"sent_{message}")}
+    kind = SOURCE.work(found, organization, sent=sent)
     if kind is not None:
         yield Task(kind=kind, campaign_id=str(found.campaign_id), run=found.number)
 

@@ -10,44 +10,44 @@ from federated.wire.base import canonical
 from federated.wire.campaign import CampaignTranscript
 
 
-def run_transcript_bytes(found: Run) -> bytes:
+def run_transcript_bytes(row: Run) -> bytes:
     """The transcript's canonical JSON; the stored bytes go in as they are.
 
     Noise that arrived after the noised cohort was fixed is no part of it. Raises NotFound before
     the run closed with a cohort.
     """
-    if found.cohort is None:
+    if row.cohort is None:
         raise NotFound("This run has no transcript: it has not closed with a cohort.")
-    members = found.members
-    noise = found.noises.all()
-    if found.noised is not None:
-        noise = noise.filter(organization__in=found.noised["noise"])
-    whole = found.expired_at is None
+    members = row.members
+    noise = row.noises.all()
+    if row.noised is not None:
+        noise = noise.filter(organization__in=row.noised["noise"])
+    whole = row.expired_at is None
     parts = {
-        "approvals": _array([canonical(found.approvals[name]) for name in members]),
-        "context": canonical(found.context),
-        "expired": b"null" if whole else _expired(found, noise),
+        "approvals": _array([canonical(row.approvals[name]) for name in members]),
+        "context": canonical(row.context),
+        "expired": b"null" if whole else _expired(row, noise),
         "noise": _contents(noise) if whole else b"[]",
-        "receipts": _contents(found.runreceipts.all()),
-        "release": b"null" if found.release is None else canonical(found.release),
-        "shares": _contents(found.runshares.all()),
-        "spec": canonical(found.spec),
-        "submissions": _contents(found.submissions.all()) if whole else b"[]",
+        "receipts": _contents(row.runreceipts.all()),
+        "release": b"null" if row.release is None else canonical(row.release),
+        "shares": _contents(row.runshares.all()),
+        "spec": canonical(row.spec),
+        "submissions": _contents(row.submissions.all()) if whole else b"[]",
     }
     return b"{" + b",".join(b'"%s":%s' % (k.encode(), v) for k, v in parts.items()) + b"}"
 
 
-def run_transcript(found: Run) -> CampaignTranscript:
+def run_transcript(row: Run) -> CampaignTranscript:
     """The transcript as a message. Raises NotFound before the run closed."""
-    return CampaignTranscript.parse(run_transcript_bytes(found))
+    return CampaignTranscript.parse(run_transcript_bytes(row))
 
 
-def _expired(found: Run, noise: Any) -> bytes:
+def _expired(row: Run, noise: Any) -> bytes:
     def left(rows: Any) -> list[dict[str, str]]:
         of = rows.values_list("organization", "digest")
         return [{"envelope": digest, "organization": name} for name, digest in of]
 
-    return canonical({"noise": left(noise), "submissions": left(found.submissions.all())})
+    return canonical({"noise": left(noise), "submissions": left(row.submissions.all())})
 
 
 def _contents(messages: Any) -> bytes:

@@ -13,20 +13,19 @@ from apps.aggregation.bell import bell_ring
 from apps.aggregation.services import key_epoch_hold
 from apps.benchmarks.cron import first_due
 from apps.benchmarks.drafts import CampaignDraft, spec_of
-from apps.benchmarks.errors import CampaignClosed
 from apps.benchmarks.models import Campaign, CampaignParticipant, Run
-from apps.benchmarks.selectors.campaigns import campaigns_of, epoch_of, run_last
+from apps.benchmarks.selectors.campaigns import campaigns_of, run_last
 from apps.benchmarks.services import machine
+from apps.benchmarks.services.lifecycle import campaign_end, campaign_lock
 from apps.budgets.selectors import budget_check
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
-from apps.federation.errors import AlreadySent
 from apps.federation.queue import enqueue
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 from federated.errors import Forbidden, InvalidInput
-from federated.protocol.campaign_layout import campaign_cost
-from federated.protocol.campaign_transcript import campaign_approval_check
+from federated.protocol.arrival import AlreadySent, CampaignClosed
+from federated.protocol.checks import approval_check
 from federated.protocol.identity import verify_signed
 from federated.protocol.refused import Refused
 from federated.wire import campaign as wire
@@ -71,7 +70,7 @@ def campaign_change(
     CampaignClosed while a run is going or after the end.
     """
     with as_coordinator(), transaction.atomic():
-        locked = machine.campaign_lock(campaign.pk)
+        locked = campaign_lock(campaign.pk)
         if editor not in (OPERATOR, locked.creator):
             raise Forbidden(f"{locked.creator} created this campaign; only it may change it.")
         last = run_last(locked)
@@ -93,7 +92,7 @@ def campaign_change(
             changed_at=timezone.now(),
         )
         before = locked.slugs()
-        found = machine.campaign_lock(locked.pk)
+        found = campaign_lock(locked.pk)
         _participants_reset(found)
         digests = {"before": locked.spec_digest}
         _campaign_event(
@@ -114,7 +113,7 @@ def _participants_reset(campaign: Campaign) -> None:
 def campaign_cancel(*, campaign: Campaign, editor: str, reason: str, actor: Actor) -> bool:
     """Its creator or an operator ends the campaign, and its run if one is going."""
     with as_coordinator(), transaction.atomic():
-        locked = machine.campaign_lock(campaign.pk)
+        locked = campaign_lock(campaign.pk)
         if editor not in (OPERATOR, locked.creator):
             raise Forbidden(f"{locked.creator} created this campaign; only it may cancel it.")
         if locked.state == Campaign.State.CANCELLED:
@@ -122,15 +121,15 @@ def campaign_cancel(*, campaign: Campaign, editor: str, reason: str, actor: Acto
         if locked.ended:
             raise CampaignClosed("The campaign has ended; there is nothing to cancel.")
         why = f"cancelled by {editor}" + (f": {reason}" if reason else "")
-        return machine.campaign_end(locked, state=Campaign.State.CANCELLED, reason=why, actor=actor)
+        return campaign_end(locked, state=Campaign.State.CANCELLED, reason=why, actor=actor)
 
 
 def campaigns_end_under(digest: str, reason: str, actor: Actor) -> None:
     """Cancel the campaigns under a key that is retired. The caller's transaction holds the key."""
     found = Campaign.objects.filter(spec__key_epoch=digest).exclude(state__in=Campaign.ENDED)
     for pk in found.values_list("pk", flat=True):
-        locked = machine.campaign_lock(pk)
-        machine.campaign_end(locked, state=Campaign.State.CANCELLED, reason=reason, actor=actor)
+        locked = campaign_lock(pk)
+        campaign_end(locked, state=Campaign.State.CANCELLED, reason=reason, actor=actor)
 
 
 def campaign_approve(
@@ -138,9 +137,8 @@ def campaign_approve(
 ) -> bool:
     """Keep a site's countersignature of the present spec. True if it is new."""
     _sender(signed, organization)
-    spec = campaign.wire
     try:
-        campaign_approval_check(signed, spec=spec, epoch=epoch_of(spec))
+        approval_check(signed, agreement=campaign.agreement)
     except Refused as error:
         raise InvalidInput(error.message, reason=error.reason.value) from error
     return _answer_take(
@@ -185,7 +183,7 @@ def _answer_take(
 ) -> bool:
     organization = signed.body.organization
     with as_coordinator(), transaction.atomic():
-        locked = machine.campaign_lock(campaign.pk)
+        locked = campaign_lock(campaign.pk)
         if locked.spec_digest != signed.body.spec:
             raise CampaignClosed("The campaign was changed meanwhile; fetch and approve it again.")
         part = locked.participants.get(organization=organization)
@@ -235,13 +233,13 @@ def campaign_approve_by_person(*, campaign: Campaign, organization: str, actor: 
     proposed = campaigns_of(organization).filter(creator=spec.creator).exclude(pk=campaign.pk)
     budget_check(
         organization=organization,
-        cost=campaign_cost(spec, epoch_of(spec)),
+        cost=campaign.agreement.whole_cost,
         proposer=spec.creator,
         pure_epsilon=spec.runs * spec.noise.epsilon if spec.noise.delta is None else 0.0,
         proposed=dict(proposed.values_list("pk", "created_at")),
     )
     with as_coordinator(), transaction.atomic():
-        locked = machine.campaign_lock(campaign.pk)
+        locked = campaign_lock(campaign.pk)
         part = locked.participants.get(organization=organization)
         if locked.ended or part.state == CampaignParticipant.State.APPROVED:
             raise CampaignClosed(

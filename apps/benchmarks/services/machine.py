@@ -1,9 +1,10 @@
-"""The state machine of campaigns and runs: what is due is done, by whoever comes first.
+"""The state machine of campaigns: which run is due, and what a campaign waits for.
 
-As for jobs: a step is one transaction that locks the campaign's row first and claims its work by a
-conditional UPDATE; a process that dies leaves the state before the step, and ``tick`` takes it
-again. Due-ness is ``next_run_at`` on the campaign's row: a schedule that was missed, once or many
-times, is caught up by one run.
+Any worker may take a transition that is due. As for jobs, a step is one transaction that locks the
+campaign's row first and claims its work by a conditional UPDATE; a process that dies leaves the
+state before the step, and ``tick`` takes it again. Runs' own steps are in apps.attempts. A run is
+due at ``next_run_at`` on the campaign's row: a schedule that was missed, once or many times, is
+caught up by one run.
 """
 
 from __future__ import annotations
@@ -17,16 +18,15 @@ from django.utils import timezone
 from apps.aggregation.bell import bell_ring
 from apps.aggregation.models import KeyEpoch
 from apps.aggregation.selectors import key_epoch_get
+from apps.attempts.steps import attempt_advance
 from apps.benchmarks.cron import next_due
 from apps.benchmarks.models import Campaign, CampaignParticipant, Run
-from apps.benchmarks.selectors.campaigns import epoch_of, run_last
-from apps.benchmarks.selectors.trustees import refusing, trustees_of
+from apps.benchmarks.selectors.campaigns import run_last
 from apps.benchmarks.services import runs
-from apps.common.actor import COORDINATOR, Actor
+from apps.benchmarks.services.attempts import RUNS
+from apps.benchmarks.services.lifecycle import campaign_end, campaign_lock
+from apps.common.actor import COORDINATOR
 from apps.common.coordinator import as_coordinator
-from apps.federation.queue import enqueue
-from apps.provenance.services import event_record
-from apps.provenance.tags import Tag
 from federated.errors import DomainError, NotFound
 
 NAMED_MOST = 5
@@ -57,7 +57,8 @@ def campaign_advance(campaign_id: Any) -> None:
             raise NotFound("No such campaign.")
         last = run_last(campaign)
         if last is not None and last.going:
-            _run_advance(last.pk)
+            last.campaign = campaign
+            attempt_advance(RUNS, last)
         elif campaign.state == Campaign.State.ACTIVE:
             _begin(campaign)
 
@@ -117,112 +118,9 @@ def _why_not(campaign: Campaign) -> str:
     if len(approved) < spec.minimum_cohort:
         told = f"{len(approved)} of at least {spec.minimum_cohort} organizations have approved"
         return f"{told}{open_answers}{'; ' if said else ''}{said}"[:1000]
-    epoch = epoch_of(spec)
-    trustees = [t.organization for t in epoch.trustees if t.organization in approved]
-    if len(trustees) < epoch.threshold:
-        told = f"{len(trustees)} of at least {epoch.threshold} trustees have approved"
+    threshold = campaign.agreement.threshold
+    trustees = campaign.agreement.serving(approved)
+    if len(trustees) < threshold:
+        told = f"{len(trustees)} of at least {threshold} trustees have approved"
         return f"{told}{open_answers}{'; ' if said else ''}{said}"[:1000]
     return ""
-
-
-def _run_advance(run_id: Any) -> None:
-    """Take the step of one run that is due, if one is."""
-    found = Run.objects.select_related("campaign").get(pk=run_id)
-    late = timezone.now() >= found.deadline
-    match found.state:
-        case Run.State.OPEN:
-            if late or _complete(found):
-                _step(found, runs.run_close)
-        case Run.State.CHARGING:
-            if found.runreceipts.count() == len(found.members):
-                _step(found, runs.run_charged)
-            else:
-                _abandon_if(found, _why_no_charge(found, late=late))
-        case Run.State.NOISING:
-            if found.noises.count() >= epoch_of(found.wire).threshold:
-                _step(found, runs.run_noised)
-            else:
-                _abandon_if(found, _why_few(found, "noise", late=late))
-        case Run.State.DECRYPTING:
-            if found.runshares.count() >= epoch_of(found.wire).threshold:
-                enqueue("benchmarks.run_release", found.pk)
-            else:
-                _abandon_if(found, _why_few(found, "shares", late=late))
-
-
-def _complete(found: Run) -> bool:
-    """Everybody who may has submitted, and nobody is left who may still approve."""
-    pending = CampaignParticipant.State.PENDING
-    if found.campaign.participants.filter(state=pending).exists():
-        return False
-    return bool(found.submissions.count() == len(found.invited))
-
-
-def _why_no_charge(found: Run, *, late: bool) -> str:
-    refused = _refusals(found)
-    if refused:
-        return f"no charge: {refused}"
-    if not late:
-        return ""
-    charged = set(found.runreceipts.values_list("organization", flat=True))
-    missing = [name for name in found.members if name not in charged]
-    return f"no charge receipt of {', '.join(missing[:NAMED_MOST])} by the deadline"
-
-
-def _why_few(found: Run, what: str, *, late: bool) -> str:
-    """Empty while enough trustees may still answer."""
-    needed = epoch_of(found.wire).threshold
-    able = set(trustees_of(found)) - refusing(found)
-    if len(able) < needed:
-        return f"{what} of fewer than {needed} trustees: {_refusals(found)}"
-    return f"{what} of fewer than {needed} trustees by the deadline" if late else ""
-
-
-def _refusals(found: Run) -> str:
-    rows = found.runrefusals.filter(counts=True)
-    return "; ".join(f"{r.organization} refuses, {r.reason}: {r.detail}" for r in rows)[:800]
-
-
-def _abandon_if(found: Run, reason: str) -> None:
-    if reason:
-        _step(found, lambda row: runs.run_abandon(row, reason=reason))
-
-
-def _step(found: Run, step: Any) -> None:
-    """One step of a run, under its campaign's lock."""
-    with transaction.atomic():
-        found.campaign = campaign_lock(found.campaign_id)
-        step(found)
-
-
-def campaign_lock(campaign_id: Any) -> Campaign:
-    """The campaign's row, locked: always the first lock that a step takes."""
-    return Campaign.objects.select_for_update().get(pk=campaign_id)
-
-
-_END_TAGS = {
-    Campaign.State.ENDED: Tag.CAMPAIGN_ENDED,
-    Campaign.State.CANCELLED: Tag.CAMPAIGN_CANCELLED,
-}
-
-
-def campaign_end(campaign: Campaign, *, state: Campaign.State, reason: str, actor: Actor) -> bool:
-    """End a campaign that has not ended; its run with it. The caller holds its lock."""
-    won = Campaign.objects.filter(pk=campaign.pk, state=Campaign.State.ACTIVE).update(
-        state=state, reason=reason[:1000], ended_at=timezone.now(), next_run_at=None
-    )
-    if not won:
-        return False
-    last = run_last(campaign)
-    if last is not None and last.going:
-        last.campaign = campaign
-        runs.run_abandon(last, reason=f"the campaign is {state}")
-    event_record(
-        tag=_END_TAGS[state],
-        actor=actor,
-        subject=("campaign", campaign.pk),
-        digests={"spec": campaign.spec_digest},
-        data={"reason": reason[:1000]},
-    )
-    bell_ring(campaign.slugs())
-    return True

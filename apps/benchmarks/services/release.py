@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
-from django.utils import timezone
 
-from apps.aggregation.bell import bell_ring
+from apps.attempts.steps import lease_take, release_fail, release_store
 from apps.benchmarks.models import Run
-from apps.benchmarks.selectors.campaigns import epoch_of
 from apps.benchmarks.selectors.transcripts import run_transcript
-from apps.benchmarks.services import machine, runs
+from apps.benchmarks.services.attempts import RUNS
+from apps.benchmarks.services.lifecycle import campaign_lock
 from apps.common.coordinator import as_coordinator
 from apps.provenance.tags import Tag
 from federated.errors import DomainError
 from federated.protocol.campaign_release import campaign_release_make
 from federated.wire.campaign import CampaignRelease
-
-LEASE_SECONDS = 30
 
 
 def run_release(run_id: Any) -> bool:
@@ -30,48 +25,27 @@ def run_release(run_id: Any) -> bool:
     keeps two workers from doing it at once.
     """
     with as_coordinator():
-        found = Run.objects.select_related("campaign").get(pk=run_id)
-        epoch = epoch_of(found.wire)
-        if found.runshares.count() < epoch.threshold or not _run_lease(run_id):
+        row = Run.objects.select_related("campaign").get(pk=run_id)
+        agreement = row.agreement
+        if row.runshares.count() < agreement.threshold or not lease_take(RUNS, row):
             return False
         try:
-            release = campaign_release_make(run_transcript(found), spec=found.wire, epoch=epoch)
+            release = campaign_release_make(run_transcript(row), agreement=agreement)
         except DomainError as error:
-            return _run_give_up(found, error)
-        return _release_store(found, release)
-
-
-def _run_lease(run_id: Any) -> bool:
-    moment = timezone.now()
-    return (
-        Run.objects.filter(pk=run_id, state=Run.State.DECRYPTING)
-        .filter(Q(leased_until=None) | Q(leased_until__lt=moment))
-        .update(leased_until=moment + timedelta(seconds=LEASE_SECONDS))
-        == 1
-    )
-
-
-def _run_give_up(found: Run, error: DomainError) -> bool:
-    with transaction.atomic():
-        found.campaign = machine.campaign_lock(found.campaign_id)
-        runs.run_abandon(found, reason=f"the shares do not make a release: {error.message}")
-    return False
-
-
-def _release_store(found: Run, release: CampaignRelease) -> bool:
-    with transaction.atomic():
-        found.campaign = machine.campaign_lock(found.campaign_id)
-        won = Run.objects.filter(pk=found.pk, state=Run.State.DECRYPTING).update(
-            state=Run.State.RELEASED, release=release.dump(), released_at=timezone.now()
-        )
-        if not won:
+            release_fail(RUNS, row, error)
             return False
-        found.refresh_from_db(fields=["state", "release", "released_at"])
-        runs.run_event(
+        return _release_store(row, release)
+
+
+def _release_store(row: Run, release: CampaignRelease) -> bool:
+    with transaction.atomic():
+        row.campaign = campaign_lock(row.campaign_id)
+        if not release_store(RUNS, row, release=release.dump()):
+            return False
+        RUNS.event(
             Tag.RUN_RELEASED,
-            found,
+            row,
             digests={"release": release.digest()},
             data={"count": release.count},
         )
-        bell_ring(found.campaign.slugs())
         return True

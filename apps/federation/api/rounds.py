@@ -9,12 +9,13 @@ from drf_spectacular.utils import OpenApiTypes, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.attempts.intake import message_receive
 from apps.common.api import MemberAPIView, SiteAPIView
 from apps.common.bodies import SMALL, message_read
 from apps.federation.models import Round
 from apps.federation.selectors.jobs import round_get_for, round_summary
 from apps.federation.selectors.transcripts import transcript_bytes
-from apps.federation.services import intake
+from apps.federation.services.attempts import ROUNDS
 from federated.errors import NotFound
 from federated.wire import round as wire
 from federated.wire.base import Message, Signed
@@ -61,21 +62,26 @@ class _SendView(Attempting, SiteAPIView):
     """Takes one signed message for an attempt."""
 
     kind: ClassVar[type[Message]]
-    service: ClassVar[Any]
+    message: ClassVar[str]
     limit: ClassVar[int | None] = SMALL
 
     def send(self, request: Request, job_id: Any, number: int, attempt: int) -> Response:
         found = self.attempt(job_id, number, attempt)
         signed = message_read(request, Signed[self.kind], limit=self.limit)  # type: ignore[name-defined]
-        created = self.service(
-            found=found, organization=self.organization.slug, signed=signed, actor=self.actor
+        created = message_receive(
+            ROUNDS,
+            self.message,
+            row=found,
+            organization=self.organization.slug,
+            signed=signed,
+            actor=self.actor,
         )
         return Response({"digest": signed.digest()}, status=201 if created else 200)
 
 
 class ContributionView(_SendView):
     kind = wire.Contribution
-    service = staticmethod(intake.contribution_receive)
+    message = "contribution"
     limit = None
 
     @extend_schema(
@@ -89,7 +95,7 @@ class ContributionView(_SendView):
 
 class ReceiptView(_SendView):
     kind = wire.ChargeReceipt
-    service = staticmethod(intake.receipt_receive)
+    message = "receipt"
 
     @extend_schema(
         summary="Tell that the site's ledger has charged the attempt",
@@ -102,7 +108,7 @@ class ReceiptView(_SendView):
 
 class ShareView(_SendView):
     kind = wire.DecryptionShare
-    service = staticmethod(intake.share_receive)
+    message = "share"
     limit = None
 
     @extend_schema(
@@ -116,7 +122,7 @@ class ShareView(_SendView):
 
 class RefusalView(_SendView):
     kind = wire.Refusal
-    service = staticmethod(intake.refusal_receive)
+    message = "refusal"
 
     @extend_schema(
         summary="Refuse to charge or to decrypt, with a reason",
@@ -129,7 +135,7 @@ class RefusalView(_SendView):
 
 class VerdictView(_SendView):
     kind = wire.Verdict
-    service = staticmethod(intake.verdict_receive)
+    message = "verdict"
 
     @extend_schema(
         summary="Judge a release after recomputing it",

@@ -43,7 +43,7 @@ class VectorView(Attempting, MemberAPIView):
         found = self.attempt(job_id, number, attempt)
         part = part_of(request, "masked vector")
         received, stored = vector_receive(
-            found=found,
+            attempt=found,
             organization=self.organization.slug,
             digest=digest,
             part=part,

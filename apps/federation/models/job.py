@@ -6,9 +6,11 @@ from functools import cached_property, lru_cache
 
 from django.db import models
 
+from apps.aggregation.selectors import epoch_by_digest
 from apps.common.models import Model
 from apps.common.scopes import RowLevel, Scope
 from apps.common.signed import Answer
+from federated.protocol.agreement import JobAgreement
 from federated.wire.base import Signed, canonical
 from federated.wire.job import Approval, JobSpec
 from federated.wire.job import DataDictionary as WireDictionary
@@ -110,6 +112,11 @@ class Job(Model):
     @cached_property
     def wire(self) -> JobSpec:
         return self.signed.body
+
+    @cached_property
+    def agreement(self) -> JobAgreement:
+        """The spec with the key that it pins, which is read once."""
+        return JobAgreement(self.wire, epoch_by_digest(self.wire.key_epoch))
 
     @property
     def ended(self) -> bool:

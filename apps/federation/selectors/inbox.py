@@ -20,8 +20,8 @@ from apps.federation.models import (
     Share,
     Verdict,
 )
+from apps.federation.selectors.attempts import SOURCE
 from apps.federation.selectors.jobs import jobs_of
-from apps.federation.selectors.trustees import trustees_asked
 from apps.provenance.witnesses import checkpoint_to_cosign
 from federated.wire.site import Inbox, Task, Work
 
@@ -29,6 +29,7 @@ WAIT_ROUND_MS = 75
 WAIT_JOB_MS = 250
 WAIT_IDLE_MS = 1000
 TASKS_MOST = 100
+SENT = ("contribution", "receipt", "share", "refusal")
 
 
 Source = Callable[[str], tuple[list[Task], int]]
@@ -89,24 +90,18 @@ def _rounds_with_answers(organization: str) -> Iterator[Round]:
         .select_related("job")
         .defer("product")
         .annotate(
-            contributed=sent(Contribution),
-            charged=sent(Receipt),
-            shared=sent(Share),
-            refused=sent(Refusal, counts=True),
+            sent_contribution=sent(Contribution),
+            sent_receipt=sent(Receipt),
+            sent_share=sent(Share),
+            sent_refusal=sent(Refusal, counts=True),
         )
         .order_by("opened_at")
     )
 
 
 def _round_tasks(found: Round, organization: str) -> Iterator[Task]:
-    kind: Work | None = None
-    match found.state:
-        case Round.State.COLLECTING if not found.contributed:
-            kind = Work.TRAIN
-        case Round.State.CHARGING if organization in found.members and not found.charged:
-            kind = None if found.refused else Work.CHARGE
-        case Round.State.DECRYPTING if not (found.shared or found.refused):
-            kind = Work.DECRYPT if organization in trustees_asked(found) else None
+    sent = {message for message in SENT if getattr(found, f"sent_{message}")}
+    kind = SOURCE.work(found, organization, sent=sent)
     if kind is not None:
         yield _task(kind, found)
 

@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
-from apps.aggregation.selectors import key_epoch_get
 from apps.federation.models import Job, Round, RoundMessage
 from federated.errors import NotFound
-from federated.wire import key as wire
 from federated.wire.base import canonical
 from federated.wire.round import Transcript
 
 
-def transcript_bytes(found: Round) -> bytes:
+def transcript_bytes(row: Round) -> bytes:
     """The transcript's canonical JSON; the stored bytes go in as they are.
 
     Raises NotFound before the attempt closed with a cohort.
     """
-    if found.cohort is None:
+    if row.cohort is None:
         raise NotFound("This attempt has no transcript: it has not closed with a cohort.")
     parts = {
-        "approvals": _array(_approvals(found.job)),
-        "context": canonical(found.context),
-        "contributions": _array(_contents(found.contributions.filter(expired__isnull=True))),
-        "expired": _array([canonical(remains) for remains in _expired(found)]),
-        "receipts": _array(_contents(found.receipts)),
-        "release": b"null" if found.release is None else canonical(found.release),
-        "shares": _array(_contents(found.shares)),
-        "spec": canonical(found.job.spec),
+        "approvals": _array(_approvals(row.job)),
+        "context": canonical(row.context),
+        "contributions": _array(_contents(row.contributions.filter(expired__isnull=True))),
+        "expired": _array([canonical(remains) for remains in _expired(row)]),
+        "receipts": _array(_contents(row.receipts)),
+        "release": b"null" if row.release is None else canonical(row.release),
+        "shares": _array(_contents(row.shares)),
+        "spec": canonical(row.job.spec),
     }
     return b"{" + b",".join(b'"%s":%s' % (k.encode(), v) for k, v in parts.items()) + b"}"
 
 
-def transcript_of(found: Round) -> Transcript:
+def transcript_of(row: Round) -> Transcript:
     """The transcript as a message. Raises NotFound before the attempt closed."""
-    return Transcript.parse(transcript_bytes(found))
+    return Transcript.parse(transcript_bytes(row))
 
 
-def epoch_of(job: Job) -> wire.KeyEpoch:
-    """The key that the job's spec pins; kept by its digest, which fixes every bit of it."""
-    return epoch_by_digest(job.wire.key_epoch)
-
-
-@lru_cache(maxsize=16)
-def epoch_by_digest(digest: str) -> wire.KeyEpoch:
-    """A key epoch; parsed once."""
-    return key_epoch_get(digest=digest).wire
-
-
-def _expired(found: Round) -> list[Any]:
-    rows = found.contributions.filter(expired__isnull=False)
+def _expired(row: Round) -> list[Any]:
+    rows = row.contributions.filter(expired__isnull=False)
     return list(rows.values_list("expired", flat=True))
 
 

@@ -12,19 +12,19 @@ from apps.federation.storage import blob_storage
 from federated.errors import InvalidInput
 
 
-def vectors_of(found: Round) -> QuerySet[MaskedVector]:
+def vectors_of(attempt: Round) -> QuerySet[MaskedVector]:
     """The vectors of an attempt whose bytes are kept."""
-    return MaskedVector.objects.filter(round=found, deleted_at=None)
+    return MaskedVector.objects.filter(round=attempt, deleted_at=None)
 
 
-def vector_get_for(found: Round, *, organization: str, digest: str) -> MaskedVector:
+def vector_get_for(attempt: Round, *, organization: str, digest: str) -> MaskedVector:
     """A cohort member's vector once the attempt has closed, one's own at any time.
 
-    ``found`` is an attempt that the organization may see. Raises NotFound.
+    ``attempt`` is an attempt that the organization may see. Raises NotFound.
     """
-    allowed = {organization, *found.members}
+    allowed = {organization, *attempt.members}
     # Two members cannot have one digest by chance; if one copied, the bytes are the same.
-    rows = vectors_of(found).filter(digest=digest, organization__in=allowed)
+    rows = vectors_of(attempt).filter(digest=digest, organization__in=allowed)
     return get_for(rows.order_by("organization")[:1])
 
 

@@ -13,19 +13,19 @@ from apps.aggregation.services import key_epoch_hold
 from apps.budgets.selectors import budget_check
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
-from apps.federation.errors import AlreadySent, Closed
 from apps.federation.models import DataDictionary, Job, JobParticipant
 from apps.federation.queue import enqueue
 from apps.federation.selectors.jobs import jobs_of
-from apps.federation.services import checks, machine, proposals
+from apps.federation.services import lifecycle, proposals
 from apps.federation.services.states import state_received
 from apps.federation.storage import state_put
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 from federated.errors import Conflict, Forbidden, InvalidInput
+from federated.protocol.arrival import AlreadySent, Closed, sender_check
+from federated.protocol.checks import approval_check
 from federated.protocol.cost import job_cost, job_epsilons
 from federated.protocol.refused import Refused
-from federated.protocol.transcript import approval_check
 from federated.wire import job as wire
 from federated.wire.base import Signed
 
@@ -163,9 +163,9 @@ def job_approve(
     *, job: Job, organization: str, signed: Signed[wire.Approval], actor: Actor
 ) -> bool:
     """Keep a site's countersignature; the last one queues the job. True if it is new."""
-    checks.sender(signed, organization=organization)
+    sender_check(signed, sender=organization)
     try:
-        approval_check(signed, spec=job.wire)
+        approval_check(signed, agreement=job.agreement)
     except Refused as error:
         raise InvalidInput(error.message, reason=error.reason.value) from error
     return _answer(job, signed, state=JobParticipant.State.APPROVED, reason="", actor=actor)
@@ -173,9 +173,9 @@ def job_approve(
 
 def job_decline(*, job: Job, organization: str, signed: Signed[wire.Decline], actor: Actor) -> bool:
     """Keep a site's signed no; it ends the job. True if it is new."""
-    checks.sender(signed, organization=organization)
+    sender_check(signed, sender=organization)
     _same_spec(job, signed.body)
-    checks.signature(signed, job=job)
+    job.agreement.verify(signed)
     declined = JobParticipant.State.DECLINED
     return _answer(job, signed, state=declined, reason=signed.body.reason, actor=actor)
 
@@ -190,7 +190,7 @@ def _answer(
 ) -> bool:
     organization = signed.body.organization
     with as_coordinator(), transaction.atomic():
-        locked = machine.job_lock(job.pk)
+        locked = lifecycle.job_lock(job.pk)
         part = locked.participants.get(organization=organization)
         if part.state != JobParticipant.State.PENDING:
             if part.answer == signed.dump():
@@ -202,7 +202,7 @@ def _answer(
         part.answer, part.answered_at = signed.dump(), timezone.now()
         part.save(update_fields=["state", "reason", "answer", "answered_at"])
         if state == JobParticipant.State.DECLINED:
-            machine.job_end(
+            lifecycle.job_end(
                 locked,
                 state=Job.State.DECLINED,
                 reason=f"declined by {organization}: {reason}",
@@ -233,9 +233,9 @@ def _wait_for_others(job: Job) -> None:
 
 def job_cancel(*, job: Job, organization: str, signed: Signed[wire.Cancel], actor: Actor) -> bool:
     """A participant stops the job: its open attempt ends, nothing more is charged."""
-    checks.sender(signed, organization=organization)
+    sender_check(signed, sender=organization)
     _same_spec(job, signed.body)
-    checks.signature(signed, job=job)
+    job.agreement.verify(signed)
     return _cancel(job, organization, signed.body.reason, actor, signature=signed.digest())
 
 
@@ -248,13 +248,13 @@ def _cancel(
     job: Job, organization: str, reason: str, actor: Actor, signature: str | None = None
 ) -> bool:
     with as_coordinator(), transaction.atomic():
-        locked = machine.job_lock(job.pk)
+        locked = lifecycle.job_lock(job.pk)
         if locked.state == Job.State.CANCELLED:
             return False
         if locked.ended:
             raise Closed(f"The job is {locked.state}; there is nothing to cancel.")
         why = f"cancelled by {organization}" + (f": {reason}" if reason else "")
-        return machine.job_end(
+        return lifecycle.job_end(
             locked, state=Job.State.CANCELLED, reason=why, actor=actor, signature=signature
         )
 
@@ -300,7 +300,7 @@ def job_decline_by_person(*, job: Job, organization: str, reason: str, actor: Ac
         part.state, part.reason = JobParticipant.State.DECLINED, reason[:500]
         part.answered_at = timezone.now()
         part.save(update_fields=["state", "reason", "answered_at"])
-        return machine.job_end(
+        return lifecycle.job_end(
             locked,
             state=Job.State.DECLINED,
             reason=f"declined by {organization}: {reason}",
@@ -309,7 +309,7 @@ def job_decline_by_person(*, job: Job, organization: str, reason: str, actor: Ac
 
 
 def _to_answer(job: Job, organization: str) -> tuple[Job, JobParticipant]:
-    locked = machine.job_lock(job.pk)
+    locked = lifecycle.job_lock(job.pk)
     part = locked.participants.get(organization=organization)
     if locked.state != Job.State.PROPOSED or part.state != JobParticipant.State.PENDING:
         raise Closed(f"The job is {locked.state}, {organization} has {part.state} it.")

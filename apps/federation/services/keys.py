@@ -14,7 +14,7 @@ from apps.common.actor import COORDINATOR, Actor
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job
 from apps.federation.selectors.keys import jobs_under
-from apps.federation.services.machine import job_end, job_lock
+from apps.federation.services.lifecycle import job_end, job_lock
 from federated.errors import Conflict, InvalidInput, NotFound
 
 REASON_MOST = 500

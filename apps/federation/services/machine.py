@@ -1,9 +1,10 @@
-"""The state machine of jobs and attempts: what is due is done, by whoever comes first.
+"""The state machine of jobs: queued, started, their attempts one after the other, ended.
 
-Every step is one transaction that locks the job's row first and claims its work by a conditional
-UPDATE; what it leads to (the next attempt, the next round, the end) is in the same transaction. A
-process that dies anywhere leaves the state before the step, and ``tick`` takes the step again.
-Nothing here is done for an organization: it runs as the coordinator.
+Any worker may take a transition that is due. Every step is one transaction that locks the job's
+row first and claims its work by a conditional UPDATE; what it leads to (the next attempt, the next
+round, the end) is in the same transaction. A process that dies anywhere leaves the state before
+the step, and ``tick`` takes the step again. Attempts' own steps are in apps.attempts. Nothing here
+is done for an organization: it runs as the coordinator.
 """
 
 from __future__ import annotations
@@ -17,19 +18,17 @@ from django.utils import timezone
 
 from apps.aggregation.bell import bell_ring
 from apps.aggregation.selectors import key_epoch_get
-from apps.common.actor import COORDINATOR, Actor
+from apps.attempts.steps import attempt_advance
+from apps.common.actor import COORDINATOR
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job, JobParticipant, Round
-from apps.federation.queue import enqueue
 from apps.federation.selectors.jobs import round_last
-from apps.federation.selectors.transcripts import epoch_of
-from apps.federation.selectors.trustees import trustees_of
-from apps.federation.services import rounds
+from apps.federation.services.attempts import ROUNDS
+from apps.federation.services.lifecycle import job_continue, job_lock
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 from federated.errors import DomainError, NotFound
 
-ATTEMPTS_MOST = 4
 QUEUE_LOCK = 0x717565
 log = logging.getLogger(__name__)
 
@@ -77,64 +76,7 @@ def round_advance(round_id: Any) -> None:
         found = Round.objects.select_related("job").filter(pk=round_id).first()
         if found is None:
             raise NotFound("No such round.")
-        late = timezone.now() >= found.deadline
-        match found.state:
-            case Round.State.COLLECTING:
-                full = found.contributions.count() == len(found.job.wire.participants)
-                if full or late:
-                    _step(found, rounds.round_close)
-            case Round.State.CHARGING:
-                if found.receipts.count() == len(found.members):
-                    _step(found, rounds.round_charged)
-                else:
-                    _abandon_if(found, _why_no_charge(found, late=late))
-            case Round.State.DECRYPTING:
-                if found.shares.count() >= epoch_of(found.job).threshold:
-                    enqueue("aggregation.round_release", found.pk)
-                else:
-                    _abandon_if(found, _why_no_release(found, late=late))
-
-
-def _why_no_charge(found: Round, *, late: bool) -> str:
-    refused = _refusals(found)
-    if refused:
-        return f"no charge: {refused}"
-    if not late:
-        return ""
-    charged = set(found.receipts.values_list("organization", flat=True))
-    missing = ", ".join(name for name in found.members if name not in charged)
-    return f"no charge receipt of {missing} by the deadline"
-
-
-def _why_no_release(found: Round, *, late: bool) -> str:
-    """Empty while ``threshold`` trustees of this job may still answer."""
-    needed = epoch_of(found.job).threshold
-    refusing = set(found.refusals.filter(counts=True).values_list("organization", flat=True))
-    few = f"fewer than {needed} trustees ({found.shares.count()} of {needed} shares)"
-    if len(set(trustees_of(found)) - refusing) < needed:
-        return f"{few}: {_refusals(found)}"
-    return f"{few} by the deadline" if late else ""
-
-
-def _refusals(found: Round) -> str:
-    rows = found.refusals.filter(counts=True)
-    return "; ".join(f"{r.organization} refuses, {r.reason}: {r.detail}" for r in rows)[:800]
-
-
-def _abandon_if(found: Round, reason: str) -> None:
-    if reason:
-        _step(found, lambda row: rounds.round_abandon(row, reason=reason))
-
-
-def _step(found: Round, step: Any) -> None:
-    """One step of an attempt and what follows from it, under the job's lock."""
-    with transaction.atomic():
-        job = job_lock(found.job_id)
-        if job.state != Job.State.RUNNING:
-            return
-        found.job = job
-        if step(found):
-            job_continue(job)
+        attempt_advance(ROUNDS, found)
 
 
 def _continue(job: Job) -> None:
@@ -142,69 +84,6 @@ def _continue(job: Job) -> None:
         locked = job_lock(job.pk)
         if locked.state == Job.State.RUNNING:
             job_continue(locked)
-
-
-def job_lock(job_id: Any) -> Job:
-    """The job's row, locked: always the first lock that a step takes."""
-    return Job.objects.select_for_update().get(pk=job_id)
-
-
-def job_continue(job: Job) -> None:
-    """Open what follows the job's last attempt, or end the job. The caller holds its lock."""
-    last = round_last(job)
-    if last is None:
-        rounds.round_open(job, number=1, attempt=1)
-    elif last.state == Round.State.ABANDONED:
-        if last.attempt >= ATTEMPTS_MOST:
-            reason = f"round {last.number} failed {last.attempt} times, at last: {last.reason}"
-            job_end(job, state=Job.State.FAILED, reason=reason, actor=COORDINATOR)
-        else:
-            rounds.round_open(job, number=last.number, attempt=last.attempt + 1)
-    elif last.state == Round.State.RELEASED:
-        if last.number >= job.wire.strategy.rounds:
-            job_end(job, state=Job.State.FINISHED, reason="", actor=COORDINATOR)
-        else:
-            rounds.round_open(job, number=last.number + 1, attempt=1)
-
-
-_END_TAGS = {
-    Job.State.FINISHED: Tag.JOB_FINISHED,
-    Job.State.FAILED: Tag.JOB_FAILED,
-    Job.State.DECLINED: Tag.JOB_REFUSED,
-    Job.State.CANCELLED: Tag.JOB_CANCELLED,
-}
-
-
-def job_end(
-    job: Job, *, state: Job.State, reason: str, actor: Actor, signature: str | None = None
-) -> bool:
-    """End a job that has not ended; its open attempt with it. The caller holds its lock."""
-    won = (
-        Job.objects.filter(pk=job.pk)
-        .exclude(state__in=Job.ENDED)
-        .update(state=state, reason=reason[:1000], ended_at=timezone.now())
-    )
-    if not won:
-        return False
-    Round.objects.filter(job=job, state__in=Round.OPEN).update(
-        state=Round.State.ABANDONED,
-        reason=f"the job is {state}",
-        abandoned_at=timezone.now(),
-    )
-    job.refresh_from_db()
-    event_record(
-        tag=_END_TAGS[state],
-        actor=actor,
-        subject=("job", job.pk),
-        digests={"spec": job.spec_digest, "model": job.model_digest},
-        data={"reason": reason[:1000]},
-        signature=signature,
-    )
-    bell_ring(job.slugs())
-    waiting = Job.objects.filter(state=Job.State.QUEUED).order_by("queued_at").first()
-    if waiting is not None:
-        enqueue("federation.job_advance", waiting.pk)
-    return True
 
 
 def _queue(job: Job) -> None:

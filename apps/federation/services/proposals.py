@@ -11,10 +11,9 @@ from apps.aggregation.selectors import check_open, roster
 from apps.federation.selectors.jobs import job_get_for
 from apps.federation.storage import state_bytes
 from federated.errors import InvalidInput
-from federated.protocol.cost import check_spec_privacy, round_cost
+from federated.protocol.agreement import JobAgreement
 from federated.protocol.evaluation import evaluation_check
 from federated.protocol.identity import verify_signed
-from federated.protocol.layout import aggregator_of
 from federated.training.server import ServerState
 from federated.wire import key as wire
 from federated.wire.base import Signed
@@ -33,9 +32,9 @@ def proposal_check(signed: Signed[JobSpec], state: bytes | mmap) -> None:
             'privacy.mechanism: "none" is not allowed here (privacy.allow_no_noise is off); '
             'allowed: "gaussian"'
         )
-    check_spec_privacy(spec)
-    round_cost(spec)
-    aggregator_of(spec, epoch)
+    agreement = JobAgreement(spec, epoch)
+    agreement.check()
+    _ = agreement.cost
     _check_state(spec, state)
 
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
-from django.utils import timezone
 
-from apps.aggregation.bell import bell_ring
-from apps.common.actor import COORDINATOR
+from apps.attempts.steps import lease_take, release_fail, release_store
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job, ModelState, Round
 from apps.federation.queue import enqueue
-from apps.federation.selectors.transcripts import epoch_of, transcript_of
-from apps.federation.services.machine import job_continue, job_lock
-from apps.federation.services.rounds import round_abandon, round_event
+from apps.federation.selectors.transcripts import transcript_of
+from apps.federation.services.attempts import ROUNDS
+from apps.federation.services.lifecycle import job_continue, job_lock
 from apps.federation.services.sums import (
     round_total,
     sum_begin,
@@ -35,20 +31,18 @@ from federated.wire.base import decode_bytes, encode_bytes
 from federated.wire.reproducibility import ReproducibilityRecord
 from federated.wire.round import Release
 
-LEASE_SECONDS = 10
-
 
 def round_sum(round_id: Any) -> list[int]:
     """The product of the cohort's ciphertexts; computed once and kept on the attempt."""
     with as_coordinator():
-        found = Round.objects.select_related("job").get(pk=round_id)
-        if found.product is not None:
-            return [int.from_bytes(decode_bytes(item), "big") for item in found.product]
-        product = product_of(transcript_of(found), spec=found.job.wire, epoch=epoch_of(found.job))
+        row = Round.objects.select_related("job").get(pk=round_id)
+        if row.product is not None:
+            return [int.from_bytes(decode_bytes(item), "big") for item in row.product]
+        product = product_of(transcript_of(row), agreement=row.job.agreement)
         kept = [
             encode_bytes(item.to_bytes((item.bit_length() + 7) // 8, "big")) for item in product
         ]
-        Round.objects.filter(pk=found.pk).update(product=kept)
+        Round.objects.filter(pk=row.pk).update(product=kept)
         return product
 
 
@@ -58,13 +52,13 @@ def round_sum_vectors(round_id: Any) -> None:
     Where storage lost a vector, or a piece of one, the attempt cannot be released: it ends.
     """
     with as_coordinator():
-        found = Round.objects.select_related("job").get(pk=round_id)
+        row = Round.objects.select_related("job").get(pk=round_id)
         try:
             vectors_sum(round_id)
         except InvalidInput as error:
-            _give_up(found, error)
+            release_fail(ROUNDS, row, error)
         else:
-            if found.open and sum_ready(found):
+            if row.open and sum_ready(row):
                 enqueue("federation.round_close", round_id)
 
 
@@ -75,40 +69,30 @@ def round_release(round_id: Any) -> bool:
     only keeps two workers from doing it at once. True if this call released.
     """
     with as_coordinator():
-        found = Round.objects.select_related("job").get(pk=round_id)
-        if not sum_ready(found):
-            sum_begin(found, workers=1)
+        row = Round.objects.select_related("job").get(pk=round_id)
+        if not sum_ready(row):
+            sum_begin(row, workers=1)
             return False
-        if not _lease(round_id):
+        if not lease_take(ROUNDS, row):
             return False
-        if found.shares.count() < epoch_of(found.job).threshold:
+        if row.shares.count() < row.job.agreement.threshold:
             return False
         try:
-            release, after, record = _compute(found)
+            release, after, record = _compute(row)
         except DomainError as error:
-            return _give_up(found, error)
-        return _store(found, release, after, record)
+            release_fail(ROUNDS, row, error)
+            return False
+        return _store(row, release, after, record)
 
 
-def _lease(round_id: Any) -> bool:
-    moment = timezone.now()
-    return (
-        Round.objects.filter(pk=round_id, state=Round.State.DECRYPTING)
-        .filter(Q(leased_until=None) | Q(leased_until__lt=moment))
-        .update(leased_until=moment + timedelta(seconds=LEASE_SECONDS))
-        == 1
-    )
-
-
-def _compute(found: Round) -> tuple[Release, ServerState, ReproducibilityRecord]:
-    before = ModelState.objects.get(job=found.job, digest=found.context["model"])
-    spec, transcript = found.job.wire, transcript_of(found)
+def _compute(row: Round) -> tuple[Release, ServerState, ReproducibilityRecord]:
+    before = ModelState.objects.get(job=row.job, digest=row.context["model"])
+    spec, transcript = row.job.wire, transcript_of(row)
     release, after = release_make(
         transcript,
-        spec=spec,
-        epoch=epoch_of(found.job),
+        agreement=row.job.agreement,
         state=ServerState.from_bytes(state_bytes(before)),
-        total=round_total(found),
+        total=round_total(row),
     )
     record = reproducibility_make(
         transcript.model_copy(update={"release": release}), spec=spec, software=software_here()
@@ -116,53 +100,32 @@ def _compute(found: Round) -> tuple[Release, ServerState, ReproducibilityRecord]
     return release, after, record
 
 
-def _give_up(found: Round, error: DomainError) -> bool:
-    with transaction.atomic():
-        job = job_lock(found.job_id)
-        found.job = job
-        if job.state == Job.State.RUNNING and round_abandon(
-            found, reason=f"there can be no release: {error.message}"
-        ):
-            job_continue(job)
-    return False
-
-
-def _store(
-    found: Round, release: Release, after: ServerState, record: ReproducibilityRecord
-) -> bool:
+def _store(row: Round, release: Release, after: ServerState, record: ReproducibilityRecord) -> bool:
     digest = release.state
     state = None
-    if digest != found.context["model"]:  # counts of a joint evaluation leave the model as it is
+    if digest != row.context["model"]:  # counts of a joint evaluation leave the model as it is
         state = state_put(
-            job_id=found.job_id, step=found.number, digest=digest, content=after.to_bytes()
+            job_id=row.job_id, step=row.number, digest=digest, content=after.to_bytes()
         )
     with transaction.atomic():
-        job = job_lock(found.job_id)
+        job = job_lock(row.job_id)
         if job.state != Job.State.RUNNING:
             return False
-        won = Round.objects.filter(pk=found.pk, state=Round.State.DECRYPTING).update(
-            state=Round.State.RELEASED,
-            release=release.dump(),
-            reproducibility=record.dump(),
-            released_at=timezone.now(),
-        )
-        if not won:
+        row.job = job
+        if not release_store(ROUNDS, row, release=release.dump(), reproducibility=record.dump()):
             return False
         if state is not None:
             state.save(force_insert=True)
         Job.objects.filter(pk=job.pk).update(model_digest=digest)
         job.refresh_from_db()
-        found.refresh_from_db()
-        round_event(
+        ROUNDS.event(
             Tag.ROUND_RELEASED,
-            found,
-            actor=COORDINATOR,
+            row,
             digests={
                 "release": release.digest(),
                 "model": digest,
                 "reproducibility": record.digest(),
             },
         )
-        bell_ring(job.slugs())
         job_continue(job)
         return True

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from apps.common.coordinator import as_coordinator
 from apps.federation.models import MaskedVector, Round, SumPart
 from apps.federation.queue import enqueue
-from apps.federation.selectors.transcripts import epoch_of, transcript_of
+from apps.federation.selectors.transcripts import transcript_of
 from apps.federation.selectors.vectors import vector_open, vectors_of
 from apps.federation.storage import blob_storage, file_pieces
 from federated.aggregation.base import Total
@@ -37,42 +37,40 @@ WORKERS_MOST = 8
 LEASE_SECONDS = 60
 
 
-def round_total(found: Round) -> Total | None:
+def round_total(attempt: Round) -> Total | None:
     """The cohort's sum; None for a packed job. Raises InvalidInput where a vector is not whole.
 
-    Call it once sum_ready(found).
+    Call it once sum_ready(attempt).
     """
-    size = _vector_bytes(found)
+    size = _vector_bytes(attempt)
     if not size:
         return None
-    if _in_parts(found, size):
-        return MaskedTotal.of(size // WORD_BYTES, _parts_read(found), len(found.members))
-    stored = {row.digest: row for row in vectors_of(found)}
+    if _in_parts(attempt, size):
+        return MaskedTotal.of(size // WORD_BYTES, _parts_read(attempt), len(attempt.members))
+    stored = {row.digest: row for row in vectors_of(attempt)}
 
     def source(digest: str) -> Iterator[bytes]:
         if digest not in stored:
             raise InvalidInput(f"masked vector {digest[:16]} is not in the storage")
         return file_pieces(vector_open(stored[digest]))
 
-    return total_of(
-        transcript_of(found), spec=found.job.wire, epoch=epoch_of(found.job), source=source
-    )
+    return total_of(transcript_of(attempt), agreement=attempt.job.agreement, source=source)
 
 
-def sum_begin(found: Round, *, workers: int = WORKERS_MOST) -> None:
+def sum_begin(attempt: Round, *, workers: int = WORKERS_MOST) -> None:
     """Enqueue what sums a closed attempt's vectors, where a release cannot do it by itself."""
-    size = _vector_bytes(found)
-    if size and _in_parts(found, size):
+    size = _vector_bytes(attempt)
+    if size and _in_parts(attempt, size):
         for _ in range(min(-(-size // (PART_WORDS * WORD_BYTES)), workers)):
-            enqueue("aggregation.vectors_sum", found.pk)
+            enqueue("aggregation.vectors_sum", attempt.pk)
 
 
-def sum_ready(found: Round) -> bool:
+def sum_ready(attempt: Round) -> bool:
     """Whether nothing of the sum is left to do."""
-    size = _vector_bytes(found)
-    if not size or not _in_parts(found, size):
+    size = _vector_bytes(attempt)
+    if not size or not _in_parts(attempt, size):
         return True
-    parts = SumPart.objects.filter(round=found)
+    parts = SumPart.objects.filter(round=attempt)
     return parts.exists() and not parts.filter(key="").exists()
 
 
@@ -82,17 +80,19 @@ def vectors_sum(round_id: Any) -> int:
     Raises InvalidInput where a vector is not in the storage, or not whole.
     """
     with as_coordinator():
-        found = Round.objects.select_related("job").get(pk=round_id)
-        if found.state not in (Round.State.CHARGING, Round.State.DECRYPTING):
+        attempt = Round.objects.select_related("job").get(pk=round_id)
+        if attempt.state not in (Round.State.CHARGING, Round.State.DECRYPTING):
             return 0
-        _parts_make(found)
-        vectors = list(vectors_of(found).filter(organization__in=found.members))
-        if len(vectors) != len(found.members):
-            raise InvalidInput(f"{found}: {len(vectors)} of {len(found.members)} vectors are here")
+        _parts_make(attempt)
+        vectors = list(vectors_of(attempt).filter(organization__in=attempt.members))
+        if len(vectors) != len(attempt.members):
+            raise InvalidInput(
+                f"{attempt}: {len(vectors)} of {len(attempt.members)} vectors are here"
+            )
         done = 0
-        while (part := _part_claim(found)) is not None:
+        while (part := _part_claim(attempt)) is not None:
             words = range_sum(vectors, part.start, part.words)
-            key = f"{found.job_id}/{found.number}-{found.attempt}/sum/{part.start}"
+            key = f"{attempt.job_id}/{attempt.number}-{attempt.attempt}/sum/{part.start}"
             blob_storage().save(key, ContentFile(words.astype("<u8", copy=False).tobytes()))
             SumPart.objects.filter(pk=part.pk, key="").update(key=key)
             done += 1
@@ -125,31 +125,30 @@ def sum_parts_sweep() -> int:
         return ended.delete()[0]
 
 
-def _vector_bytes(found: Round) -> int:
-    spec = found.job.wire
-    return masked_bytes(spec, epoch_of(found.job)) if spec.aggregation == "masked" else 0
+def _vector_bytes(attempt: Round) -> int:
+    return masked_bytes(attempt.job.agreement)
 
 
-def _in_parts(found: Round, size: int) -> bool:
-    return size * len(found.members) > AT_ONCE_BYTES
+def _in_parts(attempt: Round, size: int) -> bool:
+    return size * len(attempt.members) > AT_ONCE_BYTES
 
 
-def _parts_make(found: Round) -> None:
-    words = _vector_bytes(found) // WORD_BYTES
+def _parts_make(attempt: Round) -> None:
+    words = _vector_bytes(attempt) // WORD_BYTES
     SumPart.objects.bulk_create(
         [
-            SumPart(round=found, start=start, words=min(PART_WORDS, words - start))
+            SumPart(round=attempt, start=start, words=min(PART_WORDS, words - start))
             for start in range(0, words, PART_WORDS)
         ],
         ignore_conflicts=True,
     )
 
 
-def _part_claim(found: Round) -> SumPart | None:
+def _part_claim(attempt: Round) -> SumPart | None:
     """A part that nobody works at, leased to this worker."""
     moment = timezone.now()
     free = Q(leased_until=None) | Q(leased_until__lt=moment)
-    waiting = SumPart.objects.filter(free, round=found, key="")
+    waiting = SumPart.objects.filter(free, round=attempt, key="")
     for part in waiting.order_by(F("leased_until").asc(nulls_first=True), "start"):
         if waiting.filter(pk=part.pk).update(
             leased_until=moment + timedelta(seconds=LEASE_SECONDS)
@@ -158,7 +157,7 @@ def _part_claim(found: Round) -> SumPart | None:
     return None
 
 
-def _parts_read(found: Round) -> Iterator[bytes]:
-    for part in SumPart.objects.filter(round=found).order_by("start"):
+def _parts_read(attempt: Round) -> Iterator[bytes]:
+    for part in SumPart.objects.filter(round=attempt).order_by("start"):
         with blob_storage().open(part.key) as file:
             yield file.read()

@@ -14,19 +14,18 @@ from django.utils import timezone
 from apps.common.actor import COORDINATOR, Actor
 from apps.common.blobs import StagedFile
 from apps.common.coordinator import as_coordinator
-from apps.federation.errors import AlreadySent, Closed
 from apps.federation.models import MaskedVector, Round
-from apps.federation.selectors.transcripts import epoch_of
 from apps.federation.services.incoming import Part, digest_check, incoming_locked, part_append
 from apps.federation.services.rounds import round_event
 from apps.federation.storage import blob_storage
 from apps.provenance.tags import Tag
 from federated.errors import InvalidInput
+from federated.protocol.arrival import AlreadySent, Closed
 from federated.protocol.masked import masked_bytes
 
 
 def vector_receive(
-    *, found: Round, organization: str, digest: str, part: Part, actor: Actor
+    *, attempt: Round, organization: str, digest: str, part: Part, actor: Actor
 ) -> tuple[int, bool]:
     """Take a part of an organization's masked vector for an open attempt.
 
@@ -36,20 +35,20 @@ def vector_receive(
     for a part that leaves a gap, Unavailable while another request brings the same vector.
     """
     with as_coordinator():
-        if _stored_before(found, organization, digest):
+        if _stored_before(attempt, organization, digest):
             return part.total, False
-        _require_open(found)
-        expected = masked_bytes(found.job.wire, epoch_of(found.job))
+        _require_open(attempt)
+        expected = masked_bytes(attempt.job.agreement)
     if not expected:
         raise InvalidInput("This job packs its vectors into ciphertexts: it takes none beside.")
     if part.total != expected:
         raise InvalidInput(f"masked vector has {part.total} bytes: {expected} are allowed")
-    with incoming_locked(f"{found.pk}.{organization}", digest) as (path, file):
+    with incoming_locked(f"{attempt.pk}.{organization}", digest) as (path, file):
         here = part_append(file, part)
         if here < expected:
             return here, False
         digest_check(path, digest, "masked vector")
-        return expected, _store(found, organization, digest, path, actor)
+        return expected, _store(attempt, organization, digest, path, actor)
 
 
 def vector_delete(*, vector: MaskedVector, reason: str, actor: Actor = COORDINATOR) -> bool:
@@ -75,38 +74,38 @@ def vector_delete(*, vector: MaskedVector, reason: str, actor: Actor = COORDINAT
         return bool(won)
 
 
-def vector_key(found: Round, organization: str, digest: str) -> str:
+def vector_key(attempt: Round, organization: str, digest: str) -> str:
     """The name of a vector in storage; kept on its row."""
-    return f"{found.job_id}/{found.number}-{found.attempt}/{organization}.{digest}"
+    return f"{attempt.job_id}/{attempt.number}-{attempt.attempt}/{organization}.{digest}"
 
 
-def _stored_before(found: Round, organization: str, digest: str) -> bool:
-    before = MaskedVector.objects.filter(round=found, organization=organization).first()
+def _stored_before(attempt: Round, organization: str, digest: str) -> bool:
+    before = MaskedVector.objects.filter(round=attempt, organization=organization).first()
     if before is None:
         return False
     if before.digest != digest:
         raise AlreadySent(
-            f"Another masked vector of {organization} was stored for {found}: "
+            f"Another masked vector of {organization} was stored for {attempt}: "
             f"{before.digest[:16]}, this is {digest[:16]}."
         )
     return True
 
 
-def _require_open(found: Round) -> None:
-    if found.state != Round.State.COLLECTING:
-        raise Closed(f"{str(found).capitalize()} is {found.state}: it takes no more vectors.")
+def _require_open(attempt: Round) -> None:
+    if attempt.state != Round.State.COLLECTING:
+        raise Closed(f"{str(attempt).capitalize()} is {attempt.state}: it takes no more vectors.")
 
 
-def _store(found: Round, organization: str, digest: str, path: Path, actor: Actor) -> bool:
+def _store(attempt: Round, organization: str, digest: str, path: Path, actor: Actor) -> bool:
     """Move the file into storage and keep its row, unless the attempt has closed meanwhile."""
-    key, size = vector_key(found, organization, digest), path.stat().st_size
+    key, size = vector_key(attempt, organization, digest), path.stat().st_size
     with StagedFile(path) as staged:
         blob_storage().save(key, staged)
     path.unlink(missing_ok=True)
     try:
         with as_coordinator(), transaction.atomic():
-            row = Round.objects.select_for_update().get(pk=found.pk)
-            row.job = found.job
+            row = Round.objects.select_for_update().get(pk=attempt.pk)
+            row.job = attempt.job
             if _stored_before(row, organization, digest):
                 return False
             _require_open(row)

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from federated.errors import DomainError, InvalidInput, Unavailable
 from federated.extras import MissingExtra
-from federated.protocol.cost import check_spec_privacy, job_cost, round_cost
-from federated.protocol.identity import verify_signed
-from federated.protocol.layout import aggregator_of
+from federated.protocol.agreement import JobAgreement
+from federated.protocol.cost import job_cost, round_cost
 from federated.site.folder import SiteHome
 from federated.site.site import Site, Waiting, pins_check, short
 from federated.site.work.evaluate import evaluation_accept, held_out_of
 from federated.site.work.key import epoch_of
 from federated.training.server import ServerState
 from federated.wire.base import Signed
-from federated.wire.job import LARGEST_EPSILON, Approval, Decline, Evaluation, JobSpec
-from federated.wire.key import KeyEpoch
+from federated.wire.job import LARGEST_EPSILON, Decline, Evaluation, JobSpec
 
 if TYPE_CHECKING:
     from federated.training.fit import TableFit
@@ -51,10 +49,10 @@ def job_decide(site: Site, job_id: str) -> None:
         return
     kept, fit = folder.spec(), None
     if kept is None or kept.digest() != spec.digest():
-        epoch = epoch_of(site, spec.key_epoch)
+        agreement = JobAgreement(spec, epoch_of(site, spec.key_epoch))
         state = site.api.model(spec.initial_state)
         try:
-            _check(site, signed, epoch, state)
+            _check(site, signed, agreement, state)
             _check_person(site, spec, job)
             _reserve(site, spec)
             folder.state_keep(0, [state])
@@ -65,43 +63,28 @@ def job_decide(site: Site, job_id: str) -> None:
         except DomainError as error:
             _decline(site, spec, error)
             return
-    approval = Approval(
-        job_id=job_id,
-        spec=spec.digest(),
-        organization=site.organization,
-        cost=job_cost(spec),
-        rounds=spec.strategy.rounds,
-    )
+    approval = site.agreement(spec).approval(site.organization)
     site.api.job_approve(folder.signed_keep("approval", site.identity.sign(approval)))
     site.say(f"job {job_id[:8]} of {spec.proposer} approved: {_summary(spec)}")
     if fit is not None and fit.notable:
         site.say(f"job {job_id[:8]}: {_data_line(fit)}")
 
 
-def spec_check(site: Site, signed: Signed[JobSpec], epoch: KeyEpoch) -> None:
+def spec_check(site: Site, signed: Signed[JobSpec], agreement: JobAgreement) -> None:
     """Check a spec's signature, keys, claimed privacy and fit, against what this site knows.
 
     Raises InvalidInput or SignatureInvalid naming what is wrong.
     """
-    spec = signed.body
-    proposer = spec.participant(spec.proposer)
-    assert proposer is not None
-    verify_signed(signed, proposer.public_key)
-    pins_check(site, spec, epoch)
-    if spec.privacy.colluding < epoch.max_colluding:
-        raise InvalidInput(
-            f"privacy.colluding is {spec.privacy.colluding}, the key epoch expects up to "
-            f"{epoch.max_colluding}"
-        )
-    check_spec_privacy(spec)
-    aggregator_of(spec, epoch)
+    agreement.verify_by(signed, signed.body.proposer)
+    pins_check(site, agreement)
+    agreement.check()
 
 
-def _check(site: Site, signed: Signed[JobSpec], epoch: KeyEpoch, content: bytes) -> None:
+def _check(site: Site, signed: Signed[JobSpec], agreement: JobAgreement, content: bytes) -> None:
     """All that the site decides by itself, before budget and people are asked."""
     spec = signed.body
     site.home.epoch_folder(spec.key_epoch).check_not_retired()
-    spec_check(site, signed, epoch)
+    spec_check(site, signed, agreement)
     site.home.policy().check(spec, organization=site.organization)
     state = ServerState.from_bytes(content)
     if state.digest() != spec.initial_state:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from federated.errors import Conflict, DomainError, InvalidInput, Unavailable
-from federated.protocol.campaign_layout import campaign_check, run_cost
+from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.campaign_ledger import ledger_id
 from federated.protocol.campaign_submit import submission_make, vote_points
-from federated.protocol.campaign_transcript import campaign_context_check
 from federated.protocol.refused import Refused
 from federated.site.campaign_folder import CampaignFolder, RunFolder
 from federated.site.policy import approval_of, check_campaign
@@ -16,13 +15,11 @@ from federated.site.site import Site, Waiting, pins_check, short
 from federated.site.work.key import epoch_of
 from federated.wire.base import Signed
 from federated.wire.campaign import (
-    CampaignApproval,
     CampaignContext,
     CampaignDecline,
     CampaignSpec,
     Submission,
 )
-from federated.wire.key import KeyEpoch
 from federated.wire.round import Reason
 
 
@@ -38,27 +35,20 @@ def campaign_decide(site: Site, campaign_id: str) -> None:
         raise InvalidInput(f"campaign {spec.campaign_id} came for {campaign_id}")
     folder = site.home.campaign(campaign_id)
     if folder.spec(spec.digest()) is None:
-        epoch = epoch_of(site, spec.key_epoch)
+        agreement = CampaignAgreement(spec, epoch_of(site, spec.key_epoch))
         try:
-            spec_check(site, spec, epoch)
+            spec_check(site, agreement)
             check_campaign(site.home.policy(), spec, organization=site.organization)
             _check_person(site, spec, found)
             first = int(found["open_run"] or int(found["runs_opened"]) + 1)
-            _reserve(site, spec, epoch, folder, first=first)
+            _reserve(site, agreement, folder, first=first)
             folder.spec_keep(spec)
         except Unavailable:
             raise
         except DomainError as error:
             _decline(site, spec, error)
             return
-    epoch = site.epoch(spec.key_epoch)
-    approval = CampaignApproval(
-        campaign_id=campaign_id,
-        spec=spec.digest(),
-        organization=site.organization,
-        cost=run_cost(spec, epoch),
-        runs=spec.runs,
-    )
+    approval = site.agreement(spec).approval(site.organization)
     kept = folder.signed_keep(folder.answer(spec.digest()), site.identity.sign(approval))
     site.api.campaign_approve(kept)
     site.say(
@@ -67,10 +57,10 @@ def campaign_decide(site: Site, campaign_id: str) -> None:
     )
 
 
-def spec_check(site: Site, spec: CampaignSpec, epoch: KeyEpoch) -> None:
+def spec_check(site: Site, agreement: CampaignAgreement) -> None:
     """Check keys, claimed cost and fit against what this site knows. Raises InvalidInput."""
-    pins_check(site, spec, epoch)
-    campaign_check(spec, epoch)
+    pins_check(site, agreement)
+    agreement.check()
 
 
 def _check_person(site: Site, spec: CampaignSpec, found: dict[str, Any]) -> None:
@@ -79,22 +69,23 @@ def _check_person(site: Site, spec: CampaignSpec, found: dict[str, Any]) -> None
 
 
 def _reserve(
-    site: Site, spec: CampaignSpec, epoch: KeyEpoch, folder: CampaignFolder, *, first: int
+    site: Site, agreement: CampaignAgreement, folder: CampaignFolder, *, first: int
 ) -> None:
     """Reserve the remaining runs; what an earlier spec of the campaign reserved comes back first.
 
     ``first`` is the coordinator's word: too high, and this site refuses to charge the runs before.
     """
+    spec = agreement.spec
     if first > spec.runs:
         raise InvalidInput(f"all {spec.runs} runs of the campaign are over")
     for before in folder.specs():
-        if before.digest() != spec.digest():
+        if before.digest() != agreement.digest:
             site.home.ledger.return_unused(ledger_id(before))
     site.home.ledger.reserve(
-        job_id=ledger_id(spec),
-        spec=spec.digest(),
+        job_id=agreement.ledger_id,
+        spec=agreement.digest,
         proposer=spec.creator,
-        cost=run_cost(spec, epoch),
+        cost=agreement.cost,
         rounds=spec.runs,
         allotment=site.home.policy().allotment_of(spec.dataset),
         first=first,
@@ -143,8 +134,7 @@ def submission_send(site: Site, campaign_id: str, number: int) -> None:
         measured = run.measured_take()
         assert measured is not None
         made = submission_make(
-            spec=spec,
-            epoch=site.epoch(spec.key_epoch),
+            agreement=site.agreement(spec),
             context=context,
             identity=site.identity,
             measured=measured.values,
@@ -165,8 +155,7 @@ def submission_renew(site: Site, campaign_id: str, number: int) -> None:
         assert waiting is not None
         spec, context = run_context(site, run)
         made = submission_make(
-            spec=spec,
-            epoch=site.epoch(spec.key_epoch),
+            agreement=site.agreement(spec),
             context=context,
             identity=site.identity,
             measured=waiting.values,
@@ -202,7 +191,7 @@ def run_context(site: Site, run: RunFolder) -> tuple[CampaignSpec, CampaignConte
         )
     if context.run != number:
         raise Refused(Reason.CONTEXT_MIXED, f"context of run {context.run} came for {number}")
-    campaign_context_check(context, spec=spec, epoch=site.epoch(spec.key_epoch))
+    site.agreement(spec).context_check(context)
     kept = run.message_keep("context", context)
     if kept != context:
         raise Refused(Reason.CONTEXT_MIXED, f"run {number} had another context before")

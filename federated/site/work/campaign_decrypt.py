@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from federated.errors import BudgetExceeded, Conflict, DomainError, InvalidInput, NotFound
+from federated.errors import Conflict, DomainError, InvalidInput, NotFound
+from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.campaign_expired import campaign_expired_check, expired_noise_check
 from federated.protocol.campaign_ledger import ledger_id
 from federated.protocol.campaign_noise import noise_make
 from federated.protocol.campaign_release import campaign_release_check, campaign_share_make
 from federated.protocol.campaign_transcript import (
-    campaign_charges_check,
     noised_cohort_check,
     submission_cohort_check,
 )
+from federated.protocol.checks import charges_check
 from federated.protocol.refused import Refused
 from federated.site.campaign_folder import NOISE, RunFolder
 from federated.site.site import Site, short
+from federated.site.work.attempt import charge, key_share, refusal_of, released_check
 from federated.site.work.campaign import run_context, submission_renew
 from federated.wire.campaign import (
-    CampaignSpec,
     CampaignTranscript,
     SubmissionCohort,
     TrusteeNoise,
 )
-from federated.wire.job import Cost
-from federated.wire.round import ChargeReceipt, DecryptionShare, Reason, Refusal, Verdict
+from federated.wire.round import DecryptionShare, Reason, Verdict
 
 
 def run_charge(site: Site, campaign_id: str, number: int) -> None:
@@ -41,18 +41,12 @@ def run_charge(site: Site, campaign_id: str, number: int) -> None:
             raise Refused(
                 Reason.OWN_SUBMISSION_CHANGED, "this site has submitted nothing to the run"
             )
-        epoch = site.epoch(spec.key_epoch)
-        submission_cohort_check(cohort, spec=spec, epoch=epoch, context=context, own=own)
-        cost = _commit(site, spec, number, cohort)
+        agreement = site.agreement(spec)
+        submission_cohort_check(cohort, agreement=agreement, context=context, own=own)
+        receipt = charge(site, agreement, cohort, number=number, attempt=1)
     except Refused as error:
         _refuse(site, run, cohort.context, cohort.digest(), error)
         return
-    receipt = ChargeReceipt(
-        context=cohort.context,
-        cohort=cohort.digest(),
-        organization=site.organization,
-        cost=cost,
-    )
     kept = run.signed_keep("receipt", site.identity.sign(receipt))
     site.api.run_send(campaign_id, number, "receipt", kept)
     site.say(
@@ -68,27 +62,17 @@ def _settle(site: Site, run: RunFolder, cohort: SubmissionCohort) -> None:
         run.replacement_done()
 
 
-def _commit(site: Site, spec: CampaignSpec, number: int, cohort: SubmissionCohort) -> Cost:
-    try:
-        return site.home.ledger.commit(
-            job_id=ledger_id(spec), round=number, attempt=1, cohort=cohort.digest()
-        )
-    except BudgetExceeded as error:
-        raise Refused(Reason.BUDGET_EXCEEDED, error.message) from error
-
-
 def noise_send(site: Site, campaign_id: str, number: int) -> None:
     """Add this trustee's noise share to the run's one cohort, drawn once; or refuse, signed."""
     run = site.home.campaign(campaign_id).run(number)
     transcript = site.api.run_transcript(campaign_id, number)
     try:
-        spec, cohort = _check(site, run, transcript)
-        epoch = site.epoch(spec.key_epoch)
-        campaign_charges_check(transcript.receipts, spec=spec, epoch=epoch, cohort=cohort)
+        agreement, cohort = _check(site, run, transcript)
+        charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
         kept = run.signed(TrusteeNoise, NOISE)
         if kept is None:
             _check_not_over(run)
-            made = noise_make(spec=spec, epoch=epoch, cohort=cohort, identity=site.identity)
+            made = noise_make(agreement=agreement, cohort=cohort, identity=site.identity)
             kept = run.signed_keep(NOISE, made)
         if kept.body.cohort != cohort.digest():
             raise Refused(
@@ -109,31 +93,30 @@ def run_share(site: Site, campaign_id: str, number: int) -> None:
     transcript = site.api.run_transcript(campaign_id, number)
     noised = transcript.noised()
     try:
-        spec, cohort = _check(site, run, transcript)
-        epoch = site.epoch(spec.key_epoch)
-        share = site.home.share(spec.key_epoch)
-        if share is None:
-            raise Refused(Reason.KEY_UNKNOWN, "this site holds no share of the campaign's key")
-        campaign_charges_check(transcript.receipts, spec=spec, epoch=epoch, cohort=cohort)
+        agreement, cohort = _check(site, run, transcript)
+        share = key_share(site, agreement)
+        charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
         own = run.signed(TrusteeNoise, NOISE)
         if own is None and site.organization in noised.noise:
             raise Refused(Reason.NOISE_CHANGED, "noise is shown as this site's that it never made")
-        noised_cohort_check(transcript, spec=spec, epoch=epoch, own=own)
+        noised_cohort_check(transcript, agreement=agreement, own=own)
         # The ledger's record of what was served: one noised cohort a run, ever.
         site.home.ledger.serve(
-            job_id=ledger_id(spec),
+            job_id=agreement.ledger_id,
             round=number,
             attempt=1,
             cohort=noised.digest(),
             charged=False,
         )
-        _check_charged(site, spec, number, cohort)
+        _check_charged(site, agreement, number, cohort)
     except Refused as error:
         _refuse(site, run, transcript.context.digest(), noised.digest(), error)
         return
     kept = run.signed(DecryptionShare, "share")
     if kept is None:
-        made = campaign_share_make(transcript, epoch=epoch, share=share, identity=site.identity)
+        made = campaign_share_make(
+            transcript, agreement=agreement, share=share, identity=site.identity
+        )
         kept = run.signed_keep("share", made)
     site.api.run_send(campaign_id, number, "share", kept)
     site.say(f"campaign {campaign_id[:8]}, run {number}: decryption share {kept.body.index} sent")
@@ -146,11 +129,13 @@ def _check_not_over(run: RunFolder) -> None:
         )
 
 
-def _check_charged(site: Site, spec: CampaignSpec, number: int, cohort: SubmissionCohort) -> None:
+def _check_charged(
+    site: Site, agreement: CampaignAgreement, number: int, cohort: SubmissionCohort
+) -> None:
     """A trustee in the cohort has committed its own charge, for this very cohort."""
     if site.organization not in cohort.members:
         return
-    charged = site.home.ledger.charged(ledger_id(spec), number, 1)
+    charged = site.home.ledger.charged(agreement.ledger_id, number, 1)
     if charged is None:
         raise Refused(Reason.CHARGE_MISSING, f"run {number}: not charged in this ledger")
     if charged != cohort.digest():
@@ -162,8 +147,8 @@ def _check_charged(site: Site, spec: CampaignSpec, number: int, cohort: Submissi
 
 def _check(
     site: Site, run: RunFolder, transcript: CampaignTranscript
-) -> tuple[CampaignSpec, SubmissionCohort]:
-    """The approved spec and the cohort, once the transcript is what this site knows of the run."""
+) -> tuple[CampaignAgreement, SubmissionCohort]:
+    """The agreement and the cohort, once the transcript is what this site knows of the run."""
     context = transcript.context
     if (context.campaign_id, context.run) != (run.campaign.campaign_id, run.number):
         raise Refused(
@@ -177,7 +162,8 @@ def _check(
     kept = run.message_keep("context", context)
     if kept != context:
         raise Refused(Reason.CONTEXT_MIXED, f"run {run.number} had another context before")
-    cohort = site.check_run(transcript, spec=spec, epoch=site.epoch(spec.key_epoch))
+    agreement = site.agreement(spec)
+    cohort = site.check_run(transcript, agreement=agreement)
     listed = cohort.members.get(site.organization)
     own = run.submission()
     if listed is not None and (own is None or own.digest() != listed):
@@ -185,7 +171,7 @@ def _check(
             Reason.OWN_SUBMISSION_CHANGED,
             f"the submission listed for {site.organization} is not the one this site sent",
         )
-    return spec, cohort
+    return agreement, cohort
 
 
 def run_verify(site: Site, campaign_id: str, number: int) -> None:
@@ -227,34 +213,22 @@ def _follow(site: Site, run: RunFolder, transcript: CampaignTranscript) -> None:
     spec = run.campaign.spec(transcript.spec.digest())
     if spec is None:
         raise Refused(Reason.SPEC_CHANGED, "released by a spec that was not approved here")
-    epoch = site.epoch(spec.key_epoch)
+    agreement = site.agreement(spec)
     if transcript.expired is not None:
-        campaign_expired_check(transcript, spec=spec, epoch=epoch)
-        expired_noise_check(transcript, epoch=epoch)
+        campaign_expired_check(transcript, agreement=agreement)
+        expired_noise_check(transcript, agreement=agreement)
     else:
-        noised_cohort_check(transcript, spec=spec, epoch=epoch)
+        noised_cohort_check(transcript, agreement=agreement)
     cohort = transcript.cohort()
-    charged = site.home.ledger.charged(ledger_id(spec), run.number, 1)
-    if charged is not None and charged != cohort.digest():
-        raise Refused(
-            Reason.COHORT_ALREADY_SERVED,
-            f"released for cohort {cohort.digest()[:16]}, charged was {charged[:16]}",
-        )
+    released_check(site, agreement, cohort, number=run.number, attempt=1)
     whole = transcript.expired is None
-    release = campaign_release_check(transcript, spec=spec, epoch=epoch, proofs=whole)
+    release = campaign_release_check(transcript, agreement=agreement, proofs=whole)
     if whole:
         run.release_keep(release, spec)
 
 
 def _refuse(site: Site, run: RunFolder, context: str, cohort: str, error: Refused) -> None:
-    refusal = Refusal(
-        context=context,
-        cohort=cohort,
-        organization=site.organization,
-        reason=error.reason,
-        detail=error.detail[:500],
-    )
-    signed = site.identity.sign(refusal)
+    signed = site.identity.sign(refusal_of(site, error, context=context, cohort=cohort))
     name = f"refusal-{cohort[:16]}-{error.reason.value}"
     kept = run.signed_keep(name, signed)
     site.say(

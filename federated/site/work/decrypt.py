@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from federated.errors import BudgetExceeded, InvalidInput
 from federated.protocol.address import Attempt
+from federated.protocol.checks import charges_check
 from federated.protocol.refused import Refused
 from federated.protocol.share import share_make
-from federated.protocol.transcript import receipts_check
 from federated.site.job_folder import JobFolder
 from federated.site.site import Site
+from federated.site.work.attempt import charge, key_share, refusal_of
 from federated.wire.job import JobSpec
 from federated.wire.round import (
-    ChargeReceipt,
     Cohort,
     Contribution,
     DecryptionShare,
     Reason,
-    Refusal,
     RoundContext,
     Transcript,
 )
@@ -27,7 +25,8 @@ def charge_send(site: Site, at: Attempt) -> None:
     transcript = site.api.transcript(at)
     try:
         spec, cohort = _check(site, transcript, at)
-        receipt = _charge(site, spec, cohort, at)
+        agreement = site.agreement(spec)
+        receipt = charge(site, agreement, cohort, number=at.round, attempt=at.number)
     except Refused as error:
         _refuse(site, transcript, at, error)
         return
@@ -47,11 +46,9 @@ def share_send(site: Site, at: Attempt) -> None:
     name = at.file("share")
     try:
         spec, cohort = _check(site, transcript, at)
-        epoch = site.epoch(spec.key_epoch)
-        share = site.home.share(spec.key_epoch)
-        if share is None:
-            raise Refused(Reason.KEY_UNKNOWN, "this site holds no share of the job's key")
-        receipts_check(transcript.receipts, spec=spec, cohort=cohort)
+        agreement = site.agreement(spec)
+        share = key_share(site, agreement)
+        charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
         site.home.ledger.serve(
             job_id=at.job_id,
             round=at.round,
@@ -64,7 +61,7 @@ def share_send(site: Site, at: Attempt) -> None:
         return
     kept = folder.signed(DecryptionShare, name)
     if kept is None:
-        made = share_make(transcript, spec=spec, epoch=epoch, share=share, identity=site.identity)
+        made = share_make(transcript, agreement=agreement, share=share, identity=site.identity)
         kept = folder.signed_keep(name, made)
     site.api.attempt_send(at, "share", kept)
     site.say(f"{at} of {spec.strategy.rounds}: decryption share {kept.body.index} sent")
@@ -79,7 +76,7 @@ def _check(site: Site, transcript: Transcript, at: Attempt) -> tuple[JobSpec, Co
             f"the transcript is of round {context.round}/{context.attempt}, asked for {at}",
         )
     spec = _spec(site, transcript, at.job_id)
-    cohort = site.check(transcript, spec=spec, epoch=site.epoch(spec.key_epoch))
+    cohort = site.check(transcript, agreement=site.agreement(spec))
     _check_own(site, site.home.job(at.job_id), transcript, at)
     return spec, cohort
 
@@ -118,31 +115,10 @@ def _check_own(site: Site, folder: JobFolder, transcript: Transcript, at: Attemp
         )
 
 
-def _charge(site: Site, spec: JobSpec, cohort: Cohort, at: Attempt) -> ChargeReceipt:
-    if site.organization not in cohort.members:
-        raise InvalidInput(f"{site.organization} is not in the cohort: there is nothing to charge")
-    digest = cohort.digest()
-    try:
-        cost = site.home.ledger.commit(
-            job_id=spec.job_id, round=at.round, attempt=at.number, cohort=digest
-        )
-    except BudgetExceeded as error:
-        raise Refused(Reason.BUDGET_EXCEEDED, error.message) from error
-    return ChargeReceipt(
-        context=cohort.context, cohort=digest, organization=site.organization, cost=cost
-    )
-
-
 def _refuse(site: Site, transcript: Transcript, at: Attempt, error: Refused) -> None:
     """Sign the refusal, keep it as evidence, send it, and say it by name."""
     cohort = transcript.cohort()
-    refusal = Refusal(
-        context=cohort.context,
-        cohort=cohort.digest(),
-        organization=site.organization,
-        reason=error.reason,
-        detail=error.detail[:500],
-    )
+    refusal = refusal_of(site, error, context=cohort.context, cohort=cohort.digest())
     site.say(f"REFUSED {error.reason.value}: {error.detail} (job {at.job_id[:8]}, {at})")
     name = at.file(f"refusal-{refusal.digest()[:16]}")
     kept = site.home.job(at.job_id).signed_keep(name, site.identity.sign(refusal))

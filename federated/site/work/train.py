@@ -10,7 +10,6 @@ from federated.protocol.address import Attempt
 from federated.protocol.contribute import contribution_make
 from federated.protocol.refused import Refused
 from federated.protocol.reproducibility import minibatch_order
-from federated.protocol.transcript import context_check
 from federated.site.job_folder import JobFolder
 from federated.site.retention import expired_here
 from federated.site.site import Site
@@ -65,7 +64,7 @@ def _context(site: Site, spec: JobSpec, folder: JobFolder, at: Attempt) -> Round
             Reason.CONTEXT_MIXED,
             f"context of round {context.round}/{context.attempt} came for {at}",
         )
-    context_check(context, spec=spec, epoch=site.epoch(spec.key_epoch))
+    site.agreement(spec).context_check(context)
     done = folder.verified_round() or 0
     name = at.file("context")
     if at.round <= done and folder.message(RoundContext, name) is None:
@@ -101,8 +100,7 @@ def _make(
     else:
         gradient = _update(site, spec, state, context)
     return contribution_make(
-        spec=spec,
-        epoch=site.epoch(spec.key_epoch),
+        agreement=site.agreement(spec),
         context=context,
         identity=site.identity,
         gradient=gradient,

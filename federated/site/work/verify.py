@@ -14,6 +14,7 @@ from federated.protocol.release import release_check
 from federated.site.job_folder import JobFolder
 from federated.site.joint_evaluation import evaluation_keep
 from federated.site.site import Site, short
+from federated.site.work.attempt import released_check
 from federated.training.server import ServerState
 from federated.wire.job import Evaluation, JobSpec
 from federated.wire.round import Reason, Transcript, Verdict
@@ -100,21 +101,15 @@ def _follow(
     """Check one release from the state before, and keep the state that follows."""
     if (transcript.context.round, transcript.context.attempt) != (at.round, at.number):
         raise Refused(Reason.CONTEXT_MIXED, f"the transcript is not of {at}")
-    epoch = site.epoch(spec.key_epoch)
-    cohort = site.check(transcript, spec=spec, epoch=epoch)
-    charged = site.home.ledger.charged(spec.job_id, at.round, at.number)
-    if charged is not None and charged != cohort.digest():
-        raise Refused(
-            Reason.COHORT_ALREADY_SERVED,
-            f"released for cohort {cohort.digest()[:16]}, charged was {charged[:16]}",
-        )
+    agreement = site.agreement(spec)
+    cohort = site.check(transcript, agreement=agreement)
+    released_check(site, agreement, cohort, number=at.round, attempt=at.number)
     before = folder.state_read(at.round - 1)
     if before is None:
         raise InvalidInput(f"{at}: this site holds no verified state before it")
     after = release_check(
         transcript,
-        spec=spec,
-        epoch=epoch,
+        agreement=agreement,
         state=before,
         total=_total(site, spec, folder, transcript, at),
     )
@@ -139,7 +134,7 @@ def _total(
         own = folder.vector(at, digest)
         return read_pieces(own) if own.exists() else site.api.vector(at, digest)
 
-    return total_of(transcript, spec=spec, epoch=site.epoch(spec.key_epoch), source=source)
+    return total_of(transcript, agreement=site.agreement(spec), source=source)
 
 
 def _score(site: Site, spec: JobSpec, folder: JobFolder, state: ServerState, round: int) -> None:

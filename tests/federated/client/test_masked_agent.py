@@ -268,7 +268,7 @@ def test_a_kill_at_any_line_sends_the_very_same_bytes(
         signed = Signed[Contribution].parse(contributions.pop())
         assert signed.body.masked == digest
         vector = bytes.fromhex(body)
-        assert len(vector) == masked_bytes(consortium.spec, consortium.epoch)
+        assert len(vector) == masked_bytes(consortium.agreement)
         assert hashlib.sha256(vector).hexdigest() == digest
         orphans += len(list(path.glob("jobs/*/attempts/*/.aside.*")))
         assert len(list(path.glob("jobs/*/attempts/*/*.vector"))) == 1

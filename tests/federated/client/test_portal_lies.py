@@ -9,12 +9,11 @@ import pytest
 
 from apps.aggregation.bell import bell_ring
 from apps.federation.models import Job, JobParticipant, Receipt, Round
-from apps.federation.services import checks
-from federated.protocol.keys import public_key_of
+from federated.protocol import arrival
+from federated.protocol.agreement import JobAgreement
 from federated.protocol.share import share_make, share_signature_check
 from federated.site.work import decrypt as work_decrypt
 from federated.wire.base import Signed, decode_bytes, encode_bytes
-from federated.wire.key import KeyEpoch
 from federated.wire.round import ChargeReceipt, Cohort, Transcript, Verdict
 from tests.federated.client.portal import SiteAtWork, home_make
 from tests.federated.client.test_agent import Sites, present, refusals, states_of
@@ -138,21 +137,24 @@ def test_a_wrong_share_that_the_portal_lets_through_is_named_by_every_site(
 ) -> None:
     """Times 1 + n, a share combines as a right one does, to another sum: only its proof tells."""
 
-    def shifted(transcript: Transcript, *, epoch: KeyEpoch, **options: Any) -> Signed[Any]:
-        honest, identity = share_make(transcript, epoch=epoch, **options), options["identity"]
+    def shifted(transcript: Transcript, *, agreement: JobAgreement, **options: Any) -> Signed[Any]:
+        honest = share_make(transcript, agreement=agreement, **options)
+        identity = options["identity"]
         if identity.organization != "lakeside":
             return honest
-        key = public_key_of(epoch)
+        key = agreement.key
         values = (int.from_bytes(decode_bytes(p), "big") for p in honest.body.partials)
         moved = (value * (1 + key.n) % key.n_squared for value in values)
         partials = tuple(encode_bytes(key.encode_ciphertext(value)) for value in moved)
         return identity.sign(honest.body.model_copy(update={"partials": partials}))
 
-    def lax(signed: Signed[Any], *, epoch: KeyEpoch, cohort: Cohort, product: list[int]) -> None:
-        share_signature_check(signed, epoch=epoch, cohort=cohort)
+    def lax(
+        signed: Signed[Any], *, agreement: JobAgreement, cohort: Cohort, product: list[int]
+    ) -> None:
+        share_signature_check(signed, agreement=agreement, cohort=cohort)
 
     monkeypatch.setattr(work_decrypt, "share_make", shifted)
-    monkeypatch.setattr(checks, "share_check", lax)
+    monkeypatch.setattr(arrival, "share_check", lax)
     job = sites.start()
     sites.play(job, most=8)
     for site in sites.values():

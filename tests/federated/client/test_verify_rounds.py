@@ -120,8 +120,7 @@ def test_of_a_masked_job_the_shares_are_checked_and_the_sum_is_said_to_be_skippe
     consortium = make_consortium(aggregation="masked")
     contributions = tuple(
         contribution_make(
-            spec=consortium.spec,
-            epoch=consortium.epoch,
+            agreement=consortium.agreement,
             context=consortium.context(),
             identity=consortium.identities[name],
             gradient=consortium.gradients[name],

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from federated.protocol.campaign_layout import run_cost
+from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.campaign_noise import noise_make
 from federated.protocol.campaign_propose import MetricDraft, campaign_make
 from federated.protocol.campaign_release import campaign_release_make, campaign_share_make
 from federated.protocol.campaign_submit import submission_make
 from federated.protocol.campaign_transcript import (
-    campaign_charges_check,
     campaign_transcript_check,
     noised_cohort_check,
 )
+from federated.protocol.checks import charges_check
 from federated.protocol.refused import Refused
 from federated.wire.base import Signed
 from federated.wire.campaign import (
@@ -69,6 +69,10 @@ class Campaign:
     spec: CampaignSpec
     submissions: dict[tuple[str, str], Signed[Submission]] = field(default_factory=dict)
 
+    @property
+    def agreement(self) -> CampaignAgreement:
+        return CampaignAgreement(self.spec, self.consortium.epoch)
+
     def context(self, run: int = 1, **changes: object) -> CampaignContext:
         body = {
             "campaign_id": self.spec.campaign_id,
@@ -91,8 +95,7 @@ class Campaign:
         kept = self.submissions.get((name, context.digest()))
         if kept is None:
             kept = submission_make(
-                spec=self.spec,
-                epoch=self.consortium.epoch,
+                agreement=self.agreement,
                 context=context,
                 identity=self.consortium.identities[name],
                 measured=self.measured(name),
@@ -101,15 +104,7 @@ class Campaign:
         return kept
 
     def approve(self, name: str) -> Signed[CampaignApproval]:
-        return self.consortium.identities[name].sign(
-            CampaignApproval(
-                campaign_id=self.spec.campaign_id,
-                spec=self.spec.digest(),
-                organization=name,
-                cost=run_cost(self.spec, self.consortium.epoch),
-                runs=self.spec.runs,
-            )
-        )
+        return self.consortium.identities[name].sign(self.agreement.approval(name))
 
     def closed(
         self, context: CampaignContext | None = None, members: tuple[str, ...] = CAST
@@ -129,14 +124,13 @@ class Campaign:
                 context=cohort.context,
                 cohort=cohort.digest(),
                 organization=name,
-                cost=run_cost(self.spec, self.consortium.epoch),
+                cost=self.agreement.cost,
             )
         )
 
     def noise(self, name: str, transcript: CampaignTranscript):
         return noise_make(
-            spec=self.spec,
-            epoch=self.consortium.epoch,
+            agreement=self.agreement,
             cohort=transcript.cohort(),
             identity=self.consortium.identities[name],
         )
@@ -153,7 +147,7 @@ class Campaign:
     def share(self, name: str, transcript: CampaignTranscript):
         return campaign_share_make(
             transcript,
-            epoch=self.consortium.epoch,
+            agreement=self.agreement,
             share=self.consortium.shares[name],
             identity=self.consortium.identities[name],
         )
@@ -162,7 +156,7 @@ class Campaign:
         transcript = self.noised(transcript or self.closed())
         names = [signed.body.organization for signed in transcript.noise]
         transcript = with_(transcript, shares=tuple(self.share(name, transcript) for name in names))
-        release = campaign_release_make(transcript, spec=self.spec, epoch=self.consortium.epoch)
+        release = campaign_release_make(transcript, agreement=self.agreement)
         return with_(transcript, release=release)
 
 
@@ -187,14 +181,10 @@ def make_campaign(consortium: Consortium, **changes: object) -> Campaign:
     return Campaign(consortium, campaign_make(**options))
 
 
-def options(campaign):
-    return {"spec": campaign.spec, "epoch": campaign.consortium.epoch}
-
-
 def refusal(campaign, transcript, own=None) -> Reason:
     """The reason that a trustee refuses to decrypt a transcript for."""
     with pytest.raises(Refused) as caught:
-        cohort = campaign_transcript_check(transcript, **options(campaign))
-        campaign_charges_check(transcript.receipts, cohort=cohort, **options(campaign))
-        noised_cohort_check(transcript, own=own, **options(campaign))
+        cohort = campaign_transcript_check(transcript, agreement=campaign.agreement)
+        charges_check(transcript.receipts, cohort=cohort, agreement=campaign.agreement)
+        noised_cohort_check(transcript, own=own, agreement=campaign.agreement)
     return caught.value.reason

@@ -12,6 +12,7 @@ from federated.aggregation.base import Total
 from federated.crypto import envelope, signatures
 from federated.crypto.threshold import KeyShare
 from federated.privacy.config import PrivacyConfig
+from federated.protocol.agreement import JobAgreement
 from federated.protocol.contribute import contribution_make
 from federated.protocol.cost import job_cost, round_cost
 from federated.protocol.identity import SiteIdentity
@@ -56,6 +57,10 @@ class Consortium:
     vectors: dict[str, bytes] = field(default_factory=dict)
     """Masked vectors of all contributions made, by digest."""
 
+    @property
+    def agreement(self) -> JobAgreement:
+        return JobAgreement(self.spec, self.epoch)
+
     def context(self, *, round: int = 1, attempt: int = 1, **changes: object) -> RoundContext:
         body = {
             "job_id": self.spec.job_id,
@@ -72,8 +77,7 @@ class Consortium:
     def contribute(self, name: str, context: RoundContext) -> Signed[Contribution]:
         body = bytearray()
         signed = contribution_make(
-            spec=self.spec,
-            epoch=self.epoch,
+            agreement=self.agreement,
             context=context,
             identity=self.identities[name],
             gradient=self.gradients[name],
@@ -87,8 +91,7 @@ class Consortium:
         """The sum of a transcript's masked vectors; None where it has none."""
         return total_of(
             transcript,
-            spec=self.spec,
-            epoch=self.epoch,
+            agreement=self.agreement,
             source=lambda digest: [self.vectors[digest]],
         )
 
@@ -117,8 +120,7 @@ class Consortium:
     def share(self, name: str, transcript: Transcript):
         return share_make(
             transcript,
-            spec=self.spec,
-            epoch=self.epoch,
+            agreement=self.agreement,
             share=self.shares[name],
             identity=self.identities[name],
         )

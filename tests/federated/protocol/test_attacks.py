@@ -10,13 +10,15 @@ import pytest
 
 from federated.crypto import signatures
 from federated.errors import DomainError, InvalidInput, ProofInvalid
+from federated.protocol.agreement import JobAgreement
+from federated.protocol.checks import charges_check
 from federated.protocol.contribute import contribution_make
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
 from federated.protocol.refused import Refused
 from federated.protocol.release import release_check, release_make
 from federated.protocol.share import product_of, share_check, share_make, share_signature_check
-from federated.protocol.transcript import receipts_check, transcript_check
+from federated.protocol.transcript import transcript_check
 from federated.site.ledger import Ledger
 from federated.wire.base import encode_bytes
 from federated.wire.job import JobSpec
@@ -37,8 +39,8 @@ def charged(consortium, transcript):
 
 def refusal(consortium, transcript) -> Reason:
     with pytest.raises(Refused) as caught:
-        cohort = transcript_check(transcript, spec=consortium.spec, epoch=consortium.epoch)
-        receipts_check(transcript.receipts, spec=consortium.spec, cohort=cohort)
+        cohort = transcript_check(transcript, agreement=consortium.agreement)
+        charges_check(transcript.receipts, agreement=consortium.agreement, cohort=cohort)
     return caught.value.reason
 
 
@@ -73,8 +75,7 @@ def test_the_shares_that_a_split_quorum_leaves_do_not_decrypt(consortium):
     with pytest.raises(InvalidInput, match="at least 3 are needed"):
         release_make(
             with_(smaller, shares=two),
-            spec=consortium.spec,
-            epoch=consortium.epoch,
+            agreement=consortium.agreement,
             state=consortium.state,
         )
 
@@ -133,7 +134,7 @@ def test_a_resend_with_other_bytes_is_another_cohort(consortium):
     swapped = with_(sent, contributions=(other, *sent.contributions[1:]))
     assert refusal(consortium, swapped) is Reason.CHARGE_MISMATCH
     with pytest.raises(InvalidInput, match="another attempt or cohort"):
-        share_signature_check(share, epoch=consortium.epoch, cohort=swapped.cohort())
+        share_signature_check(share, agreement=consortium.agreement, cohort=swapped.cohort())
 
 
 def test_signing_again_gives_the_same_bytes(consortium):
@@ -150,17 +151,15 @@ def released(consortium) -> Transcript:
     transcript = charged(consortium, consortium.transcript())
     shares = tuple(consortium.share(name, transcript) for name in CAST[:3])
     transcript = with_(transcript, shares=shares)
-    release, _ = release_make(
-        transcript, spec=consortium.spec, epoch=consortium.epoch, state=consortium.state
-    )
+    release, _ = release_make(transcript, agreement=consortium.agreement, state=consortium.state)
     return with_(transcript, release=release)
 
 
 def whole_check(consortium, transcript: Transcript) -> None:
-    spec, epoch = consortium.spec, consortium.epoch
-    cohort = transcript_check(transcript, spec=spec, epoch=epoch)
-    receipts_check(transcript.receipts, spec=spec, cohort=cohort)
-    release_check(transcript, spec=spec, epoch=epoch, state=consortium.state)
+    agreement = consortium.agreement
+    cohort = transcript_check(transcript, agreement=agreement)
+    charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
+    release_check(transcript, agreement=agreement, state=consortium.state)
 
 
 def test_an_unchanged_transcript_holds(consortium, released):
@@ -211,8 +210,7 @@ def test_a_contribution_under_another_epochs_key(consortium, rotated):
     epoch, _ = rotated
     context = consortium.context()
     mixed = contribution_make(
-        spec=consortium.spec,
-        epoch=epoch,
+        agreement=JobAgreement(with_(consortium.spec, key_epoch=epoch.digest()), epoch),
         context=context,
         identity=consortium.identities["summit"],
         gradient=consortium.gradients["summit"],
@@ -226,7 +224,7 @@ def test_a_contribution_under_another_epochs_key(consortium, rotated):
 def test_a_job_is_never_checked_against_another_epoch(consortium, rotated):
     epoch, _ = rotated
     with pytest.raises(Refused) as caught:
-        transcript_check(consortium.transcript(), spec=consortium.spec, epoch=epoch)
+        JobAgreement(consortium.spec, epoch)
     assert caught.value.reason is Reason.KEY_UNKNOWN
 
 
@@ -236,9 +234,11 @@ def test_a_share_made_with_another_epochs_share(consortium, rotated):
     with pytest.raises(InvalidInput, match="not this one"):
         open_share(mine, consortium.epoch, consortium.encryption["summit"])
     transcript = consortium.transcript()
-    options = {"spec": consortium.spec, "identity": consortium.identities["summit"]}
+    options = {"identity": consortium.identities["summit"]}
     share = open_share(mine, epoch, consortium.encryption["summit"])
-    product = product_of(transcript, spec=consortium.spec, epoch=consortium.epoch)
+    product = product_of(transcript, agreement=consortium.agreement)
     with pytest.raises((ProofInvalid, InvalidInput)):
-        signed = share_make(transcript, epoch=consortium.epoch, share=share, **options)
-        share_check(signed, epoch=consortium.epoch, cohort=transcript.cohort(), product=product)
+        signed = share_make(transcript, agreement=consortium.agreement, share=share, **options)
+        share_check(
+            signed, agreement=consortium.agreement, cohort=transcript.cohort(), product=product
+        )

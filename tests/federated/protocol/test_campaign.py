@@ -12,12 +12,7 @@ from federated.aggregation.vote_statistics import statistics_of
 from federated.errors import InvalidInput
 from federated.privacy import discrete_laplace
 from federated.privacy.accountant import rho_to_epsilon
-from federated.protocol.campaign_layout import (
-    campaign_check,
-    campaign_cost,
-    run_cost,
-    vote_layout,
-)
+from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.campaign_propose import _rounded_down
 from federated.protocol.campaign_release import (
     _close,
@@ -27,11 +22,11 @@ from federated.protocol.campaign_release import (
 )
 from federated.protocol.campaign_submit import submission_check, vote_points, vote_values
 from federated.protocol.campaign_transcript import (
-    campaign_charges_check,
     campaign_transcript_check,
     noised_cohort_check,
     submission_cohort_check,
 )
+from federated.protocol.checks import charges_check
 from federated.wire.campaign import CampaignSpec, CampaignTranscript, Measured, grid_points
 from tests.federated.aggregation.vote_cases import case
 
@@ -61,28 +56,28 @@ def opened(campaign, ciphertexts):
     key = public_key_of(consortium.epoch)
     plaintexts = combine(key, verification_of(consortium.epoch), partials)
     return [
-        vote_layout(campaign.spec, consortium.epoch, position).unpack(plaintext, key.n)
+        campaign.agreement.layouts[position].unpack(plaintext, key.n)
         for position, plaintext in enumerate(plaintexts)
     ]
 
 
 def test_votes_without_noise_add_up_to_their_codewords(campaign):
-    sums = opened(campaign, campaign_product(campaign.closed(), epoch=campaign.consortium.epoch))
+    sums = opened(campaign, campaign_product(campaign.closed(), agreement=campaign.agreement))
     for position, found in enumerate(sums):
-        layout = vote_layout(campaign.spec, campaign.consortium.epoch, position)
+        layout = campaign.agreement.layouts[position]
         points = [vote_points(campaign.spec, campaign.measured(n))[position] for n in CAST]
         assert found == tuple(map(sum, zip(*(layout.points[p] for p in points), strict=True)))
 
 
 def test_a_run_from_votes_to_a_release_that_everybody_recomputes(campaign, released):
-    spec, epoch = campaign.spec, campaign.consortium.epoch
+    agreement = campaign.agreement
     transcript = CampaignTranscript.parse(released.canonical())
-    cohort = campaign_transcript_check(transcript, spec=spec, epoch=epoch)
-    campaign_charges_check(transcript.receipts, spec=spec, epoch=epoch, cohort=cohort)
-    noised_cohort_check(transcript, spec=spec, epoch=epoch)
+    cohort = campaign_transcript_check(transcript, agreement=agreement)
+    charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
+    noised_cohort_check(transcript, agreement=agreement)
     for signed in transcript.shares:
-        campaign_share_check(signed, transcript=transcript, epoch=epoch)
-    release = campaign_release_check(transcript, spec=spec, epoch=epoch)
+        campaign_share_check(signed, transcript=transcript, agreement=agreement)
+    release = campaign_release_check(transcript, agreement=agreement)
     assert release.count == 4
     latency, throughput = release.metrics
     assert latency.illustrative and throughput.illustrative
@@ -94,16 +89,14 @@ def test_a_run_from_votes_to_a_release_that_everybody_recomputes(campaign, relea
 
 
 def test_each_trustee_decrypts_only_what_holds_its_own_noise(campaign, released):
-    options = {"spec": campaign.spec, "epoch": campaign.consortium.epoch}
     for own in released.noise:
-        noised_cohort_check(released, own=own, **options)
+        noised_cohort_check(released, own=own, agreement=campaign.agreement)
 
 
 def test_a_member_checks_its_own_bytes_and_the_minimum_without_the_votes(campaign, released):
     submission_cohort_check(
         released.cohort(),
-        spec=campaign.spec,
-        epoch=campaign.consortium.epoch,
+        agreement=campaign.agreement,
         context=released.context,
         own=released.submissions[2],
     )
@@ -113,8 +106,7 @@ def test_a_submission_checks_alone(campaign):
     context = campaign.context(run=2)
     submission_check(
         campaign.submit("summit", context),
-        spec=campaign.spec,
-        epoch=campaign.consortium.epoch,
+        agreement=campaign.agreement,
         context=context,
     )
 
@@ -237,26 +229,25 @@ def test_a_campaign_that_does_not_fit_the_key_is_refused(consortium):
     wide = type(LATENCY)(**{**LATENCY.__dict__, "points": 128, "bins": 128})
     campaign = make_campaign(consortium, metrics=(wide,), epsilon=0.01)
     with pytest.raises(InvalidInput, match="latency_ms needs .* the key has 766; take fewer bins"):
-        campaign_check(campaign.spec, consortium.epoch)
+        campaign.agreement.check()
 
 
 # Cost.
 
 
 def test_a_run_costs_pure_epsilon_converted(campaign):
-    epoch = campaign.consortium.epoch
-    cost = run_cost(campaign.spec, epoch)
+    cost = campaign.agreement.cost
     assert (cost.dataset, cost.unit, cost.rho) == ("benchmarks", "organization", 2.0)
-    assert campaign_cost(campaign.spec, epoch).rho == 4 * cost.rho
-    campaign_check(campaign.spec, epoch)
+    assert campaign.agreement.whole_cost.rho == 4 * cost.rho
+    campaign.agreement.check()
 
 
 def test_gaussian_noise_costs_what_it_claims_with_honest_shares_alone(consortium):
     campaign = make_campaign(consortium, noise="gaussian", delta=1e-6, epsilon=1.0)
-    campaign_check(campaign.spec, consortium.epoch)
-    rho = run_cost(campaign.spec, consortium.epoch).rho
+    campaign.agreement.check()
+    rho = campaign.agreement.cost.rho
     assert 0.99 < rho_to_epsilon(rho, 1e-6) <= 1.0
-    layout = vote_layout(campaign.spec, consortium.epoch, 0)
+    layout = campaign.agreement.layouts[0]
     part = campaign.spec.metrics[0].split
     for slot in layout.slots:
         # t - f = 2 shares alone give what this sum may cost.
@@ -270,20 +261,20 @@ def test_a_gaussian_spec_that_claims_too_little_is_refused(consortium):
     body = campaign.spec.dump()
     body["noise"]["epsilon"] = 0.9
     with pytest.raises(InvalidInput, match=r"gives epsilon 0\.99.* claims 0.9"):
-        campaign_check(CampaignSpec.parse(body), consortium.epoch)
+        CampaignAgreement(CampaignSpec.parse(body), consortium.epoch).check()
 
 
 def test_a_gaussian_run_releases(consortium):
     campaign = make_campaign(consortium, noise="gaussian", delta=1e-6, epsilon=1.0)
     transcript = campaign.released()
-    campaign_release_check(transcript, spec=campaign.spec, epoch=consortium.epoch)
+    campaign_release_check(transcript, agreement=campaign.agreement)
 
 
 def test_noise_is_in_the_release_once_and_for_each_trustee(campaign, released):
     """The released sums minus the votes are exactly the shares' plaintexts."""
-    epoch = campaign.consortium.epoch
-    votes = opened(campaign, campaign_product(with_(released, noise=()), epoch=epoch))
-    whole = opened(campaign, campaign_product(released, epoch=epoch))
+    agreement = campaign.agreement
+    votes = opened(campaign, campaign_product(with_(released, noise=()), agreement=agreement))
+    whole = opened(campaign, campaign_product(released, agreement=agreement))
     assert [metric.slots for metric in released.release.metrics] == whole
     shares = []
     for signed in released.noise:
@@ -303,7 +294,7 @@ def _bytes(text):
 
 def test_statistics_follow_from_the_noisy_sums_alone(campaign, released):
     for position, metric in enumerate(released.release.metrics):
-        layout = vote_layout(campaign.spec, campaign.consortium.epoch, position)
+        layout = campaign.agreement.layouts[position]
         assert metric.statistics == statistics_of(layout, metric.slots, count=4, shares=3)
 
 

@@ -10,7 +10,6 @@ import pytest
 from federated.crypto import vote_proofs
 from federated.crypto.vote_proofs import Statement, VoteProof
 from federated.errors import InvalidInput, ProofInvalid
-from federated.protocol.campaign_layout import vote_layout
 from federated.protocol.campaign_submit import submission_check
 from federated.protocol.campaign_transcript import (
     campaign_transcript_check,
@@ -22,7 +21,7 @@ from federated.wire.base import decode_bytes, encode_bytes
 from federated.wire.campaign import Submission, Vote
 from federated.wire.round import Reason
 
-from .campaign_world import LATENCY, make_campaign, options, refusal
+from .campaign_world import LATENCY, make_campaign, refusal
 from .conftest import CAST, with_
 
 
@@ -87,12 +86,12 @@ def test_a_proof_for_another_position(consortium):
         context=context,
         identity=consortium.identities["summit"],
         measured={"latency_ms": measured, "tail_ms": measured},
-        **options(campaign),
+        agreement=campaign.agreement,
     )
-    submission_check(honest, context=context, **options(campaign))
+    submission_check(honest, context=context, agreement=campaign.agreement)
     swapped = signed_votes(campaign, "summit", context, honest.body.votes[::-1])
     with pytest.raises(ProofInvalid, match="position 0"):
-        submission_check(swapped, context=context, **options(campaign))
+        submission_check(swapped, context=context, agreement=campaign.agreement)
 
 
 def test_a_vote_is_not_left_out_or_added(campaign, closed):
@@ -106,7 +105,7 @@ def test_a_vote_is_not_left_out_or_added(campaign, closed):
 
 
 def statement_of(campaign, name, context, ciphertext, position=0):
-    layout = vote_layout(campaign.spec, campaign.consortium.epoch, position)
+    layout = campaign.agreement.layouts[position]
     return Statement(ciphertext, layout.codewords, bytes.fromhex(context.digest()), name, position)
 
 
@@ -124,7 +123,7 @@ def with_vote(campaign, closed, ciphertext, proof):
 @pytest.mark.parametrize("factor", [0, 2, 40])
 def test_a_vote_outside_the_grid_with_the_proof_of_one_inside(campaign, closed, factor):
     key = public_key_of(campaign.consortium.epoch)
-    layout = vote_layout(campaign.spec, campaign.consortium.epoch, 0)
+    layout = campaign.agreement.layouts[0]
     forged = key.encrypt(factor * layout.codewords[3])
     inside = key.encrypt(layout.codewords[3])
     claim = statement_of(campaign, "summit", closed.context, inside.ciphertext)
@@ -182,7 +181,7 @@ def test_a_wrong_proof_is_found_among_many_and_its_maker_named(campaign, closed)
     theirs = campaign.submit("lakeside", closed.context)
     mine = signed_votes(campaign, "summit", closed.context, theirs.body.votes)
     with pytest.raises(Refused, match="the vote of summit for latency_ms is not proven"):
-        campaign_transcript_check(instead(closed, "summit", mine), **options(campaign))
+        campaign_transcript_check(instead(closed, "summit", mine), agreement=campaign.agreement)
 
 
 # Members and their approvals.
@@ -202,7 +201,10 @@ def test_a_cohort_under_the_minimum(campaign):
     assert refusal(campaign, small) is Reason.COHORT_BELOW_MINIMUM
     with pytest.raises(Refused) as caught:
         submission_cohort_check(
-            small.cohort(), context=small.context, own=small.submissions[0], **options(campaign)
+            small.cohort(),
+            context=small.context,
+            own=small.submissions[0],
+            agreement=campaign.agreement,
         )
     assert caught.value.reason is Reason.COHORT_BELOW_MINIMUM
 
@@ -257,7 +259,9 @@ def test_a_members_submission_is_swapped_or_left_out(campaign, closed):
     own = campaign.submit("summit", closed.context)
     for cohort in (swapped, without):
         with pytest.raises(Refused) as caught:
-            submission_cohort_check(cohort, context=closed.context, own=own, **options(campaign))
+            submission_cohort_check(
+                cohort, context=closed.context, own=own, agreement=campaign.agreement
+            )
         assert caught.value.reason is Reason.OWN_SUBMISSION_CHANGED
 
 

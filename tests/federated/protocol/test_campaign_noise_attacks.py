@@ -16,10 +16,10 @@ from federated.protocol.campaign_release import (
     campaign_share_check,
 )
 from federated.protocol.campaign_transcript import (
-    campaign_charges_check,
     campaign_transcript_check,
     noised_cohort_check,
 )
+from federated.protocol.checks import charges_check
 from federated.protocol.keys import public_key_of
 from federated.protocol.refused import Refused
 from federated.site.ledger import Ledger
@@ -27,7 +27,7 @@ from federated.wire.base import decode_bytes, encode_bytes
 from federated.wire.campaign import CampaignTranscript, NoisedCohort
 from federated.wire.round import Reason
 
-from .campaign_world import make_campaign, options, refusal
+from .campaign_world import make_campaign, refusal
 from .conftest import CAST, with_
 
 FLIPS = 60
@@ -62,7 +62,7 @@ def test_noise_left_out(campaign, released):
     other = campaign.noise("westbrook", released)
     replaced = with_(released, noise=(*released.noise[1:], other))
     for own in (*released.noise, other):
-        noised_cohort_check(replaced, own=own, **options(campaign))
+        noised_cohort_check(replaced, own=own, agreement=campaign.agreement)
 
 
 def test_a_trustee_whose_noise_is_for_another_cohort_does_not_decrypt(campaign, released):
@@ -132,9 +132,9 @@ def test_a_proof_of_a_vote_is_no_proof_of_noise(campaign, released):
 def test_any_quorum_decrypts_the_same_sums(campaign, released):
     """A trustee is lost after it gave noise: one that gave none finishes."""
     other = campaign.share("westbrook", released)
-    campaign_share_check(other, transcript=released, epoch=campaign.consortium.epoch)
+    campaign_share_check(other, transcript=released, agreement=campaign.agreement)
     finished = with_(released, shares=(*released.shares[1:], other))
-    campaign_release_check(finished, **options(campaign))
+    campaign_release_check(finished, agreement=campaign.agreement)
 
 
 def test_a_split_quorum_never_decrypts_two_sets_of_noise(campaign, closed, tmp_path):
@@ -164,7 +164,7 @@ def test_a_split_quorum_never_decrypts_two_sets_of_noise(campaign, closed, tmp_p
 def test_a_share_for_one_set_of_noise_does_not_count_for_another(campaign, released):
     other = with_(released, noise=(*released.noise[:2], campaign.noise("westbrook", released)))
     with pytest.raises(InvalidInput, match="another attempt or cohort"):
-        campaign_share_check(released.shares[0], transcript=other, epoch=campaign.consortium.epoch)
+        campaign_share_check(released.shares[0], transcript=other, agreement=campaign.agreement)
 
 
 # The release.
@@ -184,7 +184,7 @@ def test_released_numbers_that_do_not_follow(campaign, released):
     ):
         release = with_(released.release, metrics=(metric, *rest))
         with pytest.raises(InvalidInput, match=message):
-            campaign_release_check(with_(released, release=release), **options(campaign))
+            campaign_release_check(with_(released, release=release), agreement=campaign.agreement)
 
 
 def test_a_share_that_moves_a_sum_by_one_is_named(campaign, released):
@@ -196,17 +196,17 @@ def test_a_share_that_moves_a_sum_by_one_is_named(campaign, released):
     name = first.body.organization
     signed = consortium.identities[name].sign(with_(first.body, partials=moved))
     forged = with_(released, shares=(signed, *rest))
-    release = campaign_release_make(forged, **options(campaign))
+    release = campaign_release_make(forged, agreement=campaign.agreement)
     assert release.metrics[0].slots != released.release.metrics[0].slots
     with pytest.raises(ProofInvalid, match=f"share of {name}: partial decryption"):
-        campaign_release_check(with_(forged, release=release), **options(campaign))
+        campaign_release_check(with_(forged, release=release), agreement=campaign.agreement)
 
 
 def whole_check(campaign, transcript):
-    cohort = campaign_transcript_check(transcript, **options(campaign))
-    campaign_charges_check(transcript.receipts, cohort=cohort, **options(campaign))
-    noised_cohort_check(transcript, **options(campaign))
-    campaign_release_check(transcript, **options(campaign))
+    cohort = campaign_transcript_check(transcript, agreement=campaign.agreement)
+    charges_check(transcript.receipts, cohort=cohort, agreement=campaign.agreement)
+    noised_cohort_check(transcript, agreement=campaign.agreement)
+    campaign_release_check(transcript, agreement=campaign.agreement)
 
 
 def test_a_flipped_bit_of_a_transcript_is_noticed(campaign, released):

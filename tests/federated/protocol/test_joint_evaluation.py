@@ -212,13 +212,12 @@ def test_a_cell_over_the_record_bound_is_cut_to_it(consortium: Consortium) -> No
     )
     transcript = world.transcript()
     shared = with_(transcript, shares=tuple(world.share(name, transcript) for name in CAST[:3]))
-    release, after = release_make(shared, spec=spec, epoch=world.epoch, state=state)
+    release, after = release_make(shared, agreement=world.agreement, state=state)
     assert release.values == (4 * bound, -4 * bound, *[0] * (spec.dimension - 2))
     assert after is state
     with pytest.raises(InvalidInput, match=r"\(16,\) and int64"):
         contribution_make(
-            spec=spec,
-            epoch=world.epoch,
+            agreement=world.agreement,
             context=world.context(),
             identity=world.identities["summit"],
             gradient=too_much[:8],

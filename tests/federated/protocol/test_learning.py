@@ -12,8 +12,9 @@ import pytest
 
 from federated.crypto import envelope, signatures
 from federated.privacy.config import PrivacyConfig
+from federated.protocol.agreement import JobAgreement
 from federated.protocol.contribute import contribution_check, contribution_make
-from federated.protocol.cost import check_spec_privacy, privacy_warnings
+from federated.protocol.cost import privacy_warnings
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
 from federated.protocol.release import release_check, release_make
@@ -91,7 +92,8 @@ def train(dealt, names, table, data, **options):
         parameters=parameters,
         **options,
     )
-    check_spec_privacy(spec)
+    agreement = JobAgreement(spec, epoch)
+    agreement.check()
     for number in range(1, spec.strategy.rounds + 1):
         context = RoundContext(
             job_id=spec.job_id,
@@ -108,8 +110,7 @@ def train(dealt, names, table, data, **options):
             context=context,
             contributions=tuple(
                 contribution_make(
-                    spec=spec,
-                    epoch=epoch,
+                    agreement=agreement,
                     context=context,
                     identity=identities[name],
                     gradient=bounded_update(spec, state.parameters, rows[name], order=f"{number}"),
@@ -119,21 +120,20 @@ def train(dealt, names, table, data, **options):
         )
         if number == 1:
             first = transcript.contributions[0]
-            contribution_check(first, spec=spec, epoch=epoch, context=context)
+            contribution_check(first, agreement=agreement, context=context)
         decrypted = tuple(
             share_make(
                 transcript,
-                spec=spec,
-                epoch=epoch,
+                agreement=agreement,
                 share=shares[name],
                 identity=identities[name],
             )
             for name in CAST[:3]
         )
         transcript = transcript.model_copy(update={"shares": decrypted})
-        release, after = release_make(transcript, spec=spec, epoch=epoch, state=state)
+        release, after = release_make(transcript, agreement=agreement, state=state)
         transcript = transcript.model_copy(update={"release": release})
-        again = release_check(transcript, spec=spec, epoch=epoch, state=state)
+        again = release_check(transcript, agreement=agreement, state=state)
         assert again.to_bytes() == after.to_bytes()
         state = after
     before = score(spec.model, data.target, parameters, held_out)

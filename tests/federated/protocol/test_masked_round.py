@@ -10,7 +10,6 @@ from federated.crypto import masking
 from federated.errors import InvalidInput, MaskKeyInvalid
 from federated.protocol import contribute
 from federated.protocol.contribute import contribution_check, contribution_make
-from federated.protocol.layout import aggregator_of
 from federated.protocol.masked import masked_bytes, total_of
 from federated.protocol.refused import Refused
 from federated.protocol.release import release_check, release_make
@@ -28,8 +27,7 @@ class Store(dict):
     def contribute(self, consortium, name, context):
         body = bytearray()
         signed = contribution_make(
-            spec=consortium.spec,
-            epoch=consortium.epoch,
+            agreement=consortium.agreement,
             context=context,
             identity=consortium.identities[name],
             gradient=consortium.gradients[name],
@@ -67,12 +65,8 @@ def close(consortium, members, context=None, store=None):
     return store, with_(transcript, shares=shares)
 
 
-def rules(consortium):
-    return {"spec": consortium.spec, "epoch": consortium.epoch}
-
-
 def totalled(consortium, store, transcript):
-    return total_of(transcript, **rules(consortium), source=store.source)
+    return total_of(transcript, agreement=consortium.agreement, source=store.source)
 
 
 @pytest.mark.parametrize("members", [CAST, CAST[:3]])
@@ -86,10 +80,10 @@ def test_release_is_the_sum_of_gradients_and_noise(consortium, monkeypatch, memb
     sample = contribute.discrete_gaussian.sample
     monkeypatch.setattr(contribute.discrete_gaussian, "sample", recorded)
     store, transcript = close(consortium, members)
-    cohort = transcript_check(transcript, **rules(consortium))
-    product = product_of(transcript, **rules(consortium))
+    cohort = transcript_check(transcript, agreement=consortium.agreement)
+    product = product_of(transcript, agreement=consortium.agreement)
     for signed in transcript.shares:
-        share_check(signed, epoch=consortium.epoch, cohort=cohort, product=product)
+        share_check(signed, agreement=consortium.agreement, cohort=cohort, product=product)
     seen = []
     decode = MaskedAggregator.decode
     monkeypatch.setattr(
@@ -97,7 +91,7 @@ def test_release_is_the_sum_of_gradients_and_noise(consortium, monkeypatch, memb
     )
     total = totalled(consortium, store, transcript)
     release, after = release_make(
-        transcript, **rules(consortium), state=consortium.state, total=total
+        transcript, agreement=consortium.agreement, state=consortium.state, total=total
     )
     expected = sum(consortium.gradients[name] for name in members) + sum(drawn)
     np.testing.assert_array_equal(seen[0], expected)
@@ -109,11 +103,11 @@ def test_sites_recompute_the_release_from_the_stored_vectors(consortium, closed)
     store, transcript = closed
     total = totalled(consortium, store, transcript)
     release, after = release_make(
-        transcript, **rules(consortium), state=consortium.state, total=total
+        transcript, agreement=consortium.agreement, state=consortium.state, total=total
     )
     again = release_check(
         with_(transcript, release=release),
-        **rules(consortium),
+        agreement=consortium.agreement,
         state=consortium.state,
         total=totalled(consortium, store, transcript),
     )
@@ -121,7 +115,7 @@ def test_sites_recompute_the_release_from_the_stored_vectors(consortium, closed)
     with pytest.raises(InvalidInput, match="sum differs"):
         release_check(
             with_(transcript, release=with_(release, sum="0" * 64)),
-            **rules(consortium),
+            agreement=consortium.agreement,
             state=consortium.state,
             total=total,
         )
@@ -129,7 +123,7 @@ def test_sites_recompute_the_release_from_the_stored_vectors(consortium, closed)
 
 def test_a_release_without_its_masked_vectors_is_refused(consortium, closed):
     with pytest.raises(InvalidInput, match="total"):
-        release_make(closed[1], **rules(consortium), state=consortium.state)
+        release_make(closed[1], agreement=consortium.agreement, state=consortium.state)
 
 
 def test_a_sum_that_leaves_one_vector_out_is_refused(consortium, closed):
@@ -137,7 +131,9 @@ def test_a_sum_that_leaves_one_vector_out_is_refused(consortium, closed):
     shorter = with_(transcript, contributions=transcript.contributions[:3])
     total = totalled(consortium, store, shorter)
     with pytest.raises(InvalidInput, match="total is of 3"):
-        release_make(transcript, **rules(consortium), state=consortium.state, total=total)
+        release_make(
+            transcript, agreement=consortium.agreement, state=consortium.state, total=total
+        )
 
 
 def test_a_vector_that_storage_changed_is_refused(consortium, closed):
@@ -151,7 +147,7 @@ def test_a_vector_that_storage_changed_is_refused(consortium, closed):
 def refusal(consortium, transcript, signed):
     rows = (signed, *transcript.contributions[1:])
     with pytest.raises(Refused) as caught:
-        transcript_check(with_(transcript, contributions=rows), **rules(consortium))
+        transcript_check(with_(transcript, contributions=rows), agreement=consortium.agreement)
     return caught.value.reason
 
 
@@ -174,7 +170,7 @@ def test_another_vector_under_the_same_proof(consortium, closed):
 def test_a_scaled_mask_key(consortium, closed):
     _, transcript = closed
     signed, victim = transcript.contributions[:2]
-    key = aggregator_of(**rules(consortium))._keys.public_key
+    key = consortium.agreement.aggregator._keys.public_key
     scaled = tuple(
         encode_bytes(
             key.encode_ciphertext(pow(key.decode_ciphertext(decode_bytes(c)), 200, key.n_squared))
@@ -202,7 +198,7 @@ def test_a_mask_key_out_of_range_stops_the_release_by_name(consortium, monkeypat
     forged = np.full(masking.DEGREE, 300, dtype=np.int64)
     monkeypatch.setattr(masking, "fresh_key", lambda: forged)
     bad = store.contribute(consortium, CAST[0], context)
-    contribution_check(bad, **rules(consortium), context=context)
+    contribution_check(bad, agreement=consortium.agreement, context=context)
     transcript = Transcript(
         spec=consortium.signed_spec,
         approvals=consortium.approvals,
@@ -214,7 +210,7 @@ def test_a_mask_key_out_of_range_stops_the_release_by_name(consortium, monkeypat
     with pytest.raises(MaskKeyInvalid):
         release_make(
             transcript,
-            **rules(consortium),
+            agreement=consortium.agreement,
             state=consortium.state,
             total=totalled(consortium, store, transcript),
         )
@@ -230,7 +226,7 @@ def test_a_release_holds_values_or_their_digest():
 def test_a_packed_job_has_no_masked_vectors():
     packed = make_consortium()
     transcript = packed.transcript()
-    assert total_of(transcript, **rules(packed), source=dict().__getitem__) is None
-    assert masked_bytes(**rules(packed)) == 0
+    assert total_of(transcript, agreement=packed.agreement, source=dict().__getitem__) is None
+    assert masked_bytes(agreement=packed.agreement) == 0
     changed = resigned(packed, transcript.contributions[0], masked="0" * 64)
     assert refusal(packed, transcript, changed) is Reason.PROOF_INVALID

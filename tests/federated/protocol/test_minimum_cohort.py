@@ -11,7 +11,7 @@ from federated.privacy import accountant, discrete_gaussian
 from federated.privacy.config import PrivacyConfig
 from federated.protocol.cost import insiders_rho, job_epsilons, round_rho, share_sigma
 from federated.protocol.refused import Refused
-from federated.protocol.transcript import context_check, transcript_check
+from federated.protocol.transcript import transcript_check
 from federated.wire.round import Reason, RoundContext
 from tests.federated.protocol.conftest import CAST, Consortium, make_spec
 
@@ -79,10 +79,10 @@ def test_a_site_draws_the_noise_that_its_context_asks_for(
 def test_a_cohort_that_the_noise_does_not_cover_is_refused(consortium: Consortium) -> None:
     context = consortium.context(minimum_cohort=4)
     everybody = consortium.transcript(context, CAST)
-    assert len(transcript_check(everybody, spec=consortium.spec, epoch=consortium.epoch).members)
+    assert len(transcript_check(everybody, agreement=consortium.agreement).members)
     fewer = everybody.model_copy(update={"contributions": everybody.contributions[:3]})
     with pytest.raises(Refused, match="this attempt's minimum is 4") as caught:
-        transcript_check(fewer, spec=consortium.spec, epoch=consortium.epoch)
+        transcript_check(fewer, agreement=consortium.agreement)
     assert caught.value.reason == Reason.COHORT_BELOW_MINIMUM
 
 
@@ -95,14 +95,14 @@ def test_a_context_that_takes_the_minimum_away_after_the_noise_was_drawn_is_refu
         update={"context": consortium.context(), "contributions": whole.contributions[:3]}
     )
     with pytest.raises(Refused) as caught:
-        transcript_check(lax, spec=consortium.spec, epoch=consortium.epoch)
+        transcript_check(lax, agreement=consortium.agreement)
     assert caught.value.reason == Reason.CONTEXT_MIXED
 
 
 def test_a_minimum_beyond_the_participants_is_refused(consortium: Consortium) -> None:
     context = consortium.context(minimum_cohort=5)
     with pytest.raises(Refused, match=r"minimum_cohort 5; above the spec's 3 and at most 4"):
-        context_check(context, spec=consortium.spec, epoch=consortium.epoch)
+        consortium.agreement.context_check(context)
 
 
 @pytest.mark.parametrize("value", [0, 3, None, 4.0, "4"])

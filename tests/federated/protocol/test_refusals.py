@@ -7,13 +7,14 @@ import pytest
 
 from federated.crypto import signatures
 from federated.errors import InvalidInput, ProofInvalid, SignatureInvalid
+from federated.protocol.checks import charges_check
 from federated.protocol.contribute import contribution_make
 from federated.protocol.cost import check_spec_privacy, job_cost, round_cost
 from federated.protocol.identity import SiteIdentity, verify_signed
 from federated.protocol.keys import ceremony, open_share, public_key_of
 from federated.protocol.refused import Refused
 from federated.protocol.share import product_of, share_check
-from federated.protocol.transcript import receipts_check, transcript_check
+from federated.protocol.transcript import transcript_check
 from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.job import Cost, JobSpec
 from federated.wire.key import Roster, RosterSite
@@ -25,7 +26,7 @@ from .conftest import CAST, OUTSIDER, make_consortium, with_
 
 def refusal(consortium, transcript) -> Reason:
     with pytest.raises(Refused) as caught:
-        transcript_check(transcript, spec=consortium.spec, epoch=consortium.epoch)
+        transcript_check(transcript, agreement=consortium.agreement)
     return caught.value.reason
 
 
@@ -48,10 +49,7 @@ def replace(transcript: Transcript, position: int, signed) -> Transcript:
 
 def test_an_honest_transcript_passes(consortium):
     transcript = consortium.transcript()
-    assert (
-        transcript_check(transcript, spec=consortium.spec, epoch=consortium.epoch)
-        == transcript.cohort()
-    )
+    assert transcript_check(transcript, agreement=consortium.agreement) == transcript.cohort()
 
 
 def test_one_organization_alone(consortium):
@@ -70,7 +68,7 @@ def test_a_spec_with_a_raised_epsilon(consortium):
         consortium.transcript(), spec=consortium.identities["northwind"].sign(raised)
     )
     with pytest.raises(Refused, match="epsilon 8.0 instead of 1.0") as caught:
-        transcript_check(transcript, spec=consortium.spec, epoch=consortium.epoch)
+        transcript_check(transcript, agreement=consortium.agreement)
     assert caught.value.reason is Reason.SPEC_CHANGED
 
 
@@ -184,7 +182,7 @@ def test_a_missing_charge_names_the_member(consortium, name):
     transcript = consortium.transcript()
     receipts = [consortium.receipt(n, transcript) for n in CAST if n != name]
     with pytest.raises(Refused, match=name) as caught:
-        receipts_check(receipts, spec=consortium.spec, cohort=transcript.cohort())
+        charges_check(receipts, agreement=consortium.agreement, cohort=transcript.cohort())
     assert caught.value.reason is Reason.CHARGE_MISSING
 
 
@@ -193,7 +191,7 @@ def test_a_receipt_for_another_cohort(consortium):
     whole = consortium.transcript()
     receipts = [consortium.receipt(name, smaller) for name in CAST[:3]]
     with pytest.raises(Refused) as caught:
-        receipts_check(receipts, spec=consortium.spec, cohort=whole.cohort())
+        charges_check(receipts, agreement=consortium.agreement, cohort=whole.cohort())
     assert caught.value.reason is Reason.CHARGE_MISMATCH
 
 
@@ -203,21 +201,23 @@ def test_a_receipt_of_a_smaller_charge(consortium):
     cheap = Cost(dataset="ward", unit="record", rho=round_cost(consortium.spec).rho / 2)
     receipts[0] = resigned(consortium, receipts[0], cost=cheap)
     with pytest.raises(Refused) as caught:
-        receipts_check(receipts, spec=consortium.spec, cohort=transcript.cohort())
+        charges_check(receipts, agreement=consortium.agreement, cohort=transcript.cohort())
     assert caught.value.reason is Reason.CHARGE_MISMATCH
 
 
 def test_a_wrong_share(consortium):
     transcript = consortium.transcript()
     share = consortium.share("summit", transcript)
-    product = product_of(transcript, spec=consortium.spec, epoch=consortium.epoch)
+    product = product_of(transcript, agreement=consortium.agreement)
     wrong = resigned(
         consortium,
         share,
         partials=tuple(scaled(consortium, text, 2) for text in share.body.partials),
     )
     with pytest.raises(ProofInvalid):
-        share_check(wrong, epoch=consortium.epoch, cohort=transcript.cohort(), product=product)
+        share_check(
+            wrong, agreement=consortium.agreement, cohort=transcript.cohort(), product=product
+        )
 
 
 def test_a_share_of_a_product_that_leaves_one_out(consortium):
@@ -225,18 +225,22 @@ def test_a_share_of_a_product_that_leaves_one_out(consortium):
     fewer = with_(whole, contributions=whole.contributions[:3])
     share = consortium.share("summit", fewer)
     presented = resigned(consortium, share, cohort=whole.cohort().digest())
-    product = product_of(whole, spec=consortium.spec, epoch=consortium.epoch)
+    product = product_of(whole, agreement=consortium.agreement)
     with pytest.raises(ProofInvalid):
-        share_check(presented, epoch=consortium.epoch, cohort=whole.cohort(), product=product)
+        share_check(
+            presented, agreement=consortium.agreement, cohort=whole.cohort(), product=product
+        )
 
 
 def test_a_share_by_somebody_who_is_not_the_trustee(consortium):
     transcript = consortium.transcript()
     share = consortium.share("summit", transcript)
-    product = product_of(transcript, spec=consortium.spec, epoch=consortium.epoch)
+    product = product_of(transcript, agreement=consortium.agreement)
     posing = consortium.identities["lakeside"].sign(share.body)
     with pytest.raises(SignatureInvalid):
-        share_check(posing, epoch=consortium.epoch, cohort=transcript.cohort(), product=product)
+        share_check(
+            posing, agreement=consortium.agreement, cohort=transcript.cohort(), product=product
+        )
 
 
 @pytest.mark.parametrize("bit", range(0, 512, 37))
@@ -302,8 +306,7 @@ def test_a_gradient_of_the_wrong_shape(consortium):
     for gradient in (np.zeros(3, dtype=np.int64), np.zeros(4), np.full(4, np.nan)):
         with pytest.raises(InvalidInput, match="are allowed"):
             contribution_make(
-                spec=consortium.spec,
-                epoch=consortium.epoch,
+                agreement=consortium.agreement,
                 context=consortium.context(),
                 identity=consortium.identities["summit"],
                 gradient=gradient,

@@ -7,9 +7,10 @@ import pytest
 
 from federated.errors import InvalidInput
 from federated.protocol import contribute
+from federated.protocol.checks import charges_check
 from federated.protocol.release import release_check, release_make
 from federated.protocol.share import product_of, share_check
-from federated.protocol.transcript import receipts_check, transcript_check
+from federated.protocol.transcript import transcript_check
 from federated.training.server import ServerState
 
 from .conftest import CAST, with_
@@ -36,13 +37,13 @@ def test_release_is_the_sum_of_gradients_and_noise(consortium, monkeypatch, memb
     sample = contribute.discrete_gaussian.sample
     monkeypatch.setattr(contribute.discrete_gaussian, "sample", recorded)
     transcript = closed_and_shared(consortium, members, trustees)
-    cohort = transcript_check(transcript, spec=consortium.spec, epoch=consortium.epoch)
-    receipts_check(transcript.receipts, spec=consortium.spec, cohort=cohort)
-    product = product_of(transcript, spec=consortium.spec, epoch=consortium.epoch)
+    cohort = transcript_check(transcript, agreement=consortium.agreement)
+    charges_check(transcript.receipts, agreement=consortium.agreement, cohort=cohort)
+    product = product_of(transcript, agreement=consortium.agreement)
     for signed in transcript.shares:
-        share_check(signed, epoch=consortium.epoch, cohort=cohort, product=product)
+        share_check(signed, agreement=consortium.agreement, cohort=cohort, product=product)
     release, after = release_make(
-        transcript, spec=consortium.spec, epoch=consortium.epoch, state=consortium.state
+        transcript, agreement=consortium.agreement, state=consortium.state
     )
     expected = sum(consortium.gradients[name] for name in members) + sum(drawn)
     assert list(release.values) == expected.tolist()
@@ -53,41 +54,34 @@ def test_release_is_the_sum_of_gradients_and_noise(consortium, monkeypatch, memb
 def test_sites_recompute_the_server_step_bit_for_bit(consortium):
     transcript = closed_and_shared(consortium)
     release, after = release_make(
-        transcript, spec=consortium.spec, epoch=consortium.epoch, state=consortium.state
+        transcript, agreement=consortium.agreement, state=consortium.state
     )
     shown = with_(transcript, release=release)
-    again = release_check(
-        shown, spec=consortium.spec, epoch=consortium.epoch, state=consortium.state
-    )
+    again = release_check(shown, agreement=consortium.agreement, state=consortium.state)
     assert again.to_bytes() == after.to_bytes()
 
 
 @pytest.mark.parametrize("field", ["values", "state"])
 def test_a_release_that_differs_is_caught(consortium, field):
     transcript = closed_and_shared(consortium)
-    release, _ = release_make(
-        transcript, spec=consortium.spec, epoch=consortium.epoch, state=consortium.state
-    )
+    release, _ = release_make(transcript, agreement=consortium.agreement, state=consortium.state)
     changes = {
         "values": {"values": (release.values[0] + 1, *release.values[1:])},
         "state": {"state": "f" * 64},
     }
     shown = with_(transcript, release=with_(release, **changes[field]))
     with pytest.raises(InvalidInput, match=r"sum differs|differs from the recomputed"):
-        release_check(shown, spec=consortium.spec, epoch=consortium.epoch, state=consortium.state)
+        release_check(shown, agreement=consortium.agreement, state=consortium.state)
 
 
 def test_a_release_from_another_state_is_caught(consortium):
     transcript = closed_and_shared(consortium)
-    release, _ = release_make(
-        transcript, spec=consortium.spec, epoch=consortium.epoch, state=consortium.state
-    )
+    release, _ = release_make(transcript, agreement=consortium.agreement, state=consortium.state)
     other = ServerState.initial(np.ones(consortium.spec.model.parameters))
     with pytest.raises(InvalidInput, match="starts from state"):
         release_check(
             with_(transcript, release=release),
-            spec=consortium.spec,
-            epoch=consortium.epoch,
+            agreement=consortium.agreement,
             state=other,
         )
 
@@ -95,6 +89,4 @@ def test_a_release_from_another_state_is_caught(consortium):
 def test_fewer_than_t_shares_do_not_decrypt(consortium):
     transcript = closed_and_shared(consortium, trustees=CAST[:2])
     with pytest.raises(InvalidInput, match="at least 3 are needed"):
-        release_make(
-            transcript, spec=consortium.spec, epoch=consortium.epoch, state=consortium.state
-        )
+        release_make(transcript, agreement=consortium.agreement, state=consortium.state)

@@ -142,8 +142,7 @@ def _record(consortium: Consortium) -> JobRecord:
         )
         release, consortium.state = release_make(
             transcript,
-            spec=consortium.spec,
-            epoch=consortium.epoch,
+            agreement=consortium.agreement,
             state=consortium.state,
             total=consortium.total(transcript),
         )

@@ -74,9 +74,9 @@ def test_a_seed_repeats_what_is_measured_and_who_drops_out():
 def test_a_wrong_sum_is_noticed(monkeypatch):
     real = campaign_run.campaign_product
 
-    def without_one(transcript, *, epoch):
+    def without_one(transcript, *, agreement):
         fewer = transcript.model_copy(update={"submissions": transcript.submissions[1:]})
-        return real(fewer, epoch=epoch)
+        return real(fewer, agreement=agreement)
 
     monkeypatch.setattr(campaign_run, "campaign_product", without_one)
     outcome = simulate_campaign(world(), seed=0, drop=0.0)

@@ -10,6 +10,8 @@ from click.testing import CliRunner
 
 from federated.command.main import main
 from federated.protocol import campaign_release
+from federated.protocol.attempt import State
+from federated.protocol.kinds import benchmark
 from federated.simulation import campaign_coordinator
 from federated.simulation.campaign_faulty import simulate_faulty, world_of
 from federated.simulation.campaign_world import CampaignScenario, scenario_load
@@ -73,11 +75,13 @@ def test_noise_that_is_drawn_again_is_noticed(monkeypatch):
 def test_a_wrong_sum_is_noticed(monkeypatch):
     real = campaign_release.campaign_product
 
-    def without_one(transcript, *, epoch):
+    def without_one(transcript, *, agreement):
         fewer = transcript.model_copy(update={"submissions": transcript.submissions[1:]})
-        return real(fewer, epoch=epoch)
+        return real(fewer, agreement=agreement)
 
-    monkeypatch.setattr(campaign_release, "campaign_product", without_one)
+    # Sites and coordinator alike: a share of another product would be refused.
+    for module in (campaign_release, benchmark):
+        monkeypatch.setattr(module, "campaign_product", without_one)
     assert any("is not the plain sum" in line for line in played(0).violations)
 
 
@@ -85,11 +89,11 @@ def test_a_share_before_every_charge_is_noticed(monkeypatch):
     """A coordinator, and trustees, that do not wait for everybody's charge."""
     enter = campaign_coordinator.CampaignCoordinator._enter
 
-    def hasty(self, found, state):
-        return enter(self, found, "noising" if state == "charging" else state)
+    def hasty(self, played, state):
+        enter(self, played, State.NOISING if state is State.CHARGING else state)
 
     monkeypatch.setattr(campaign_coordinator.CampaignCoordinator, "_enter", hasty)
-    monkeypatch.setattr(work_campaign_decrypt, "campaign_charges_check", lambda *a, **k: None)
+    monkeypatch.setattr(work_campaign_decrypt, "charges_check", lambda *a, **k: None)
     monkeypatch.setattr(work_campaign_decrypt, "_check_charged", lambda *a: None)
     assert any("was charged" in line and "left before" in line for line in played(0).violations)
 

@@ -12,8 +12,7 @@ from click.testing import CliRunner
 from federated.command.main import main
 from federated.errors import InvalidInput
 from federated.protocol.release import release_make
-from federated.simulation import coordinator as coordinator_module
-from federated.simulation import home
+from federated.simulation import home, job_coordinator
 from federated.simulation.run import Outcome, simulate
 from federated.simulation.world import FaultShares, Scenario, World
 
@@ -73,7 +72,7 @@ def test_a_masked_sum_that_is_off_is_noticed(monkeypatch):
         release, after = release_make(transcript, **options)
         return release.model_copy(update={"sum": "0" * 64}), after
 
-    monkeypatch.setattr(coordinator_module, "release_make", off)
+    monkeypatch.setattr(job_coordinator, "release_make", off)
     outcome = simulate(masked_world(), seed=1, drop=0)
     assert any("not the plain sum" in line for line in outcome.violations)
 
@@ -112,7 +111,7 @@ def test_a_release_that_is_off_by_one_is_noticed(monkeypatch):
         values = (release.values[0] + 1, *release.values[1:])
         return release.model_copy(update={"values": values}), after
 
-    monkeypatch.setattr(coordinator_module, "release_make", off)
+    monkeypatch.setattr(job_coordinator, "release_make", off)
     outcome = simulate(world(), seed=1, drop=0)
     assert any("not the plain sum" in line for line in outcome.violations)
 
