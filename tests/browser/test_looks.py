@@ -130,7 +130,7 @@ def look_at(page: Any, name: str, picture: Callable[[Any, str], None]) -> None:
     assert page.get_by_role("heading", level=1).count() == 1
     assert page.evaluate(UNNAMED) == []
     look = name.rpartition("_")[2]
-    if look == "light":
+    if look in ("light", "phone"):
         for selector, used in page.evaluate(SELECTORS):
             USED[selector] = USED.get(selector, False) or used
     if look in RULES:
@@ -200,11 +200,11 @@ SELECTORS = """() => {
 }"""
 USED: dict[str, bool] = {}
 #: Rules for what this history lacks: a form's errors, the answer to an action, charges over time,
-#: a failed job, the report of a campaign.
+#: a failed job, the report of a campaign, a verified card.
 ELSEWHERE = {
     *(".errorlist", ".messages", ".messages li", ".messages .error", ".messages .success"),
     *(".plot-scroll", ".plot-scroll .plot", ".reason.bad"),
-    *(".statistics", ".statistics dt", ".statistics dd"),
+    *(".statistics", ".statistics dt", ".statistics dd", ".table tbody tr.detail", ".good"),
 }
 
 
