@@ -159,9 +159,12 @@ def sent_before(held: Held, message: str, signed: Signed[Any], *, before: str | 
         return False
     digest = signed.digest()
     if before != digest:
+        replaceable = held.kind.replaceable and message == held.kind.contribution
+        hint = " To replace it before the close, PUT names it." if replaceable else ""
         raise AlreadySent(
             f"Another {message} of {signed.body.organization} was accepted for {held.name}: "
             f"{before[:16]}, this is {digest[:16]}. Send the same bytes again, or nothing."
+            f"{hint}"
         )
     return True
 

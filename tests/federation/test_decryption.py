@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from apps.attempts.steps import lease_take
 from apps.federation import tasks
 from apps.federation.models import Job, ModelState, Refusal, Round, Share, Verdict
 from apps.federation.services import release
+from apps.federation.services.attempts import ROUNDS
 from federated.protocol.share import share_make
 from federated.wire.base import decode_bytes, encode_bytes
 from federated.wire.round import Reason
@@ -190,7 +192,7 @@ def test_a_dead_workers_release_is_taken_over_after_its_lease(world: World) -> N
     found = world.to_decrypting(job)
     for slug in CAST:
         world[slug].work(Work.DECRYPT)
-    assert release._lease(found.pk), "the worker that dies"
+    assert lease_take(ROUNDS, found), "the worker that dies"
     assert release.round_release(found.pk) is False
     Round.objects.filter(pk=found.pk).update(leased_until=found.opened_at)
     workers()

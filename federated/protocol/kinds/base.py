@@ -43,6 +43,8 @@ class Kind(ABC):
     """The name of the message that a participant gives, in the API and on its disk."""
     noising: ClassVar[bool] = False
     """Whether the trustees add noise before they decrypt; else each contribution carries it."""
+    replaceable: ClassVar[bool] = False
+    """Whether a contribution may be replaced before the close, by one that names it."""
     attempts_most: ClassVar[int] = 1
     """How often one release is tried."""
     must_release: ClassVar[bool] = True

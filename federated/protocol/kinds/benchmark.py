@@ -23,6 +23,7 @@ class Benchmark(Kind):
     name = "benchmark"
     contribution = "submission"
     noising = True
+    replaceable = True
     must_release = False
 
     def takes(self, agreement: AnyAgreement) -> bool:
