@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from federated.crypto.threshold import KeyShare
 from federated.errors import BudgetExceeded, InvalidInput
 from federated.protocol.agreement import AnyAgreement
 from federated.protocol.refused import Refused
-from federated.site.site import Site
-from federated.wire.campaign import SubmissionCohort
-from federated.wire.round import ChargeReceipt, Cohort, Reason, Refusal
+from federated.site.site import Site, short
+from federated.wire.campaign import CampaignContext, CampaignRelease, SubmissionCohort
+from federated.wire.round import (
+    ChargeReceipt,
+    Cohort,
+    Reason,
+    Refusal,
+    Release,
+    RoundContext,
+    Verdict,
+)
 
 AnyCohort = Cohort | SubmissionCohort
+C = TypeVar("C", RoundContext, CampaignContext)
 
 
 def charge(
@@ -56,6 +68,45 @@ def key_share(site: Site, agreement: AnyAgreement) -> KeyShare:
     if share is None:
         raise Refused(Reason.KEY_UNKNOWN, f"this site holds no share of the {agreement.NOUN}'s key")
     return share
+
+
+def context_keep(
+    agreement: AnyAgreement, context: C, keep: Callable[[C], C], *, right: bool, name: str
+) -> C:
+    """An attempt's context, checked; the first one that the site sees is the only one it answers.
+
+    ``keep`` stores it and returns what was stored first, ``right`` says whether it is of the
+    attempt that was asked for. Raises Refused.
+    """
+    if not right:
+        raise Refused(Reason.CONTEXT_MIXED, f"the context of another attempt came for {name}")
+    agreement.context_check(context)  # type: ignore[arg-type]
+    kept = keep(context)
+    if kept != context:
+        raise Refused(Reason.CONTEXT_MIXED, f"{name} had another context before")
+    return kept
+
+
+def verdict_of(
+    site: Site, release: Release | CampaignRelease, follow: Callable[[], None]
+) -> Verdict:
+    """The verdict to sign: ``follow`` recomputes the release, and raises where it does not follow.
+
+    Its errors other than InvalidInput and Refused are no disagreement, and are raised.
+    """
+    agrees, detail = True, ""
+    try:
+        follow()
+    except (InvalidInput, Refused) as error:
+        agrees, detail = False, short(error)[:500]
+    return Verdict(
+        context=release.context,
+        cohort=release.cohort,
+        release=release.digest(),
+        organization=site.organization,
+        agrees=agrees,
+        detail=detail,
+    )
 
 
 def refusal_of(site: Site, error: Refused, *, context: str, cohort: str) -> Refusal:

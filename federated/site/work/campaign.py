@@ -12,6 +12,7 @@ from federated.protocol.refused import Refused
 from federated.site.campaign_folder import CampaignFolder, RunFolder
 from federated.site.policy import approval_of, check_campaign
 from federated.site.site import Site, Waiting, pins_check, short
+from federated.site.work.attempt import context_keep
 from federated.site.work.key import epoch_of
 from federated.wire.base import Signed
 from federated.wire.campaign import (
@@ -189,12 +190,13 @@ def run_context(site: Site, run: RunFolder) -> tuple[CampaignSpec, CampaignConte
         raise Refused(
             Reason.SPEC_CHANGED, f"run {number} is of spec {context.spec[:16]}, not approved here"
         )
-    if context.run != number:
-        raise Refused(Reason.CONTEXT_MIXED, f"context of run {context.run} came for {number}")
-    site.agreement(spec).context_check(context)
-    kept = run.message_keep("context", context)
-    if kept != context:
-        raise Refused(Reason.CONTEXT_MIXED, f"run {number} had another context before")
+    kept = context_keep(
+        site.agreement(spec),
+        context,
+        lambda checked: run.message_keep("context", checked),
+        right=context.run == number,
+        name=f"run {number}",
+    )
     return spec, kept
 
 

@@ -16,14 +16,20 @@ from federated.protocol.checks import charges_check
 from federated.protocol.refused import Refused
 from federated.site.campaign_folder import NOISE, RunFolder
 from federated.site.site import Site, short
-from federated.site.work.attempt import charge, key_share, refusal_of, released_check
+from federated.site.work.attempt import (
+    charge,
+    key_share,
+    refusal_of,
+    released_check,
+    verdict_of,
+)
 from federated.site.work.campaign import run_context, submission_renew
 from federated.wire.campaign import (
     CampaignTranscript,
     SubmissionCohort,
     TrusteeNoise,
 )
-from federated.wire.round import DecryptionShare, Reason, Verdict
+from federated.wire.round import DecryptionShare, Reason
 
 
 def run_charge(site: Site, campaign_id: str, number: int) -> None:
@@ -185,24 +191,12 @@ def run_verify(site: Site, campaign_id: str, number: int) -> None:
     release = transcript.release
     if release is None:
         raise InvalidInput(f"run {number}: the transcript has no release yet")
-    agrees, detail = True, ""
-    try:
-        _follow(site, run, transcript)
-    except (InvalidInput, Refused) as error:
-        agrees, detail = False, short(error)[:500]
-    if agrees and transcript.expired is not None:
+    verdict = verdict_of(site, release, lambda: _follow(site, run, transcript))
+    if verdict.agrees and transcript.expired is not None:
         raise NotFound(
             f"run {number}: its submissions expired by retention; the signed shares combine to "
             "the release, but their proofs cannot be checked any more: no verdict"
         )
-    verdict = Verdict(
-        context=release.context,
-        cohort=release.cohort,
-        release=release.digest(),
-        organization=site.organization,
-        agrees=agrees,
-        detail=detail,
-    )
     kept = run.signed_keep("verdict", site.identity.sign(verdict))
     site.api.run_send(campaign_id, number, "verdict", kept)
     told = "verified" if kept.body.agrees else f"DISAGREES: {kept.body.detail}"

@@ -13,6 +13,7 @@ from federated.protocol.reproducibility import minibatch_order
 from federated.site.job_folder import JobFolder
 from federated.site.retention import expired_here
 from federated.site.site import Site
+from federated.site.work.attempt import context_keep
 from federated.site.work.evaluate import evaluation_counts
 from federated.site.work.verify import catch_up
 from federated.training.server import ServerState
@@ -59,20 +60,15 @@ def contribution_send(site: Site, at: Attempt) -> None:
 def _context(site: Site, spec: JobSpec, folder: JobFolder, at: Attempt) -> RoundContext:
     """The attempt's context, checked; the first one seen is the only one answered."""
     context = site.api.round_context(at)
-    if (context.round, context.attempt) != (at.round, at.number):
-        raise Refused(
-            Reason.CONTEXT_MIXED,
-            f"context of round {context.round}/{context.attempt} came for {at}",
-        )
-    site.agreement(spec).context_check(context)
-    done = folder.verified_round() or 0
-    name = at.file("context")
-    if at.round <= done and folder.message(RoundContext, name) is None:
-        raise Refused(Reason.ATTEMPT_SUPERSEDED, f"{at}: the round was released already")
-    kept = folder.message_keep(name, context)
-    if kept != context:
-        raise Refused(Reason.CONTEXT_MIXED, f"{at} had another context before")
-    return kept
+    done, name = folder.verified_round() or 0, at.file("context")
+
+    def keep(checked: RoundContext) -> RoundContext:
+        if at.round <= done and folder.message(RoundContext, name) is None:
+            raise Refused(Reason.ATTEMPT_SUPERSEDED, f"{at}: the round was released already")
+        return folder.message_keep(name, checked)
+
+    right = (context.round, context.attempt) == (at.round, at.number)
+    return context_keep(site.agreement(spec), context, keep, right=right, name=str(at))
 
 
 def _make_and_keep(

@@ -14,7 +14,7 @@ from federated.protocol.release import release_check
 from federated.site.job_folder import JobFolder
 from federated.site.joint_evaluation import evaluation_keep
 from federated.site.site import Site, short
-from federated.site.work.attempt import released_check
+from federated.site.work.attempt import released_check, verdict_of
 from federated.training.server import ServerState
 from federated.wire.job import Evaluation, JobSpec
 from federated.wire.round import Reason, Transcript, Verdict
@@ -80,19 +80,7 @@ def _judge(
     release = transcript.release
     if release is None:
         raise InvalidInput(f"{at}: the transcript has no release yet")
-    agrees, detail = True, ""
-    try:
-        _follow(site, spec, folder, transcript, at)
-    except (InvalidInput, Refused) as error:
-        agrees, detail = False, short(error)[:500]
-    return Verdict(
-        context=release.context,
-        cohort=release.cohort,
-        release=release.digest(),
-        organization=site.organization,
-        agrees=agrees,
-        detail=detail,
-    )
+    return verdict_of(site, release, lambda: _follow(site, spec, folder, transcript, at))
 
 
 def _follow(
