@@ -11,7 +11,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from federated.errors import Conflict, InvalidInput
@@ -85,6 +85,10 @@ class BenchmarkAggregator:
                 f"privacy_epsilon: {epsilon:g} is too small; allowed are {SMALLEST_EPSILON:g} to "
                 f"{LARGEST_EPSILON:g}"
             )
+        metrics = _listed(metrics, "metrics", "metric")
+        statistics = _listed(statistics, "statistics", "statistic")
+        if bounds is not None and not isinstance(bounds, Mapping):
+            raise InvalidInput("bounds: not a mapping of metric to a pair (lower, upper)")
         unknown = [name for name in statistics if name not in STATISTICS]
         if unknown or not statistics or len(set(statistics)) != len(statistics):
             raise InvalidInput(
@@ -225,6 +229,12 @@ class BenchmarkAggregator:
             self._outcome = error
 
 
+def _listed(given: Sequence[str], option: str, one: str) -> tuple[str, ...]:
+    if isinstance(given, str) or not isinstance(given, Collection) or not len(given):
+        raise InvalidInput(f"{option}: not a list of at least one {one}")
+    return tuple(given)
+
+
 def _remote(
     names: Sequence[str],
     epsilon: float,
@@ -241,8 +251,8 @@ def _remote(
         raise InvalidInput("coordinator_url and credentials go together: give both, or neither")
     if bounds is not None:
         raise InvalidInput("bounds: a campaign's are in its spec; leave them out")
-    if isinstance(names, str) or not names:
-        raise InvalidInput("metrics: not a list of at least one metric")
+    if not all(isinstance(name, str) for name in names):
+        raise InvalidInput("metrics: one is not a text")
     return RemoteBenchmark(
         keys=tuple(FAMILIES.get(name, (name, None))[0] for name in names),
         privacy_epsilon=epsilon,

@@ -1,4 +1,8 @@
-"""What a site contributes of its records before the noise: a bounded integer vector."""
+"""What a site contributes of its records before the noise: a bounded integer vector.
+
+Floating-point errors are ignored whatever the process asks for (``np.seterr``): a row that
+underflows or overflows must not end a round.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +55,7 @@ def bounded_update(
         trained = local_train(
             spec.model, parameters, dataset, target=target, strategy=strategy, order=order
         )
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
             update = np.asarray(parameters, dtype=np.float64) - trained
     return np.asarray(bound_records(update[None, :], privacy)[0])
 
@@ -89,7 +93,7 @@ def record_gradients(
     model: ModelSpec, tensors: Tensors, features: Floats, values: Floats, *, target: Target
 ) -> Floats:
     """Each record's gradient of its loss, float64 [n, d]."""
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         activations = forward(model, tensors, features)
         error = loss_error(target, activations[-1], values)
         return backward(model, tensors, activations, error, each=True)
@@ -145,7 +149,7 @@ def local_train(
                 target=target,
             )
             gradient /= len(batch)
-            with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 if mu:
                     gradient += mu * (now - start)
                 now -= strategy.local_learning_rate * gradient
@@ -157,6 +161,7 @@ def minibatch_seed(order: str) -> bytes:
     return hashlib.sha256(f"minibatches/{order}".encode()).digest()
 
 
+@np.errstate(all="ignore")
 def bound_records(gradients: Floats, privacy: PrivacySpec) -> NDArray[np.int64]:
     """Clip and round each row of [n, d] to the grid; integer L2 norms are at most ``units``.
 
@@ -173,8 +178,7 @@ def bound_records(gradients: Floats, privacy: PrivacySpec) -> NDArray[np.int64]:
     largest = np.maximum(rows.max(axis=1, keepdims=True), -rows.min(axis=1, keepdims=True))
     shape = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
     spread = np.sqrt(row_sum(shape * shape))[:, None]  # of 1 to sqrt(d), or 0
-    with np.errstate(over="ignore"):
-        length = np.minimum(spread * (largest * (units / privacy.clipping_norm)), units)
+    length = np.minimum(spread * (largest * (units / privacy.clipping_norm)), units)
     scaled = shape
     scaled *= np.divide(length, spread, out=np.zeros_like(length), where=spread > 0)
     bounded: NDArray[np.int64] = np.rint(scaled).astype(np.int64)
@@ -188,7 +192,7 @@ def bound_records(gradients: Floats, privacy: PrivacySpec) -> NDArray[np.int64]:
 def _gradient_sum(
     model: ModelSpec, tensors: Tensors, features: Floats, values: Floats, *, target: Target
 ) -> Floats:
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         activations = forward(model, tensors, features)
         error = loss_error(target, activations[-1], values)
         return backward(model, tensors, activations, error, each=False)

@@ -91,7 +91,7 @@ def predict_outputs(
         )
     tensors, step = unflatten(spec, parameters), chunk_records(spec, gradients=False)
     out = np.empty((len(values), spec.outputs))
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         for at in range(0, len(values), step):
             out[at : at + step] = forward(spec, tensors, values[at : at + step])[-1]
     return out

@@ -29,8 +29,9 @@ def product(left: Floats, right: Floats) -> Floats:
 
     The error is at most 1.25 k 2^(-2 bits) of the row's largest entry times the column's, with bits
     = floor((53 - log2 k) / 2): 1e-12 of them for k = 64, 1e-6 for the largest layer, k = 2^16, if
-    all errors add up. A row or a column with an entry that is not finite gives NaN, and leaves all
-    others as they are.
+    all errors add up. A row or a column whose entries are all below 2^-900 counts as one of that
+    size: beside its partner's 1e300 it is 0. A row or a column with an entry that is not finite
+    gives NaN, and leaves all others as they are.
     """
     if right.ndim == 2 and left.ndim > 2:
         flat = product(left.reshape(-1, left.shape[-1]), right)

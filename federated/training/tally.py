@@ -15,6 +15,7 @@ from federated.wire.evaluation import Evaluation
 from federated.wire.job import JobSpec
 
 
+@np.errstate(all="ignore")
 def bounded_counts(
     spec: JobSpec, parameters: NDArray[np.floating], rows: Dataset
 ) -> NDArray[np.int64]:

@@ -376,6 +376,16 @@ def test_a_tenant_has_a_slug(tenant):
         ({"bounds": {"latency": (0, float("inf"))}}, "not a finite number"),
         ({"bounds": {"power_w": (0, 1)}}, "no such metric: power_w"),
         ({"statistics": ["mode"]}, "allowed, each once: mean, median, std"),
+        ({"statistics": ["mean", "mean"]}, "allowed, each once: mean, median, std"),
+        ({"statistics": [["mean"]]}, "allowed, each once: mean, median, std"),
+        ({"statistics": []}, "statistics: not a list of at least one statistic"),
+        ({"statistics": "mean"}, "statistics: not a list of at least one statistic"),
+        ({"statistics": 5}, "statistics: not a list of at least one statistic"),
+        ({"statistics": (name for name in ["mean"])}, "statistics: not a list"),
+        ({"metrics": 5}, "metrics: not a list of at least one metric"),
+        ({"bounds": "private"}, "bounds: not a mapping of metric to a pair"),
+        ({"bounds": 5}, "bounds: not a mapping"),
+        ({"bounds": [(0, 1)]}, "bounds: not a mapping"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options, reason):

@@ -95,6 +95,23 @@ def test_a_clipped_row_follows_from_that_row_alone(rows):
     assert (turned[::-1] == whole).all()
 
 
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e160])
+def test_a_process_that_raises_floating_point_errors_changes_nothing(name, scale):
+    case = CASES[name]
+    rows = given_by.random_records(case, 7, 1)
+    rows.features[0] = 1e-45
+    rows.features[1] = 3e38
+    parameters = given_by.parameters_of(case.model, 1, scale)
+    found = []
+    for reaction in ("ignore", "raise"):
+        with np.errstate(all=reaction):
+            found.append(given_by.gradient_sum(case, parameters, rows))
+            found.append(given_by.counts(case, parameters, rows))
+    assert (found[0] == found[2]).all()
+    assert (found[1] == found[3]).all()
+
+
 def _numpy_takes(features: str) -> bool:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", "import numpy"],
