@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from federated.training.fit import TableFit
 
 
+_Files = tuple[tuple[Path, int, int], ...]
+
+
 @dataclass(frozen=True)
 class Rows:
     """What a job trains on and what only this site scores its models on."""
@@ -51,7 +54,7 @@ class LocalData:
         self._home = home
         self._say = say
         self._rows: dict[str, Rows] = {}
-        self._checked = ""
+        self._checked: tuple[str, _Files] | None = None
         self._fits: dict[str, TableFit] = {}
 
     def path(self, job_id: str, dataset: str) -> Path:
@@ -95,21 +98,36 @@ class LocalData:
         return self._fits[key]
 
     def check(self, spec: JobSpec) -> None:
-        """Read the rows for a job that is not approved yet.
+        """Read the rows for a job that is not approved yet, again where their files have changed.
 
-        Raises as ``rows`` does, and InvalidInput for a cell that cannot be read or no record.
+        So people who mend a table before they approve need not restart the agent. Raises as
+        ``rows`` does, and InvalidInput for a cell that cannot be read or no record.
         """
         key = spec.digest()
-        if self._checked != key or key not in self._rows:
+        seen = key, self._files(spec)
+        if self._checked != seen or key not in self._rows:
+            self._rows, self._fits = {}, {}
             self._rows = {key: self._read(spec, None)}
-            self._checked = key
+            self._checked = seen
+
+    def _files(self, spec: JobSpec) -> _Files:
+        """Which files hold the rows, and when they were written."""
+        job_id, name = _rows_of(spec), spec.data.dataset
+        paths = [self.path(job_id, name)]
+        held_out = self._held_out(job_id, name)
+        paths += [held_out] if isinstance(held_out, Path) else []
+        stats = [(path, path.stat()) for path in paths if path.exists()]
+        return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+
+    def _held_out(self, job_id: str, dataset: str) -> float | Path | None:
+        entry = self._home.policy().datasets.get(dataset)
+        return self._home.job(job_id).held_out(entry.held_out if entry else None)
 
     def _read(self, spec: JobSpec, say: Callable[[str], None] | None) -> Rows:
         name = spec.data.dataset
         job_id = _rows_of(spec)
         path = self.path(job_id, name)
-        entry = self._home.policy().datasets.get(name)
-        held_out = self._home.job(job_id).held_out(entry.held_out if entry else None)
+        held_out = self._held_out(job_id, name)
         if isinstance(held_out, float):
             seed = f"{self._home.credentials.organization}/{name}"
             return split(path, spec.data, held_out, seed=seed, say=say)

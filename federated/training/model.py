@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +22,10 @@ from federated.wire.model import ModelSpec, WeightedLayer
 if TYPE_CHECKING:
     from torch import nn
 
+_EXPANSION = 1 << 24
+"""Bytes by which an archive may expand: TorchScript packs its code, and is named as such below."""
+_LARGEST_DESCRIPTION = 2_000_000
+"""Values; a dictionary of 4,096 features with 256 categories has half as many."""
 _CHECKPOINT = '{"spec": {...}, "architecture": {"layers": [...]}, "state_dict": ...}'
 
 
@@ -118,6 +123,7 @@ def _load_checkpoint(path: Path) -> LoadedModel:
         raise InvalidInput(f"{path}: no such file")
     if path.suffix not in (".pt", ".pth"):
         raise InvalidInput(f"{path.name}: a model is a .pt file that holds {_CHECKPOINT}")
+    _check_expansion(path)
     try:
         with warnings.catch_warnings():  # torch's own advice on TorchScript; we refuse it below
             warnings.simplefilter("ignore")
@@ -130,6 +136,7 @@ def _load_checkpoint(path: Path) -> LoadedModel:
     if not isinstance(content, Mapping) or not {"architecture", "state_dict"} <= set(content):
         raise InvalidInput(f"{path.name}: not a dict {_CHECKPOINT}")
     architecture, spec = content["architecture"], content.get("spec")
+    _check_description(path, architecture, spec)
     if spec is not None and not isinstance(spec, Mapping):
         raise InvalidInput(f"{path.name}: spec is not a dict")
     layers = architecture.get("layers") if isinstance(architecture, Mapping) else architecture
@@ -141,6 +148,36 @@ def _load_checkpoint(path: Path) -> LoadedModel:
     return LoadedModel(
         model, flat_weights(model, content["state_dict"], path.name), dict(spec or {})
     )
+
+
+def _check_expansion(path: Path) -> None:
+    """Refuse an archive that is far longer unpacked: torch stores tensors as they are."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            total = sum(part.file_size for part in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return  # torch's format before archives, or none of it, which torch says
+    if total > path.stat().st_size + _EXPANSION:
+        raise InvalidInput(
+            f"{path.name}: an archive that expands to {total:,} bytes; allowed: as torch.save "
+            "writes it, without compression"
+        )
+
+
+def _check_description(path: Path, *values: Any) -> None:
+    """Refuse what spells out to too much, as lists that hold one list many times do."""
+    stack, count = list(values), 0
+    while stack:
+        value = stack.pop()
+        count += 1
+        if count > _LARGEST_DESCRIPTION:
+            raise InvalidInput(
+                f"{path.name}: architecture and spec hold more than {_LARGEST_DESCRIPTION:,} values"
+            )
+        if isinstance(value, Mapping):
+            stack.extend(value.values())
+        elif isinstance(value, list | tuple | set | frozenset):
+            stack.extend(value)
 
 
 def _spec(layers: list[Any], origin: str) -> ModelSpec:

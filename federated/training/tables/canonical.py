@@ -28,7 +28,8 @@ MISSING_TEXTS = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL"})
 _BOOLEANS = {"true": 1.0, "false": 0.0}
 _NUMBER = re.compile(r"([+-]?)(\d*)(?:(\.)(\d*))?([eE][+-]\d{1,3})?", re.ASCII)
 _INSTANT = re.compile(
-    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)? ?(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d+))?)? ?(Z|[+-]\d\d(?::?\d\d(?::\d\d)?)?)?",
+    re.ASCII,
 )
 _TIME = re.compile(r"(\d\d:\d\d:\d\d)\.(\d*)", re.ASCII)
 

@@ -98,7 +98,8 @@ class Column:
     def arrow(self) -> pa.ChunkedArray:
         """The column as Arrow; null where pandas says missing.
 
-        Mixed Python objects become their texts. Raises InvalidInput for objects without one.
+        Python objects of several types become their texts. Raises InvalidInput for objects without
+        one.
         """
         with needs("train"):
             import pyarrow as pa
@@ -106,15 +107,30 @@ class Column:
         column = self._column
         if hasattr(column.array, "__arrow_array__") and hasattr(column.dtype, "pyarrow_dtype"):
             return column.array.__arrow_array__()
+        if isinstance(column.dtype, np.dtype) and not column.dtype.isnative:
+            column = column.astype(column.dtype.newbyteorder("="))
+        if self._mixed:
+            return pa.chunked_array([self._object_texts()])
         try:
             found = pa.array(column, from_pandas=True)
         except (pa.ArrowException, ValueError, TypeError, OverflowError):
             found = self._object_texts()
-        # Arrow would widen numpy's short floats among others, and so change their text.
-        floats = column.dtype == object and pa.types.is_floating(found.type)
-        if floats and len({type(cell) for cell in column.dropna()}) > 1:
-            found = self._object_texts()
         return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+
+    @property
+    def _mixed(self) -> bool:
+        """Whether Arrow would take a type from some Python objects and change others to it.
+
+        It reads 1 after a date as 1970-01-02, drops the time of a moment after a date and the zone
+        of one after a moment without, cuts nanoseconds, and widens numpy's short floats.
+        """
+        column = self._column
+        objects = column.cat.categories if hasattr(column, "cat") else column
+        if objects.dtype != object:
+            return False
+        types = set(map(type, objects.dropna()))
+        several = len(types) > 1 and not types <= {str, bytes}
+        return several or any(issubclass(each, datetime | time) for each in types)
 
     def _object_texts(self) -> pa.Array:
         with needs("train"):
@@ -123,7 +139,10 @@ class Column:
         column = self._column
         cells = zip(column.tolist(), column.isna().tolist(), strict=True)
         texts = [None if absent else self._object_text(cell) for cell, absent in cells]
-        return pa.array(texts, pa.string())
+        try:
+            return pa.array(texts, pa.string())
+        except UnicodeEncodeError as error:
+            raise InvalidInput(f"{self._where} holds text that is not Unicode") from error
 
     def _object_text(self, cell: Any) -> str:
         if isinstance(cell, str):

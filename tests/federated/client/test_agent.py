@@ -26,6 +26,7 @@ from apps.federation.services.jobs import job_approve_by_person
 from federated.errors import Unavailable
 from federated.protocol.address import Attempt
 from federated.protocol.cost import round_cost
+from federated.site.local_data import LocalData
 from federated.site.work.train import contribution_send
 from federated.training.data import load_table
 from federated.training.server import ServerState
@@ -285,6 +286,26 @@ def test_people_see_how_their_rows_fit_before_they_approve_and_nobody_else_does(
     for each in sites.values():
         for _, body in each.transport.bodies:
             assert not any(word in body for word in (b"clamped", b"35%", b"15%", b"ward.csv"))
+
+
+def test_a_table_mended_before_a_person_approves_is_the_one_that_trains(sites: Sites) -> None:
+    site = sites["summit"]
+    text = site.home.policy_path.read_text()
+    site.home.policy_path.write_text(text.replace("approve: auto", "approve: portal"))
+    path = site.home.path / "ward.csv"
+    good = path.read_bytes()
+    pd.read_csv(path).assign(x0=7.5).to_csv(path, index=False)
+    job = sites.start()
+    assert site.said("x0 100% clamped")
+    path.write_bytes(good)
+    job_approve_by_person(job=job, organization="summit", actor=Actor("user", "1", "Ada", "summit"))
+    site.step()
+    spec = site.agent.site.spec(str(job.pk))
+    used, wanted = (
+        each.rows(spec).training for each in (site.agent.site.data, LocalData(site.home))
+    )
+    assert np.array_equal(used.features, wanted.features)
+    assert not site.agent.site.data.fit(spec).notable
 
 
 def test_rows_that_fit_badly_are_said_where_nobody_is_asked(sites: Sites) -> None:

@@ -1,4 +1,5 @@
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -203,6 +204,28 @@ def test_no_code_of_a_checkpoint_runs(tmp_path):
     with pytest.raises(InvalidInput):
         load_model(checkpoint(tmp_path / "evil.pt", spec={"x": Evil()}))
     assert sys.getrecursionlimit() == before
+
+
+def test_an_archive_that_expands_is_refused_before_it_is_read(tmp_path):
+    state = {"0.weight": torch.zeros(1, 5_000_000), "0.bias": torch.zeros(1)}
+    stored = checkpoint(tmp_path / "stored.pt", state_dict=state)
+    packed = tmp_path / "packed.pt"
+    with zipfile.ZipFile(stored) as parts, zipfile.ZipFile(packed, "w", 8) as archive:
+        for name in parts.namelist():
+            archive.writestr(name, parts.read(name))
+    assert packed.stat().st_size < 100_000
+    with pytest.raises(InvalidInput, match="allowed: as torch.save writes it, without compression"):
+        load_model(packed)
+
+
+@pytest.mark.parametrize("field", ["architecture", "spec"])
+def test_a_description_that_holds_one_list_many_times_is_refused(tmp_path, field):
+    many = ["x"]
+    for _ in range(40):
+        many = [many, many]
+    path = checkpoint(tmp_path / "model.pt", **{field: {"layers": many}})
+    with pytest.raises(InvalidInput, match="architecture and spec hold more than"):
+        load_model(path)
 
 
 def test_a_spec_starts_where_every_site_starts():

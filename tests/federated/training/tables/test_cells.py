@@ -381,6 +381,54 @@ def test_mixed_objects_are_stored_as_they_are_encoded(tmp_path: Path) -> None:
         table_store(pd.DataFrame({"a": [object(), 1]}), tmp_path / "no.parquet")
 
 
+ZONED = datetime(2027, 3, 1, 12, 30, tzinfo=timezone(timedelta(hours=1)))
+SHORT = np.float32(0.1)
+
+
+@pytest.mark.parametrize(
+    ("cells", "texts"),
+    [
+        ((date(2027, 3, 1), NOON), ("2027-03-01", "2027-03-01T12:30:00")),
+        ((NOON, ZONED), ("2027-03-01T12:30:00", "2027-03-01T11:30:00Z")),
+        ((date(2027, 3, 1), 1), ("2027-03-01", "1")),
+        ((time(6, 30), 1), ("06:30:00", "1")),
+        ((SHORT, 0.5), ("0.1", "0.5")),
+        (
+            (pd.Timestamp("2027-03-01T12:30:00.000000001"), pd.Timestamp("2027-03-02")),
+            ("2027-03-01T12:30:00.000000001", "2027-03-02"),
+        ),
+        (
+            (datetime(1880, 1, 1, tzinfo=timezone(timedelta(minutes=53, seconds=28))), "x"),
+            ("1879-12-31T23:06:32Z", "x"),
+        ),
+    ],
+    ids=repr,
+)
+def test_no_object_takes_the_type_of_another_one(tmp_path: Path, cells, texts) -> None:
+    for order in (cells, cells[::-1]):
+        objects = pd.Series(order, dtype=object)
+        for values in (objects, pd.Series(pd.Categorical(order, pd.Index(order, dtype=object)))):
+            table_store(pd.DataFrame({"a": values}), tmp_path / "kept.parquet")
+            kept = Column(load_table(tmp_path / "kept.parquet")["a"], "here")
+            for found in (Column(values, "here"), kept):
+                wanted = [cells.index(cell) for cell in order]
+                assert found.places(texts).tolist() == wanted
+
+
+def test_the_byte_order_of_a_column_changes_nothing() -> None:
+    for kind in (">f2", ">f4", ">f8"):
+        found = Column(pd.Series(np.array([0.1], dtype=kind)), "here")
+        assert found.places(["0.1"]).tolist() == [0]
+        assert found.numbers().values.tolist() == [0.1]
+    assert Column(pd.Series(np.array([7], dtype=">i4")), "here").places(["7"]).tolist() == [0]
+
+
+def test_text_that_is_not_unicode_is_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": pd.Series(["\ud800", "b"], dtype=object)})
+    with pytest.raises(InvalidInput, match="column a holds text that is not Unicode"):
+        table_store(frame, tmp_path / "kept.parquet")
+
+
 @pytest.mark.parametrize(
     ("categories", "reason"),
     [
