@@ -68,8 +68,13 @@ def test_noise_that_is_drawn_again_is_noticed(monkeypatch):
         return signed if name == "noise" else keep(self, name, signed)
 
     monkeypatch.setattr(MortalRun, "signed_keep", careless)
-    outcome = simulate_faulty(world(), scenario(runs=2), seed=1, drop=0.3)
-    assert any("sent two different noises" in violation for violation in outcome.violations)
+    # Seen where an answer is lost after the noise left: not with every seed.
+    told = (
+        violation
+        for seed in (2, 1, 3)
+        for violation in simulate_faulty(world(), scenario(runs=2), seed=seed, drop=0.3).violations
+    )
+    assert any("sent two different noises" in violation for violation in told)
 
 
 def test_a_wrong_sum_is_noticed(monkeypatch):
