@@ -2,8 +2,8 @@
 
 - UTF-8, with or without a byte order mark; lines end with LF, CR LF or CR.
 - The first line holds the columns' names. No name occurs twice.
-- Every row has as many cells as the header. Cells with the separator, a quote or a line end are
-  quoted as RFC 4180 says (section 2).
+- Every row has as many cells as the header. Cells with the separator or a line end are quoted as
+  RFC 4180 says (section 2); in a cell that does not begin with a quote, a quote is text.
 - A column without a name is left out. So the row names that pandas writes (an empty first name, a
   cell for it in every row) are left out, and a header that lacks a cell is refused.
 - No NUL. No blank line but at the end.
