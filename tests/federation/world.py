@@ -160,7 +160,12 @@ class Site:
         return self.jobs[job_id].body
 
     def agreement(self, spec: wire_job.JobSpec) -> JobAgreement:
-        return JobAgreement(spec, dealt()[0])
+        return JobAgreement(spec, self.epoch(spec.key_epoch))
+
+    def epoch(self, digest: str) -> KeyEpoch:
+        if dealt()[0].digest() == digest:
+            return dealt()[0]
+        return KeyEpoch.parse(self.get(f"keys/{digest}").json()["epoch"])
 
     def context(self, task: Task) -> wire.RoundContext:
         return wire.RoundContext.parse(self.get(self.path(task)).json()["context"])

@@ -17,6 +17,7 @@ from federated.wire.campaign import (
     CampaignContext,
     CampaignRelease,
     CampaignSpec,
+    NoisedCohort,
     SubmissionCohort,
 )
 
@@ -102,6 +103,10 @@ class Run(Model):
     @property
     def wire_cohort(self) -> SubmissionCohort | None:
         return None if self.cohort is None else SubmissionCohort.parse(self.cohort)
+
+    @property
+    def wire_noised(self) -> NoisedCohort | None:
+        return None if self.noised is None else NoisedCohort.parse(self.noised)
 
     @property
     def wire_release(self) -> CampaignRelease | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -387,21 +386,6 @@ def test_a_wrong_command_is_one_clear_error(
 def test_nothing_waits(site: SiteAtWork) -> None:
     assert "nothing waits" in run("requests", "--home", str(site.home.path)).stdout
     assert "Missing option '--home'" in run().stderr
-
-
-def test_a_ledger_of_before_has_no_history_and_takes_one(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    with closing(Ledger(path)) as made:
-        made.grant("heart", "record", ALLOTMENT)
-    with closing(sqlite3.connect(path)) as db:
-        for table in ("allotment_change", "policy_grant", "allotment_request"):
-            db.execute(f"DROP TABLE {table}")
-        db.commit()
-    with closing(Ledger(path)) as again:
-        again.grant("heart", "record", ALLOTMENT)
-        assert again.report("northwind").changes == ()
-        again.allot("heart", "record", but(epsilon=5.0), reason="x", by="ann")
-        assert history(again) == [(8.0, 5.0, "ann")]
 
 
 def test_a_jobs_cost_is_known_at_the_site_before_anyone_approves(

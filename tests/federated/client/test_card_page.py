@@ -67,7 +67,7 @@ def test_the_policy_allows_the_one_style_and_nothing_else(card: dict[str, Any]) 
 
 
 def test_the_style_has_a_value_for_every_name_that_it_uses() -> None:
-    css = ROOT / "federated/client/css"
+    css = ROOT / "federated/card/css"
     tokens = set(re.findall(r"(--[\w-]+):", (css / "tokens.css").read_text()))
     sheets = [css / "card.css", *(ROOT / "static/css").glob("*.css")]
     used = {name for sheet in sheets for name in re.findall(r"var\((--[\w-]+)", sheet.read_text())}
@@ -136,7 +136,5 @@ def test_the_package_carries_its_files() -> None:
         for path in (ROOT / "federated").rglob("*")
         if path.is_file() and path.suffix not in (".py", ".pyc")
     ]
-    assert {"federated/client/css/tokens.css", "federated/client/templates/card.html"} <= set(
-        others
-    )
+    assert {"federated/card/css/tokens.css", "federated/card/templates/card.html"} <= set(others)
     assert [one for one in others if not any(fnmatch(one, p) for p in patterns)] == []

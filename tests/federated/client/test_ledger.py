@@ -279,7 +279,7 @@ def run_killed(path: Path, job: str, line: int) -> bool:
 
         def trace(frame, event, argument):  # type: ignore[no-untyped-def]
             nonlocal left
-            if event == "line" and frame.f_code.co_filename.endswith("client/ledger.py"):
+            if event == "line" and frame.f_code.co_filename.endswith("site/ledger.py"):
                 left -= 1
                 if left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)

@@ -135,7 +135,7 @@ def killed_at(path: Path, line: int, act: Callable[[Ledger], None]) -> bool:
 
         def trace(frame, event, argument):
             nonlocal left
-            if event == "line" and "client/ledger" in frame.f_code.co_filename:
+            if event == "line" and "site/ledger" in frame.f_code.co_filename:
                 left -= 1
                 if left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)

@@ -24,8 +24,10 @@ from federated.protocol.address import Attempt
 from federated.protocol.masked import masked_bytes
 from federated.protocol.refused import Refused
 from federated.site import folder as home
+from federated.site import job_folder, signed_folder
 from federated.site.folder import About, SiteHome
 from federated.site.site import Site
+from federated.site.work import attempt as work_attempt
 from federated.site.work import train as work_train
 from federated.site.work.train import contribution_send
 from federated.training.server import ServerState
@@ -161,7 +163,9 @@ def test_a_vector_that_is_not_kept_any_more_is_not_sent(sites: Sites) -> None:
 
 # Killed at any line.
 
-TRACED = {module.__file__ for module in (files, home, work_train)}
+TRACED = {
+    module.__file__ for module in (files, home, job_folder, signed_folder, work_attempt, work_train)
+}
 NAME = "summit"
 
 

@@ -17,10 +17,11 @@ import pytest
 from federated import files
 from federated.protocol.address import Attempt
 from federated.site import folder as home
-from federated.site import ledger
+from federated.site import job_folder, ledger, signed_folder
 from federated.site.folder import About, SiteHome
 from federated.site.ledger import Ledger
 from federated.site.site import Site
+from federated.site.work import attempt as work_attempt
 from federated.site.work import decrypt as work_decrypt
 from federated.site.work.decrypt import share_send
 from federated.wire.base import Signed
@@ -30,7 +31,10 @@ from tests.federated.protocol.conftest import CAST, Consortium, make_consortium,
 
 TRUSTEE = "westbrook"
 MEMBERS = tuple(name for name in CAST if name != TRUSTEE)
-TRACED = {module.__file__ for module in (files, home, ledger, work_decrypt)}
+TRACED = {
+    module.__file__
+    for module in (files, home, job_folder, ledger, signed_folder, work_attempt, work_decrypt)
+}
 
 
 @pytest.fixture(scope="module")
