@@ -27,7 +27,7 @@ class TenantMismatch(RuntimeError):
     """A task whose tenant is gone, not active, or was never stamped."""
 
 
-class TenantTask(Task):  # type: ignore[misc]
+class TenantTask(Task[..., Any]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         from django.db import InterfaceError, OperationalError
 
@@ -46,11 +46,12 @@ class TenantTask(Task):  # type: ignore[misc]
             ) from error
 
     def _run_in(self, schema: str | None, args: Any, kwargs: Any) -> Any:
-        from django.db import connection
         from django_tenants.utils import schema_context
 
+        from apps.common.requests import tenant_connection
+
         # Whatever the process did before, it starts from the public schema.
-        connection.set_schema_to_public()
+        tenant_connection().set_schema_to_public()
         if schema != PUBLIC and not _is_active(schema):
             raise TenantMismatch(f"{self.name}: there is no active tenant {schema!r}")
         with schema_context(schema):
@@ -65,10 +66,10 @@ def _is_active(schema: str | None) -> bool:
 
 @before_task_publish.connect
 def stamp_tenant(headers: dict[str, Any] | None = None, **kwargs: Any) -> None:
-    from django.db import connection
+    from apps.common.requests import tenant_connection
 
     if headers is not None:
-        headers.setdefault(HEADER, connection.schema_name)
+        headers.setdefault(HEADER, tenant_connection().schema_name)
 
 
 app = Celery("portal", task_cls=TenantTask)

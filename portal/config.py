@@ -214,7 +214,7 @@ class Config(BaseSettings):
         directory = Path(state or os.environ.get("FSC_STATE") or "var").resolve()
         content = read_file(file, KEYS) if file else {}
         refuse_unknown_environment(KEYS)
-        arguments = {**sections, "state": directory, "file": file}
+        arguments: dict[str, Any] = {**sections, "state": directory, "file": file}
         try:
             return _from_file(content)(**arguments)
         except ValidationError as error:

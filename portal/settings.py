@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from apps.common.scopes import Scope
@@ -108,7 +109,7 @@ TEMPLATES = [
 # Database and tenancy.
 
 _database = urlsplit(FSC_CONFIG.database_url(FSC_DB_ROLE))
-DATABASES = {
+DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "ENGINE": "portal.tenancy.backend",
         "NAME": unquote(_database.path.removeprefix("/")),

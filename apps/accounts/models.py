@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 
+from apps.common import scopes
 from apps.common.models import Model
 from apps.common.roles import Role
-from apps.common.scopes import RowLevel, Scope
+from apps.common.scopes import Scope
 from apps.organizations.models import OWN, Organization
 
 
@@ -21,7 +22,7 @@ class UserManager(BaseUserManager["User"]):
 class User(Model, AbstractBaseUser):
     """A person. An operator runs the consortium and sees no organization's data."""
 
-    class RowLevel(RowLevel):
+    class RowLevel(scopes.RowLevel):
         predicate = (
             "EXISTS (SELECT 1 FROM accounts_membership m WHERE m.user_id = accounts_user.id "
             "AND m.organization_id = (SELECT fsc_organization_id()))"
@@ -38,7 +39,7 @@ class User(Model, AbstractBaseUser):
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
-    REQUIRED_FIELDS: list[str] = []
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     class Meta:
         ordering = ["email"]
@@ -69,7 +70,7 @@ class User(Model, AbstractBaseUser):
 class Membership(Model):
     """A person's role in one organization."""
 
-    class RowLevel(RowLevel):
+    class RowLevel(scopes.RowLevel):
         predicate = OWN
         write = OWN
         delete = True

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from apps.accounts.selectors import memberships_of
+from apps.common.requests import OperatorRequest
 from apps.common.urls import organization_url
 
 
 @require_safe
 @login_required
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: OperatorRequest) -> HttpResponse:
     """A member's organization; a choice for members of several; the health page for an operator."""
     memberships = list(memberships_of(user=request.user))
     if len(memberships) == 1:

@@ -54,13 +54,13 @@ class LogReadView(MemberAPIView):
     def perform_content_negotiation(
         self, request: Request, force: bool = False
     ) -> tuple[BaseRenderer, str]:
-        return cast(
-            "tuple[BaseRenderer, str]", super().perform_content_negotiation(request, force=True)
-        )
+        return super().perform_content_negotiation(request, force=True)
 
     @property
     def slug(self) -> str:
-        return "" if self.organization is None else str(self.organization.slug)
+        # An operator, for the consortium's log, has none.
+        organization = self.found.organization
+        return "" if organization is None else organization.slug
 
 
 class CheckpointView(LogReadView):
@@ -117,7 +117,7 @@ class CosignView(SiteAPIView):
             log=log_named(log),
             organization=self.organization.slug,
             old=int(old),
-            public_key=public_key_of(request._request.certificate.pem),
+            public_key=public_key_of(self.certificate.pem),
         )
         return Response(offer.dump())
 
@@ -133,7 +133,7 @@ class CosignView(SiteAPIView):
             log=name,
             organization=self.organization.slug,
             signed=signed,
-            public_key=public_key_of(request._request.certificate.pem),
+            public_key=public_key_of(self.certificate.pem),
         )
         return Response({"digest": signed.digest()}, status=201 if created else 200)
 
@@ -154,7 +154,7 @@ class WitnessesView(MemberAPIView):
     )
     def post(self, request: Request) -> Response:
         signed = message_read(request, Signed[WitnessKey], limit=SMALL)
-        certificate = request._request.certificate
+        certificate = self.found.certificate
         if certificate is None:
             raise InvalidInput("Only a site registers a witness key, by its certificate.")
         created = witnesses.witness_key_register(

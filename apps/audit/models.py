@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.db import models
 
+from apps.common import scopes
 from apps.common.models import Model
-from apps.common.scopes import RowLevel, Scope
+from apps.common.scopes import Scope
 
 
 class Verification(Model):
@@ -15,7 +16,7 @@ class Verification(Model):
     an earlier one still writes counts no more.
     """
 
-    class RowLevel(RowLevel):
+    class RowLevel(scopes.RowLevel):
         predicate = "organization = (SELECT fsc_organization_slug())"
 
     scope = Scope.SHARED

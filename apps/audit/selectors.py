@@ -62,7 +62,9 @@ def job_record(job: Job) -> JobRecord:
         ),
         verdicts=tuple(row.signed for row in Verdict.objects.filter(round__job=job)),
         refusals=tuple(row.signed for row in Refusal.objects.filter(round__job=job)),
-        declines=tuple(Signed[Decline].parse(part.answer) for part in declined),
+        declines=tuple(
+            Signed[Decline].parse(part.answer) for part in declined if part.answer is not None
+        ),
     )
 
 
@@ -130,11 +132,10 @@ def _certificates(
     subject: Job | Campaign, pinning: Iterable[tuple[JobSpec | CampaignSpec, KeyEpoch]]
 ) -> list[str]:
     """The certificates of all pinned keys that were valid then or later (DER, base64url)."""
-    keys = {
-        key_id(each.public_key)
-        for spec, epoch in pinning
-        for each in (*spec.participants, *epoch.trustees)
-    }
+    keys = set()
+    for spec, epoch in pinning:
+        keys |= {key_id(each.public_key) for each in spec.participants}
+        keys |= {key_id(each.public_key) for each in epoch.trustees}
     with as_coordinator():
         found = certificates_of(keys=keys, since=subject.created_at)
         return [encode_bytes(ssl.PEM_cert_to_DER_cert(row.pem)) for row in found]

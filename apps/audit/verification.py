@@ -38,7 +38,7 @@ from apps.provenance.tags import Tag
 from federated.errors import Conflict, DomainError, TooLarge
 from federated.provenance.bundle import Bundle, load_bundle
 from federated.provenance.bundle_file import Parts
-from federated.provenance.verify import Check, bundle_checked
+from federated.provenance.verify import BundleCheck, Check, bundle_checked
 from federated.verify.campaigns import campaign_checks
 from federated.verify.chain import chain_checks
 from federated.verify.parts import section_checks
@@ -235,7 +235,7 @@ def _verify(found: Verification, path: Path) -> None:
     _bounded(bundle)
     # An uploaded bundle may be another consortium's.
     authorities = () if found.kind == Kind.FILE else (ca.certificate(),)
-    checks = [
+    checks: list[BundleCheck] = [
         section_checks,
         round_checks,
         campaign_checks,

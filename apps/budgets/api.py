@@ -44,7 +44,7 @@ class LedgerView(MemberAPIView):
         created = ledger_mirror(
             organization=self.organization.slug,
             signed=signed,
-            public_key=public_key_of(request._request.certificate.pem),
+            public_key=public_key_of(self.certificate.pem),
             actor=self.actor,
         )
         return Response({"digest": signed.digest()}, status=201 if created else 200)
@@ -67,7 +67,7 @@ class AllotmentsView(MemberAPIView):
         responses={201: OpenApiTypes.OBJECT},
     )
     def post(self, request: Request) -> Response:
-        if request._request.site is not None:
+        if self.found.site is not None:
             raise Forbidden("A site changes its own ledger: federated ledger allot.")
         asked = message_read(request, AllotmentAsk, limit=SMALL)
         row = allotment_request(

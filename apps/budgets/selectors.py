@@ -45,7 +45,7 @@ def allotments_describe() -> dict[str, Any]:
 
 
 def request_describe(row: AllotmentRequest) -> dict[str, Any]:
-    return row.message | {"before": row.before, "state": row.state, "detail": row.detail}
+    return {**row.message, "before": row.before, "state": row.state, "detail": row.detail}
 
 
 def request_get(*, request_id: Any) -> AllotmentRequest:

@@ -7,7 +7,7 @@ under ``/o/<slug>/``, and ``request.organization`` for both. These classes only 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.views import APIView
@@ -19,19 +19,24 @@ from apps.common.permissions import (
     SiteAuthentication,
     SitePermission,
 )
+from apps.common.requests import TenantRequest, tenant_request
 from apps.common.roles import ALL_ROLES
+from federated.errors import NotAuthenticated
+
+if TYPE_CHECKING:
+    from apps.organizations.models import Organization, Site, SiteCertificate
 
 
 class ApiView(APIView):
-    """Common to all: the organization and the actor of the request."""
+    """Common to all: the request as the middleware left it, and its actor."""
 
     @property
-    def organization(self) -> Any:
-        return self.request._request.organization
+    def found(self) -> TenantRequest:
+        return tenant_request(self.request)
 
     @property
     def actor(self) -> Actor:
-        return request_actor(self.request._request)
+        return request_actor(self.found)
 
 
 class PublicAPIView(ApiView):
@@ -41,18 +46,35 @@ class PublicAPIView(ApiView):
     permission_classes = []
 
 
-class SiteAPIView(ApiView):
+class OrganizationAPIView(ApiView):
+    """A view whose permission lets in nobody without an organization."""
+
+    @property
+    def organization(self) -> Organization:
+        if self.found.organization is None:
+            raise NotAuthenticated("This needs an organization's member or site.")
+        return self.found.organization
+
+    @property
+    def certificate(self) -> SiteCertificate:
+        """The calling site's. Raises NotAuthenticated for a person."""
+        if self.found.certificate is None:
+            raise NotAuthenticated("A site's certificate, issued by this consortium, is needed.")
+        return self.found.certificate
+
+
+class SiteAPIView(OrganizationAPIView):
     """Only a site with a certificate that is issued, unexpired and not revoked."""
 
     authentication_classes = [SiteAuthentication]
     permission_classes = [SitePermission]
 
     @property
-    def site(self) -> Any:
-        return self.request._request.site
+    def site(self) -> Site:
+        return self.certificate.site
 
 
-class MemberAPIView(ApiView):
+class MemberAPIView(OrganizationAPIView):
     """A member of the organization by session, or its site by certificate.
 
     ``read_roles`` may use safe methods, ``write_roles`` the others; ``site_allowed`` says whether

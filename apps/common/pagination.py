@@ -56,7 +56,7 @@ def keyset_page(
 
 def _limit(limit: int | str | None) -> int:
     try:
-        size = LIMIT_DEFAULT if limit in (None, "") else int(limit)  # type: ignore[arg-type]
+        size = LIMIT_DEFAULT if limit in (None, "") else int(limit)
     except ValueError:
         size = 0
     if not 1 <= size <= LIMIT_MAX:

@@ -8,6 +8,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from apps.common.requests import TenantRequest, tenant_request
 from federated.errors import Forbidden, NotAuthenticated, NotFound
 
 
@@ -31,8 +32,8 @@ class SiteAuthentication(BaseAuthentication):
     """Takes the site that the middleware found for the client certificate."""
 
     def authenticate(self, request: Request) -> tuple[SitePrincipal, Any] | None:
-        site = getattr(request._request, "site", None)
-        return None if site is None else (SitePrincipal(site), request._request.certificate)
+        found = tenant_request(request)
+        return None if found.site is None else (SitePrincipal(found.site), found.certificate)
 
     def authenticate_header(self, request: Request) -> str:
         return "Certificate"
@@ -45,30 +46,30 @@ class Closed(BasePermission):
         raise NotFound("There is nothing at this address.")
 
 
-def _refuse(request: Any) -> None:
+def _refuse(request: TenantRequest) -> None:
     """Answer with what was wrong with a presented certificate, before trying anything else."""
-    refusal = getattr(request, "refusal", None)
-    if refusal is not None:
-        raise refusal
+    if request.refusal is not None:
+        raise request.refusal
 
 
 class SitePermission(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
-        _refuse(request._request)
-        if getattr(request._request, "site", None) is None:
+        found = tenant_request(request)
+        _refuse(found)
+        if found.site is None:
             raise NotAuthenticated("A site's certificate, issued by this consortium, is needed.")
         return True
 
 
 class MemberPermission(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
-        inner = request._request
-        _refuse(inner)
-        if getattr(inner, "site", None) is not None:
+        found = tenant_request(request)
+        _refuse(found)
+        if found.site is not None:
             if not view.site_allowed:
                 raise Forbidden("Only a person may do this, not a site.")
             return True
-        membership = getattr(inner, "membership", None)
+        membership = found.membership
         if membership is None:
             raise NotAuthenticated(
                 "Sign in and use the organization's address (/o/<organization>/...), "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
@@ -38,7 +38,7 @@ class Problem(serializers.Serializer):  # type: ignore[type-arg]
     fields = serializers.DictField(required=False)  # type: ignore[assignment]
 
 
-class SiteScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class SiteScheme(OpenApiAuthenticationExtension):
     """A site's client certificate."""
 
     target_class = "apps.common.permissions.SiteAuthentication"
@@ -49,7 +49,9 @@ class SiteScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-cal
 
 
 class Schema(AutoSchema):
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+    def _get_response_bodies(
+        self, direction: Literal["request", "response"] = "response"
+    ) -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         for status, description in PROBLEMS.items():
             if status not in bodies:

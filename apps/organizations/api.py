@@ -33,7 +33,7 @@ class JoinView(PublicAPIView):
 
     @extend_schema(request=OpenApiTypes.OBJECT, responses={201: OpenApiTypes.OBJECT})
     def post(self, request: Request) -> Response:
-        message = message_read(request._request, JoinRequest, limit=SMALL)
+        message = message_read(request, JoinRequest, limit=SMALL)
         joined = site_join(
             token=message.token,
             csr_pem=message.csr,
@@ -95,9 +95,9 @@ class RenewalView(SiteAPIView):
 
     @extend_schema(request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request) -> Response:
-        message = message_read(request._request, RenewalRequest, limit=SMALL)
+        message = message_read(request, RenewalRequest, limit=SMALL)
         renewed = certificate_renew(
-            certificate=request._request.certificate, csr_pem=message.csr, actor=self.actor
+            certificate=self.certificate, csr_pem=message.csr, actor=self.actor
         )
         return Response(Renewal(certificate=renewed.pem).dump())
 

@@ -6,8 +6,9 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django_tenants.models import DomainMixin, TenantMixin
 
+from apps.common import scopes
 from apps.common.models import Model
-from apps.common.scopes import RowLevel, Scope
+from apps.common.scopes import Scope
 
 SLUG_PATTERN = r"^[a-z][a-z0-9_]{1,40}$"
 OWN = "organization_id = (SELECT fsc_organization_id())"
@@ -21,7 +22,7 @@ class Organization(Model, TenantMixin):
         ACTIVE = "active", "Active"
         SUSPENDED = "suspended", "Suspended"
 
-    class RowLevel(RowLevel):
+    class RowLevel(scopes.RowLevel):
         # Who the members are is known to all members; nobody but an operator admits one.
         predicate = "true"
 
@@ -60,7 +61,7 @@ class Site(Model):
         ACTIVE = "active", "Active"
         REVOKED = "revoked", "Revoked"
 
-    class RowLevel(RowLevel):
+    class RowLevel(scopes.RowLevel):
         # Keys of the other sites are pinned in a job's spec, so every member may read them.
         predicate = "true"
         write = OWN
@@ -91,7 +92,7 @@ class Site(Model):
 class SiteCertificate(Model):
     """A certificate that the consortium's CA issued; looked up at every request of a site."""
 
-    class RowLevel(RowLevel):
+    class RowLevel(scopes.RowLevel):
         predicate = "true"
 
     scope = Scope.SHARED
@@ -119,7 +120,7 @@ class SiteCertificate(Model):
 class JoinToken(Model):
     """A one-time admission of a site; only the secret's hash is stored."""
 
-    class RowLevel(RowLevel):
+    class RowLevel(scopes.RowLevel):
         predicate = OWN
         write = OWN
 

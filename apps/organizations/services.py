@@ -15,6 +15,7 @@ from django_tenants.utils import quote_schema_name, schema_exists, tenant_contex
 
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
+from apps.common.requests import tenant_connection
 from apps.organizations import ca
 from apps.organizations.models import (
     SLUG_PATTERN,
@@ -71,7 +72,7 @@ def organization_create(*, slug: str, name: str, actor: Actor) -> Organization:
                 cursor.execute(f"CREATE SCHEMA {quote_schema_name(schema)}")
     # Makes the tables, then the role and its grants.
     call_command("migrate_schemas", tenant=True, schema_name=schema, interactive=False, verbosity=0)
-    connection.set_schema_to_public()
+    tenant_connection().set_schema_to_public()
     with transaction.atomic():
         preparing = Organization.objects.filter(
             pk=organization.pk, state=Organization.State.PREPARING
@@ -249,7 +250,5 @@ def certificate_revoke(*, certificate: SiteCertificate, reason: str, actor: Acto
 
 def crl_publish() -> None:
     """Write the list of revoked certificates that have not expired by themselves."""
-    revoked = SiteCertificate.objects.filter(
-        revoked_at__isnull=False, not_after__gt=timezone.now()
-    ).values_list("serial", "revoked_at")
-    ca.crl_write(revoked)
+    revoked = SiteCertificate.objects.filter(revoked_at__isnull=False, not_after__gt=timezone.now())
+    ca.crl_write((row.serial, row.revoked_at) for row in revoked if row.revoked_at is not None)

@@ -101,7 +101,7 @@ def _recheck(gateway: Gateway, origin: str) -> None:
     One that a fork removed for good needs nothing: the anchor that is about to be sent covers it.
     """
     last = Anchor.objects.filter(origin=origin, state=Anchor.State.CONFIRMED).last()
-    if last is None or last.chain_id != gateway.chain_id:
+    if last is None or last.chain_id != gateway.chain_id or last.block_number is None:
         return
     if gateway.is_canonical(last.block_number, last.block_hash):
         return
@@ -180,8 +180,8 @@ def _reroot(anchor: Anchor, latest: int) -> None:
 
 def _registry(gateway: Gateway) -> str:
     """The contract's address on this chain: remembered, else deployed."""
-    chain = {"chain_id": gateway.chain_id, "genesis_hash": gateway.genesis_hash}
-    row = Registry.objects.filter(**chain).first()
+    chain_id, genesis_hash = gateway.chain_id, gateway.genesis_hash
+    row = Registry.objects.filter(chain_id=chain_id, genesis_hash=genesis_hash).first()
     if row is not None and gateway.registry_exists(row.address):
         return row.address
     chosen = settings.FSC_CONFIG.blockchain
@@ -191,8 +191,8 @@ def _registry(gateway: Gateway) -> str:
     elif not gateway.registry_exists(address):
         raise ChainRefused(f"blockchain.contract: {address} is not an AnchorRegistry of this chain")
     found = {"address": address, "anchorer": gateway.account.address}
-    Registry.objects.update_or_create(**chain, defaults=found)
-    return found["address"]
+    Registry.objects.update_or_create(chain_id=chain_id, genesis_hash=genesis_hash, defaults=found)
+    return address
 
 
 def _claim(anchor: Anchor) -> bool:

@@ -14,13 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from apps.provenance.errors import ChainRefused, ChainUnavailable
 from federated.errors import InvalidInput
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
+    from eth_typing import ChecksumAddress, HexStr
     from web3 import Web3
     from web3.contract import Contract
 
@@ -50,7 +51,7 @@ class Placed:
     block_hash: str
 
 
-def checksum_address(text: str) -> str:
+def checksum_address(text: str) -> ChecksumAddress:
     """An address as EIP-55 writes it; in capitals or small letters alone it has no checksum.
 
     Raises InvalidInput for no address, and for letters that are not its checksum.
@@ -61,7 +62,7 @@ def checksum_address(text: str) -> str:
         raise InvalidInput(f"{text!r} is no address (0x and 40 hexadecimal digits)")
     if text[2:] not in (text[2:].lower(), text[2:].upper()) and not is_checksum_address(text):
         raise InvalidInput(f"{text} is mistyped: its capital letters are not its checksum (EIP-55)")
-    return str(to_checksum_address(text))
+    return to_checksum_address(text)
 
 
 class Gateway:
@@ -95,7 +96,7 @@ class Gateway:
         """Return whether the code at `address` is the AnchorRegistry that ships with the portal."""
         with _chain_errors():
             code = self.web3.eth.get_code(checksum_address(address))
-            return code.to_0x_hex() == _artifact()["bytecode_runtime"]
+            return bool(code.to_0x_hex() == _artifact()["bytecode_runtime"])
 
     def registry_deploy(self, members: Sequence[str] = (), quorum: int = 1) -> str:
         """The address of an AnchorRegistry that takes this account's anchors.
@@ -171,7 +172,7 @@ class Gateway:
     def find(self, address: str, origin_hash: bytes, size: int) -> Placed:
         """The transaction that anchored `size`, newest blocks first."""
         with _chain_errors():
-            last = self.web3.eth.block_number
+            last: int = self.web3.eth.block_number
             while last >= 0:
                 first = max(0, last - LOG_BLOCKS + 1)
                 found = self._contract(address).events.Anchored.get_logs(
@@ -203,7 +204,10 @@ class Gateway:
 
         with _chain_errors():
             try:
-                return self.web3.eth.get_transaction(tx_hash).get("blockNumber") is None
+                return (
+                    self.web3.eth.get_transaction(cast("HexStr", tx_hash)).get("blockNumber")
+                    is None
+                )
             except TransactionNotFound:
                 return False
 
@@ -226,7 +230,7 @@ class Gateway:
             placed = _placed(receipt)
             self._confirmed(placed.block_number, lambda n: seen(placed, n))
             # A fork may have moved it meanwhile.
-            return _placed(self.web3.eth.get_transaction_receipt(tx_hash))
+            return _placed(self.web3.eth.get_transaction_receipt(cast("HexStr", tx_hash)))
 
     def is_canonical(self, block_number: int, block_hash: str) -> bool:
         """Return whether that block is still in the chain."""

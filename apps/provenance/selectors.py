@@ -251,7 +251,9 @@ def bundle_anchors(anchors: Sequence[Anchor], origins: Sequence[str]) -> list[Bu
             block_hash=row.block_hash,
         )
         for row in anchors
-        if any(row.size_of(origin) is not None for origin in origins)
+        if row.chain_id is not None
+        and row.block_number is not None
+        and any(row.size_of(origin) is not None for origin in origins)
     ]
 
 
@@ -264,7 +266,8 @@ def event_read(event: Event) -> tuple[wire.Event, bool]:
     canonical = bytes(event.canonical)
     try:
         body = wire.Event.parse(canonical)
-    except InvalidInput:
+        body.time  # noqa: B018  (its pattern admits a month 13)
+    except (InvalidInput, ValueError):
         return _from_columns(event), False
     recorded = event.leaf.hash if _has_leaf(event) else merkle.leaf_hash(canonical)
     return body, bytes(recorded) == merkle.leaf_hash(canonical)
@@ -272,7 +275,12 @@ def event_read(event: Event) -> tuple[wire.Event, bool]:
 
 def _from_columns(event: Event) -> wire.Event:
     actor = event.actor if isinstance(event.actor, dict) else {}
-    fields = {"kind": "system", "id": "unknown", "name": "unknown", "organization": None}
+    fields: dict[str, Any] = {
+        "kind": "system",
+        "id": "unknown",
+        "name": "unknown",
+        "organization": None,
+    }
     return wire.Event.model_construct(
         id=str(event.pk),
         tag=event.tag,

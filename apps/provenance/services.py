@@ -18,6 +18,7 @@ from django_tenants.utils import get_public_schema_name, schema_context
 from psycopg.types.json import Jsonb
 
 from apps.common.actor import Actor
+from apps.common.requests import tenant_connection
 from apps.provenance import keys
 from apps.provenance.models import Checkpoint, Event, Leaf
 from apps.provenance.nodes import load_nodes
@@ -49,7 +50,7 @@ SEQUENCER_LOCK = 0x6C6F67
 
 def current_origin() -> str:
     """The origin of the current schema's log: ``consortium`` or ``consortium/slug``."""
-    schema = connection.schema_name
+    schema = str(tenant_connection().schema_name)
     if schema == get_public_schema_name():
         return events.log_origin(settings.FSC_CONSORTIUM)
     if not schema.startswith("t_"):
@@ -80,9 +81,10 @@ def event_record(
         data=data,
         signature=signature,
     )
+    values: list[Any] = [Jsonb(v) if isinstance(v, dict) else v for v in row.values()]
     # One statement: every request that changes something pays for it, and the ORM's costs more.
     with connection.cursor() as cursor:
-        cursor.execute(INSERT_EVENT, [Jsonb(v) if isinstance(v, dict) else v for v in row.values()])
+        cursor.execute(INSERT_EVENT, values)
     event = Event(**row)
     event._state.adding, event._state.db = False, connection.alias
     return event
@@ -251,5 +253,5 @@ def _sequencer_lock() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_advisory_xact_lock(%s, hashtext(%s))",
-            [SEQUENCER_LOCK, connection.schema_name],
+            [SEQUENCER_LOCK, tenant_connection().schema_name],
         )

@@ -18,6 +18,7 @@ from django.utils import timezone
 from django_tenants.utils import get_public_schema_name, schema_context
 
 from apps.common.actor import Actor
+from apps.common.requests import tenant_connection
 from apps.provenance import keys
 from apps.provenance.errors import ClockDiffers
 from apps.provenance.models import Checkpoint, Cosignature, FinalCheckpoint, Witness
@@ -144,7 +145,8 @@ def _final_note(panel: Panel) -> None:
     """Note a newly final checkpoint: of concurrent cosigners the last one sees all."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [FINAL_LOCK, connection.schema_name]
+            "SELECT pg_advisory_xact_lock(%s, hashtext(%s))",
+            [FINAL_LOCK, tenant_connection().schema_name],
         )
     before = final_size_noted()
     needed = witnesses_needed(panel.seats)

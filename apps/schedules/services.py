@@ -9,7 +9,7 @@ from apps.common.actor import Actor
 from apps.common.selectors import get_for
 from apps.provenance.services import consortium_event_record
 from apps.provenance.tags import Tag
-from apps.schedules.selectors import DESCRIPTION, schedules
+from apps.schedules.selectors import DESCRIPTION, schedules, seconds_between
 from apps.schedules.ticks import TICKS, Tick
 from federated.errors import InvalidInput
 
@@ -73,7 +73,7 @@ def schedule_change(*, name: str, seconds: int, enabled: bool, actor: Actor) -> 
         )
     with transaction.atomic():
         found = get_for(schedules().select_for_update(of=("self",)), name=name)
-        if (found.interval.every, found.enabled) == (seconds, enabled):
+        if (seconds_between(found), found.enabled) == (seconds, enabled):
             return found
         found.interval, found.enabled = _every(seconds), enabled
         found.expire_seconds = max(5, 3 * seconds)

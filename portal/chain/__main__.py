@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from eth_typing import Address
 from eth_utils import decode_hex, is_address, to_checksum_address
 
 from federated.errors import DomainError
@@ -31,7 +32,7 @@ def main() -> int:
     # httpx tells every request.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        authorities = {decode_hex(text) for text in options.authority}
+        authorities = {Address(decode_hex(text)) for text in options.authority}
         node = Node(options.state, options.network, authorities)
         try:
             server = Server(options.port, Rpc(node), options.host)
@@ -43,7 +44,10 @@ def main() -> int:
         return 1
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    workers = [Sealer(node, options.state), *(Follower(node, url) for url in options.peer)]
+    workers: list[Sealer | Follower] = [
+        Sealer(node, options.state),
+        *(Follower(node, url) for url in options.peer),
+    ]
     for worker in workers:
         worker.start()
     logging.info(

@@ -21,6 +21,7 @@ from eth.consensus.clique.constants import (
 from eth.constants import ZERO_ADDRESS, ZERO_HASH32
 from eth.db.chain import ChainDB
 from eth.db.schema import SchemaV1
+from eth.typing import HeaderParams
 from eth.vm.forks.london import LondonVM
 from eth_keys.datatypes import PrivateKey
 from eth_typing import Address, Hash32
@@ -111,7 +112,7 @@ def chain_class(network: str) -> type[Chain]:
     )
 
 
-def genesis(network: str, signers: Iterable[Address]) -> dict[str, object]:
+def genesis(network: str, signers: Iterable[Address]) -> dict[str, HeaderParams]:
     """The genesis header's fields; base fee zero stays zero while blocks are at most half full."""
     vanity = hashlib.sha256(network.encode()).digest()
     return {
@@ -129,14 +130,21 @@ def genesis(network: str, signers: Iterable[Address]) -> dict[str, object]:
 def open_chain(db: AtomicDatabaseAPI, network: str, signers: Iterable[Address]) -> Chain:
     """The network's chain in `db`, made from its genesis if `db` is empty."""
     cls = chain_class(network)
-    if SchemaV1.make_canonical_head_hash_lookup_key() in db:
-        return cls(db)
-    return cls.from_genesis(db, genesis(network, signers))
+    if SchemaV1.make_canonical_head_hash_lookup_key() not in db:
+        cls.from_genesis(db, genesis(network, signers))
+    return cls(db)
+
+
+def clique_of(chain: Chain) -> tuple[RecentlySignedClique, CliqueConsensusContext]:
+    """The chain's rules and their context, which `chain_class` chooses."""
+    context = chain.consensus_context
+    assert isinstance(context, CliqueConsensusContext)
+    return RecentlySignedClique(context), context
 
 
 def signers_after(chain: Chain, header: BlockHeaderAPI) -> tuple[Address, ...]:
     """Returns who may seal the block after this one, in the order of their turns."""
-    snapshot = RecentlySignedClique(chain.consensus_context).get_snapshot(header)
+    snapshot = clique_of(chain)[0].get_snapshot(header)
     return tuple(snapshot.get_sorted_signers())
 
 
@@ -165,8 +173,8 @@ def next_header(
     decide (EIP-225).
     """
     head = chain.get_canonical_head()
-    context = RecentlySignedClique(chain.consensus_context)
-    at_epoch = (head.block_number + 1) % chain.consensus_context.epoch_length == 0
+    clique, context = clique_of(chain)
+    at_epoch = (head.block_number + 1) % context.epoch_length == 0
     subject, wanted = vote if vote is not None and not at_epoch else (ZERO_ADDRESS, False)
     header = chain.create_header_from_parent(
         head,
@@ -175,9 +183,9 @@ def next_header(
         timestamp=timestamp,
         gas_limit=head.gas_limit,
         difficulty=IN_TURN,
-        extra_data=_extra_data(chain, head, context),
+        extra_data=_extra_data(head, clique, at_epoch=at_epoch),
     )
-    in_turn = is_in_turn(signer, context.get_snapshot(head), header)
+    in_turn = is_in_turn(signer, clique.get_snapshot(head), header)
     return header.copy(difficulty=IN_TURN if in_turn else OUT_OF_TURN)
 
 
@@ -185,9 +193,7 @@ def seal(header: BlockHeaderAPI, key: PrivateKey) -> BlockHeaderAPI:
     return sign_block_header(header, key)
 
 
-def _extra_data(chain: Chain, head: BlockHeaderAPI, clique: RecentlySignedClique) -> bytes:
+def _extra_data(head: BlockHeaderAPI, clique: RecentlySignedClique, *, at_epoch: bool) -> bytes:
     """Vanity and room for the seal; every epoch's first block repeats the signers."""
-    number = head.block_number + 1
-    at_epoch = number % chain.consensus_context.epoch_length == 0
     signers = clique.get_snapshot(head).get_sorted_signers() if at_epoch else ()
     return bytes(VANITY_LENGTH) + b"".join(signers) + bytes(SIGNATURE_LENGTH)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from eth_keys import keys
 from eth_keys.datatypes import PrivateKey
+from eth_typing import Address
 
 SIGNER, ANCHORER = "signer.key", "anchorer.key"
 
@@ -24,7 +25,12 @@ def load_key(path: Path) -> PrivateKey:
     return keys.PrivateKey(bytes.fromhex(path.read_text().strip()))
 
 
-def signer_address(state: Path) -> bytes:
+def address_of(key: PrivateKey) -> Address:
+    """The last 20 bytes of the Keccak hash of the public key."""
+    return Address(key.public_key.to_canonical_address())
+
+
+def signer_address(state: Path) -> Address:
     """The address by which the node in this state directory seals; its key is made if need be."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return bytes(load_key(state / SIGNER).public_key.to_canonical_address())
+    return address_of(load_key(state / SIGNER))

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from eth.abc import BlockAPI, ReceiptAPI, SignedTransactionAPI
 from eth.chains.base import Chain
+from eth_typing import Address, BlockNumber, Hash32
 from eth_utils import ValidationError, encode_hex
 
 from portal.chain import consensus
 from portal.chain.errors import RpcError, StateMismatch
-from portal.chain.keys import ANCHORER, SIGNER, load_key
+from portal.chain.keys import ANCHORER, SIGNER, address_of, load_key
 from portal.chain.store import Store, lock_state
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class Node:
     """A chain in a state directory. Every method is safe to call from any thread."""
 
     def __init__(
-        self, state: Path, network: str, authorities: Collection[bytes] | None = None
+        self, state: Path, network: str, authorities: Collection[Address] | None = None
     ) -> None:
         """``authorities`` are the first signers' addresses, by default this node's alone.
 
@@ -38,7 +39,7 @@ class Node:
         self._state_lock = lock_state(state)
         self.network = network
         self.signer = load_key(state / SIGNER)
-        self.address = self.signer.public_key.to_canonical_address()
+        self.address = address_of(self.signer)
         load_key(state / ANCHORER)  # made here; the coordinator signs anchors with it
         self.authorities = tuple(sorted(authorities or {self.address}))
         self._store = Store(state / "chain.sqlite3")
@@ -85,7 +86,7 @@ class Node:
             self.changed.notify_all()
         return transaction.hash
 
-    def next_nonce(self, address: bytes) -> int:
+    def next_nonce(self, address: Address) -> int:
         """The account's nonce after all that waits."""
         with self.lock:
             nonce = self.chain.get_vm().state.get_nonce(address)
@@ -119,7 +120,7 @@ class Node:
                 self.changed.notify_all()
 
     def seal_block(
-        self, *, empty: bool = False, vote: tuple[bytes, bool] | None = None
+        self, *, empty: bool = False, vote: tuple[Address, bool] | None = None
     ) -> BlockAPI | None:
         """Put what waits into a block, seal it and store it.
 
@@ -141,7 +142,7 @@ class Node:
         waiting: list[SignedTransactionAPI],
         *,
         empty: bool,
-        vote: tuple[bytes, bool] | None,
+        vote: tuple[Address, bool] | None,
     ) -> BlockAPI | None:
         header = consensus.next_header(self.chain, self.address, int(time.time()), vote)
         vm = self.chain.get_vm(header)
@@ -174,7 +175,7 @@ class Node:
     def _open(self) -> Chain:
         with self._store.transaction():
             chain = consensus.open_chain(self._store, self.network, self.authorities)
-        first = chain.get_canonical_block_header_by_number(0)
+        first = chain.get_canonical_block_header_by_number(BlockNumber(0))
         if first.extra_data != consensus.genesis(self.network, self.authorities)["extra_data"]:
             raise StateMismatch(
                 f"the state directory holds the chain of another network or other authorities than "
@@ -182,7 +183,7 @@ class Node:
             )
         return chain
 
-    def _known(self, hash_: bytes) -> bool:
+    def _known(self, hash_: Hash32) -> bool:
         if any(waiting.hash == hash_ for waiting in self.pending()):
             return True
         try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import rlp
-from eth_keys import keys
+from eth_keys.datatypes import PublicKey
 from eth_utils import encode_hex
 
 from federated.errors import DomainError, InvalidInput
@@ -107,9 +107,9 @@ def _make(options: argparse.Namespace) -> int:
     return 0
 
 
-def _public_key(text: str) -> keys.PublicKey:
+def _public_key(text: str) -> PublicKey:
     try:
-        return keys.PublicKey(bytes.fromhex(text.removeprefix("0x")))
+        return PublicKey(bytes.fromhex(text.removeprefix("0x")))
     except Exception as error:
         # eth_keys raises several kinds for a wrong length or no point of the curve.
         raise InvalidInput(f"--validator {text[:20]}: 128 hexadecimal digits are needed") from error

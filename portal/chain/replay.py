@@ -12,6 +12,7 @@ from eth.chains.base import Chain
 from eth.consensus.clique._utils import get_signers_at_checkpoint
 from eth.db.atomic import AtomicDB
 from eth.vm.forks.london.blocks import LondonBlockHeader
+from eth_typing import Address, BlockNumber, Hash32
 from eth_utils import ValidationError, decode_hex
 
 from portal.chain import consensus
@@ -47,20 +48,20 @@ def replay(call: Call, network: str) -> Chain:
 def header_of(body: dict[str, Any]) -> BlockHeaderAPI:
     """The header in a JSON-RPC block. Raises ValidationError if the hash is not its own."""
     header = LondonBlockHeader(
-        parent_hash=decode_hex(body["parentHash"]),
-        uncles_hash=decode_hex(body["sha3Uncles"]),
-        coinbase=decode_hex(body["miner"]),
-        state_root=decode_hex(body["stateRoot"]),
-        transaction_root=decode_hex(body["transactionsRoot"]),
-        receipt_root=decode_hex(body["receiptsRoot"]),
+        parent_hash=Hash32(decode_hex(body["parentHash"])),
+        uncles_hash=Hash32(decode_hex(body["sha3Uncles"])),
+        coinbase=Address(decode_hex(body["miner"])),
+        state_root=Hash32(decode_hex(body["stateRoot"])),
+        transaction_root=Hash32(decode_hex(body["transactionsRoot"])),
+        receipt_root=Hash32(decode_hex(body["receiptsRoot"])),
         bloom=int(body["logsBloom"], 16),
         difficulty=int(body["difficulty"], 16),
-        block_number=int(body["number"], 16),
+        block_number=BlockNumber(int(body["number"], 16)),
         gas_limit=int(body["gasLimit"], 16),
         gas_used=int(body["gasUsed"], 16),
         timestamp=int(body["timestamp"], 16),
         extra_data=decode_hex(body["extraData"]),
-        mix_hash=decode_hex(body["mixHash"]),
+        mix_hash=Hash32(decode_hex(body["mixHash"])),
         nonce=decode_hex(body["nonce"]),
         base_fee_per_gas=int(body["baseFeePerGas"], 16),
     )

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import rlp
 from eth.abc import BlockAPI, BlockHeaderAPI, SignedTransactionAPI
+from eth.constants import CREATE_CONTRACT_ADDRESS
 from eth.exceptions import BlockNotFound, HeaderNotFound, Revert, TransactionNotFound, VMError
 from eth.vm.spoof import SpoofTransaction
 from eth_abi import decode
+from eth_typing import Address, BlockNumber, Hash32
 from eth_utils import (
     ValidationError,
     decode_hex,
@@ -106,13 +108,13 @@ class Rpc:
 
     def eth_getBlockByHash(self, hash_: str, full: bool = False) -> formats.Json | None:
         try:
-            header = self.node.chain.get_block_header_by_hash(_bytes(hash_, 32))
+            header = self.node.chain.get_block_header_by_hash(_hash(hash_))
         except HeaderNotFound:
             return None
         return self._block(header, full)
 
     def eth_getTransactionByHash(self, hash_: str) -> formats.Json | None:
-        wanted = _bytes(hash_, 32)
+        wanted = _hash(hash_)
         place = self._place(wanted)
         if place is not None:
             found, index = place
@@ -123,39 +125,37 @@ class Rpc:
         return None
 
     def eth_getRawTransactionByHash(self, hash_: str) -> str | None:
-        place = self._place(_bytes(hash_, 32))
+        place = self._place(_hash(hash_))
         return None if place is None else encode_hex(place[0].transactions[place[1]].encode())
 
     def eth_getTransactionReceipt(self, hash_: str) -> formats.Json | None:
-        place = self._place(_bytes(hash_, 32))
+        place = self._place(_hash(hash_))
         if place is None:
             return None
         found, index = place
         return formats.receipt(found, self.node.receipts(found), index)
 
     def eth_getTransactionCount(self, address: str, at: str = "latest") -> str:
-        account = _bytes(address, 20)
+        account = _address(address)
         if at == "pending":
             return formats.quantity(self.node.next_nonce(account))
         return formats.quantity(self._state(at).get_nonce(account))
 
     def eth_getBalance(self, address: str, at: str = "latest") -> str:
-        return formats.quantity(self._state(at).get_balance(_bytes(address, 20)))
+        return formats.quantity(self._state(at).get_balance(_address(address)))
 
     def eth_getCode(self, address: str, at: str = "latest") -> str:
-        return encode_hex(self._state(at).get_code(_bytes(address, 20)))
+        return encode_hex(self._state(at).get_code(_address(address)))
 
     def eth_getStorageAt(self, address: str, slot: str, at: str = "latest") -> str:
-        value = self._state(at).get_storage(_bytes(address, 20), int(slot, 16))
+        value = self._state(at).get_storage(_address(address), int(slot, 16))
         return encode_hex(value.to_bytes(32, "big"))
 
     def debug_getRawBlock(self, at: str) -> str | None:
         """The RLP of a block, by number or by hash (of any stored fork)."""
         if len(at) == 66:
             try:
-                header: BlockHeaderAPI | None = self.node.chain.get_block_header_by_hash(
-                    _bytes(at, 32)
-                )
+                header: BlockHeaderAPI | None = self.node.chain.get_block_header_by_hash(_hash(at))
             except HeaderNotFound:
                 return None
         else:
@@ -211,7 +211,7 @@ class Rpc:
 
     def eth_getLogs(self, query: formats.Json) -> list[formats.Json]:
         if "blockHash" in query:
-            header = self.node.chain.get_block_header_by_hash(_bytes(query["blockHash"], 32))
+            header = self.node.chain.get_block_header_by_hash(_hash(query["blockHash"]))
             first = last = header.block_number
         else:
             first = self._needed(query.get("fromBlock", "latest")).block_number
@@ -223,7 +223,7 @@ class Rpc:
         topics = query.get("topics") or []
         found = []
         for number in range(first, last + 1):
-            header = self.node.chain.get_canonical_block_header_by_number(number)
+            header = self.node.chain.get_canonical_block_header_by_number(BlockNumber(number))
             if header.bloom:
                 block = self.node.chain.get_block_by_header(header)
                 entries = formats.logs(block, self.node.receipts(block))
@@ -234,7 +234,7 @@ class Rpc:
         score = self.node.chain.get_score(header.hash)
         return formats.block(self.node.chain.get_block_by_header(header), score=score, full=full)
 
-    def _place(self, hash_: bytes) -> tuple[BlockAPI, int] | None:
+    def _place(self, hash_: Hash32) -> tuple[BlockAPI, int] | None:
         try:
             number, index = self.node.chain.get_canonical_transaction_index(hash_)
         except TransactionNotFound:
@@ -254,7 +254,7 @@ class Rpc:
         if not 0 <= number <= head.block_number:
             return None
         try:
-            return self.node.chain.get_canonical_block_header_by_number(number)
+            return self.node.chain.get_canonical_block_header_by_number(BlockNumber(number))
         except (HeaderNotFound, BlockNotFound):
             return None
 
@@ -268,18 +268,19 @@ class Rpc:
         return self.node.chain.get_vm(self._needed(at)).state
 
     def _spoof(self, call: formats.Json) -> SignedTransactionAPI:
-        sender = _bytes(call.get("from") or "0x" + "00" * 20, 20)
+        """An unsigned transaction as if the sender had signed it."""
+        sender = _address(call.get("from") or "0x" + "00" * 20)
         target = call.get("to")
         data = call.get("input") or call.get("data") or "0x"
         unsigned = self.node.chain.create_unsigned_transaction(
             nonce=self.node.chain.get_vm().state.get_nonce(sender),
             gas_price=0,
             gas=min(int(call.get("gas", hex(BLOCK_GAS)), 16), consensus.GAS_LIMIT),
-            to=_bytes(target, 20) if target else b"",
+            to=_address(target) if target else CREATE_CONTRACT_ADDRESS,
             value=int(call.get("value", "0x0"), 16),
             data=decode_hex(data),
         )
-        return SpoofTransaction(unsigned, from_=sender)
+        return cast("SignedTransactionAPI", SpoofTransaction(unsigned, from_=sender))
 
 
 def _matches(entry: formats.Json, addresses: set[str], topics: list[Any]) -> bool:
@@ -300,6 +301,14 @@ def _reverted(exc: Revert) -> RpcError:
     if output[:4] == REVERT_SELECTOR:
         reason = f": {decode(['string'], output[4:])[0]}"
     return RpcError(RpcError.REVERTED, f"execution reverted{reason}", encode_hex(output))
+
+
+def _hash(text: str) -> Hash32:
+    return Hash32(_bytes(text, 32))
+
+
+def _address(text: str) -> Address:
+    return Address(_bytes(text, 20))
 
 
 def _bytes(text: str, size: int) -> bytes:

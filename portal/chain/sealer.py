@@ -8,6 +8,7 @@ from pathlib import Path
 
 from eth.abc import BlockHeaderAPI
 from eth.constants import BLANK_ROOT_HASH
+from eth_typing import Address
 from eth_utils import decode_hex, encode_hex
 
 from portal.chain import consensus
@@ -73,7 +74,7 @@ class Sealer:
         if turns is None:
             return None
         # A block's time, in whole seconds, must be later than its parent's.
-        earliest = head.timestamp + 1
+        earliest: float = head.timestamp + 1
         if turns:
             earliest = max(earliest, self._since[1]) + turns * OUT_OF_TURN_SECONDS
         return max(0.0, earliest - time.time())
@@ -89,7 +90,7 @@ class Sealer:
             header = self.node.chain.get_block_header_by_hash(header.parent_hash)
         return False
 
-    def _vote(self) -> tuple[bytes, bool] | None:
+    def _vote(self) -> tuple[Address, bool] | None:
         """The first of the votes in the file that the signers do not meet yet."""
         if not self.votes_path.exists():
             return None
@@ -99,12 +100,12 @@ class Sealer:
             return None
         for text, wanted in json.loads(self.votes_path.read_text()).items():
             if (decode_hex(text) in signers) != wanted and not self._has_voted(text, wanted):
-                return decode_hex(text), wanted
+                return Address(decode_hex(text)), wanted
         return None
 
     def _has_voted(self, text: str, wanted: bool) -> bool:
         chain = self.node.chain
-        context = consensus.RecentlySignedClique(chain.consensus_context)
-        votes = context.get_snapshot(chain.get_canonical_head()).votes
+        clique, _ = consensus.clique_of(chain)
+        votes = clique.get_snapshot(chain.get_canonical_head()).votes
         mine = (vote for vote in votes if vote.signer == self.node.address)
         return any(vote.subject == decode_hex(text) for vote in mine)

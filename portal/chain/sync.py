@@ -13,6 +13,7 @@ import httpx
 import rlp
 from eth.abc import BlockAPI
 from eth.exceptions import HeaderNotFound
+from eth_typing import BlockNumber, Hash32
 from eth_utils import ValidationError, decode_hex, encode_hex
 
 from portal.chain.errors import RpcError
@@ -43,9 +44,10 @@ class Peer:
     def block(self, node: Node, at: str) -> BlockAPI:
         raw = decode_hex(self.call("debug_getRawBlock", at) or "0x")
         try:
-            return rlp.decode(raw, node.chain.get_vm().get_block_class())
+            found: BlockAPI = rlp.decode(raw, node.chain.get_vm().get_block_class())
         except rlp.exceptions.RLPException as exc:
             raise ValidationError(f"block {at} is no block: {exc}") from exc
+        return found
 
     def close(self) -> None:
         self._http.close()
@@ -108,7 +110,7 @@ class Follower:
                 return
             last = min(first + BATCH, number + 1)
             self._import([self.peer.block(self.node, hex(at)) for at in range(first, last)])
-        if not self._has(decode_hex(hash_)):
+        if not self._has(Hash32(decode_hex(hash_))):
             # The peer's chain moved on meanwhile: the next step sees its new head.
             logger.info("%s left block %s", self.peer.url, hash_)
 
@@ -123,7 +125,7 @@ class Follower:
             raise ValidationError("its chain has another genesis")
         while low < high:
             middle = (low + high + 1) // 2
-            if self._has(decode_hex(self._hash_at(middle))):
+            if self._has(Hash32(decode_hex(self._hash_at(middle)))):
                 low = middle
             else:
                 high = middle - 1
@@ -134,9 +136,10 @@ class Follower:
 
     def _own(self, number: int) -> bytes:
         with self.node.lock:
-            return bytes(self.node.chain.get_canonical_block_header_by_number(number).hash)
+            header = self.node.chain.get_canonical_block_header_by_number(BlockNumber(number))
+            return bytes(header.hash)
 
-    def _has(self, hash_: bytes) -> bool:
+    def _has(self, hash_: Hash32) -> bool:
         with self.node.lock:
             try:
                 self.node.chain.get_block_header_by_hash(hash_)

@@ -133,7 +133,7 @@ def costs(story: Story, stage: Stage, spec: Any, names: list[str]) -> dict[str, 
 
 def accounts(stage: Stage, name: str) -> list[dict[str, Any]]:
     """The accounts of a site's own ledger as they now are."""
-    found: list[dict[str, Any]] = consortium.ledger(stage, name)["accounts"]  # type: ignore[assignment]
+    found: list[dict[str, Any]] = consortium.ledger(stage, name)["accounts"]
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -111,9 +112,9 @@ def key_pin(home: Path, digest: str) -> None:
     path.write_text(yaml.safe_dump(policy, sort_keys=False))
 
 
-def ledger(stage: Stage, organization: str) -> dict[str, object]:
+def ledger(stage: Stage, organization: str) -> dict[str, Any]:
     """A site's own ledger, as its organization reads it."""
-    shown: dict[str, object] = json.loads(
+    shown: dict[str, Any] = json.loads(
         stage.federated("ledger", "--home", str(stage.home(organization)), "--json")
     )
     return shown

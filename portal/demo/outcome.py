@@ -11,7 +11,7 @@ from apps.provenance.models import Anchor, Event, Leaf
 
 def bytes_by_kind(job_id: str) -> dict[str, int]:
     """Bytes of the signed messages that the sites sent for the job."""
-    kinds = {
+    kinds: dict[str, type[Contribution | Receipt | Share | Verdict]] = {
         "contributions": Contribution,
         "receipts": Receipt,
         "shares": Share,

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import yaml
 from django.db import connection, transaction
-from django_tenants.utils import get_public_schema_name, quote_schema_name
+from django_tenants.utils import quote_schema_name
 
 from apps.aggregation.selectors import key_epoch_current
 from apps.common.actor import Actor
+from apps.common.requests import tenant_connection
 from apps.organizations.models import Organization
 from apps.organizations.services import join_token_issue
 from apps.provenance.services import consortium_event_record
@@ -64,7 +65,7 @@ def admit(count: int, *, like: str, url: str, folder: Path) -> list[Virtual]:
     slugs = [f"virtual_{number:02}" for number in range(1, count + 1)]
     for slug in slugs:
         _organization(slug, like=f"t_{like}")
-    connection.set_schema_to_public()
+    tenant_connection().set_schema_to_public()
     grants_apply(public=False, schemas=[f"t_{slug}" for slug in slugs])
     # Only now: the workers turn to every active organization.
     Organization.objects.filter(slug__in=slugs).update(state=Organization.State.ACTIVE)
@@ -136,7 +137,7 @@ def _moved(table: str, like: str, schema: str) -> str:
 
 
 def _join(slug: str, *, url: str, home: Path) -> Virtual:
-    connection.set_schema(get_public_schema_name())
+    tenant_connection().set_schema_to_public()
     organization = Organization.objects.get(slug=slug)
     token = join_token_issue(organization=organization, actor=ACTOR)
     site = site_join(url, token, home)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from django.apps import apps
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.db.models import Model
 from django_tenants.utils import get_public_schema_name, quote_schema_name, schema_exists
 
@@ -55,15 +56,15 @@ def grants_apply(*, public: bool, schemas: Iterable[str]) -> None:
                     cursor.execute(statement)
 
 
-def _role_ensure(cursor: object, role: str) -> None:
-    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])  # type: ignore[attr-defined]
-    if cursor.fetchone() is None:  # type: ignore[attr-defined]
-        cursor.execute(f"CREATE ROLE {quote_schema_name(role)} NOLOGIN")  # type: ignore[attr-defined]
+def _role_ensure(cursor: CursorWrapper, role: str) -> None:
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
+    if cursor.fetchone() is None:
+        cursor.execute(f"CREATE ROLE {quote_schema_name(role)} NOLOGIN")
 
 
-def _tables(cursor: object, schema: str) -> set[str]:
-    cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema])  # type: ignore[attr-defined]
-    return {name for (name,) in cursor.fetchall()}  # type: ignore[attr-defined]
+def _tables(cursor: CursorWrapper, schema: str) -> set[str]:
+    cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema])
+    return {name for (name,) in cursor.fetchall()}
 
 
 def _models(tables: set[str], *scopes: Scope) -> Iterator[type[Model]]:

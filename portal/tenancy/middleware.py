@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import set_script_prefix
 
 from apps.accounts.selectors import membership_find
 from apps.common.errors import domain_error, error_response, wants_problem
+from apps.common.requests import TenantRequest, tenant_connection
 from apps.common.urls import ORGANIZATION_URLCONF, root_url
 from apps.organizations.selectors import certificate_accept
 from federated.errors import DomainError, NotAuthenticated, NotFound
@@ -39,10 +39,10 @@ class TenantMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: Any) -> HttpResponse:
+    def __call__(self, request: TenantRequest) -> HttpResponse:
         request.organization = request.site = request.certificate = request.membership = None
         request.refusal = None
-        connection.set_schema_to_public()
+        tenant_connection().set_schema_to_public()
         try:
             early = self._enter(request)
             return early if early is not None else self.get_response(request)
@@ -52,10 +52,10 @@ class TenantMiddleware:
                 raise
             return error_response(request, known)
         finally:
-            connection.set_schema_to_public()
+            tenant_connection().set_schema_to_public()
             set_script_prefix(request.META.get("SCRIPT_NAME", "") or "/")
 
-    def _enter(self, request: Any) -> HttpResponse | None:
+    def _enter(self, request: TenantRequest) -> HttpResponse | None:
         """Choose the organization. An answer returned here ends the request."""
         found = ORGANIZATION_PATH.match(request.path_info)
         slug = None
@@ -72,10 +72,10 @@ class TenantMiddleware:
             request.urlconf = ORGANIZATION_URLCONF
             set_script_prefix(f"/o/{slug}/")
         if request.organization is not None:
-            connection.set_tenant(request.organization)
+            tenant_connection().set_tenant(request.organization)
         return None
 
-    def _enter_by_certificate(self, request: Any, slug: str | None) -> None:
+    def _enter_by_certificate(self, request: TenantRequest, slug: str | None) -> None:
         der = peer_certificate(request)
         if der is None:
             return
@@ -91,7 +91,7 @@ class TenantMiddleware:
         request.certificate, request.site = certificate, certificate.site
         request.organization = organization
 
-    def _enter_by_membership(self, request: Any, slug: str) -> HttpResponse | None:
+    def _enter_by_membership(self, request: TenantRequest, slug: str) -> HttpResponse | None:
         # Evaluated here, while the session tables can still be read.
         user = request.user
         if not user.is_authenticated:

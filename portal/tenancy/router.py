@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.apps import apps
 from django.conf import settings
@@ -12,11 +12,15 @@ from django_tenants.utils import get_public_schema_name
 
 from apps.common.scopes import Scope
 
+if TYPE_CHECKING:
+    from django_tenants.postgresql_backend.base import DatabaseWrapper
+
 
 def model_scope(model: type[Model]) -> Scope | None:
     """The scope that a model, or its package, declares. A many-to-many table follows its owner."""
-    if model._meta.auto_created:
-        return model_scope(model._meta.auto_created)
+    owner = model._meta.auto_created
+    if isinstance(owner, type):
+        return model_scope(owner)
     declared = getattr(model, "scope", None)
     if isinstance(declared, Scope):
         return declared
@@ -41,7 +45,8 @@ class ScopeRouter:
             model = apps.get_model(app_label, model_name)
         except LookupError:
             return None
-        public = connections[db].schema_name == get_public_schema_name()
+        connection = cast("DatabaseWrapper", connections[db])
+        public = bool(connection.schema_name == get_public_schema_name())
         match model_scope(model):
             case Scope.BOTH:
                 return True

@@ -135,6 +135,39 @@ def test_every_row_names_the_leaf_of_its_event(world: World, northwind_auditor: 
     assert "1 of the events below was edited after being logged" in text
 
 
+@pytest.mark.parametrize(
+    ("written", "forged"),
+    [
+        (rb'"rho":[0-9.e-]+', b'"rho":"none"'),
+        (rb',"rho":[0-9.e-]+', b""),
+        (rb'"subject":{"id":"[0-9a-f-]+"', b'"subject":{"id":"no-uuid"'),
+        (rb'"at":"\d{4}-\d\d-', b'"at":"2026-13-'),
+        (rb'"tag":"[a-z:]+"', b'"tag":"no:such:tag"'),
+        (rb"^.*$", b"no json"),
+    ],
+)
+def test_a_report_opens_whatever_was_written_over_an_approval(
+    world: World, northwind_auditor: Client, written: bytes, forged: bytes
+) -> None:
+    job = world.start()
+    event = Event.objects.filter(subject_id=str(job.pk), tag="federation:job:approved").first()
+    assert event is not None
+    content, changed = re.subn(written, forged, bytes(event.canonical))
+    assert changed == 1
+    with owner_role(), connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE provenance_event DISABLE TRIGGER USER")
+        Event.objects.filter(pk=event.pk).update(canonical=content)
+        cursor.execute("ALTER TABLE provenance_event ENABLE TRIGGER USER")
+    for shown in (
+        northwind_auditor.get(job_url(job, "report/"), secure=True),
+        period(northwind_auditor, **ALWAYS),
+        northwind_auditor.get(job_url(job), secure=True),
+        northwind_auditor.get(f"/o/northwind/events/consortium/{event.pk}/", secure=True),
+    ):
+        assert shown.status_code == 200
+
+
 def test_charges_periods_and_who_sees_them(
     world: World, northwind_auditor: Client, harbor_admin: Client, operator: Client
 ) -> None:

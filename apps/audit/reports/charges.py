@@ -10,6 +10,7 @@ from apps.audit.reports.lines import APPROVALS, RECEIPTS, Where
 from apps.audit.reports.specs import Specs, campaign_cost, epsilon_of
 from apps.audit.reports.values import Balance, Line, OwnCharge, Reservation
 from apps.budgets.models import Charge
+from federated.protocol.cost import job_cost
 
 
 def reservations(
@@ -30,7 +31,8 @@ def _reservation(line: Line, specs: Specs) -> tuple[Reservation, str] | None:
     kind, identifier = line.subject
     if kind == "job" and identifier in specs.jobs:
         spec = specs.jobs[identifier].wire
-        rho, delta, pure = float(line.body.data["rho"]), spec.privacy.delta, 0.0
+        # By the spec: a number in the event may have been edited, and the report opens still.
+        rho, delta, pure = job_cost(spec).rho, spec.privacy.delta, 0.0
         dataset, unit, name = spec.data.dataset, str(spec.privacy.unit), identifier
     else:
         approved = specs.campaign(line)

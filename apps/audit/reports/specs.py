@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from uuid import UUID
 
 from apps.audit.reports.values import Line
 from apps.benchmarks.models import Campaign, Run
@@ -35,7 +36,7 @@ class Specs:
         numbers: set[int] = set()
         for line in lines:
             kind, identifier = line.subject
-            if kind in ids:
+            if kind in ids and _is_uuid(identifier):
                 ids[kind].add(identifier)
             if kind == "campaign":
                 numbers.add(line.where[1])
@@ -96,6 +97,15 @@ class Specs:
         for (identifier, _), run in self.runs.items():
             names[ledger_id(run.wire)] = ("campaign", identifier)
         return names
+
+
+def _is_uuid(text: str) -> bool:
+    """Return whether a primary key may be so written; an edited event names anything."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def campaign_cost(agreement: CampaignAgreement) -> tuple[Cost, float]:

@@ -6,7 +6,7 @@ nobody but a person at the site (federated.site.allotments).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 from django.utils import timezone
@@ -23,6 +23,7 @@ from federated.errors import AllotmentBelowSpent, Conflict
 from federated.site.allotments import checked_reason, describe
 from federated.site.ledger_report import stamp
 from federated.wire import site as wire
+from federated.wire.job import Unit
 
 State = AllotmentRequest.State
 OPEN = (State.PENDING, State.WAITING)
@@ -57,7 +58,7 @@ def allotment_request(
             id=str(row.pk),
             organization=organization,
             dataset=dataset,
-            unit=account.unit,
+            unit=cast("Unit", account.unit),
             allotment=after,
             reason=reason,
             requested_by=actor.name,
@@ -146,7 +147,7 @@ def _answer_keep(answer: wire.AllotmentAnswer, *, digest: str, actor: Actor) -> 
     """The site's last word on a request, also on one that was superseded here meanwhile."""
     asked = AllotmentRequest.objects.filter(pk=answer.request)
     row = asked.exclude(state=answer.state).first()
-    if row is None or (row.state == State.SUPERSEDED and answer.state != State.APPLIED):
+    if row is None or (row.state == State.SUPERSEDED and State(answer.state) != State.APPLIED):
         return
     asked.update(state=answer.state, detail=answer.detail)
     event_record(

@@ -16,7 +16,7 @@ from apps.console.shared.campaigns import CAMPAIGNS_SHOWN, campaign_row
 from apps.console.shared.events import log_note, logged_rows
 from apps.organizations.models import Organization
 from apps.provenance import selectors as provenance
-from federated.wire.campaign import MetricRelease
+from federated.wire.campaign import MetricRelease, Statistic
 
 EVENTS_SHOWN = 12
 RUNS_SHOWN = 20
@@ -127,13 +127,15 @@ def _history(campaign: Campaign) -> list[pages.HistoryPanel]:
     releases = releases_of(campaign)
     panels = []
     for metric in campaign.wire.metrics:
-        name = "median" if "median" in metric.statistics else "mean"
+        name: Statistic = "median" if "median" in metric.statistics else "mean"
         values = []
         for run in releases:
             release = run.wire_release
-            found = next((m for m in release.metrics if m.key == metric.key), None)  # type: ignore[union-attr]
-            if found is not None and name in found.statistics:
-                values.append((run.number, found.statistics[name]))  # type: ignore[index]
+            metrics = () if release is None else release.metrics
+            found = next((m for m in metrics if m.key == metric.key), None)
+            estimate = None if found is None else found.statistics.get(name)
+            if estimate is not None:
+                values.append((run.number, estimate))
         what = f"{name} of {metric.key} in {metric.unit}"
         chart = history_chart(
             values,

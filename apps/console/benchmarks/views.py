@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -16,6 +15,7 @@ from apps.benchmarks.services.campaigns import (
     campaign_approve_by_person,
 )
 from apps.common.actor import request_actor
+from apps.common.requests import OrganizationRequest
 from apps.common.urls import organization_url
 from apps.console.benchmarks.selector import benchmarks_page, campaign_page
 from apps.console.shared.access import acting_only
@@ -24,7 +24,7 @@ from federated.errors import Conflict
 
 @require_safe
 @never_cache
-def benchmarks(request: Any) -> HttpResponse:
+def benchmarks(request: OrganizationRequest) -> HttpResponse:
     page = benchmarks_page(organization=request.organization)
     return render(
         request, "console/benchmarks/benchmarks.html", {"page": page, "section": "benchmarks"}
@@ -33,7 +33,7 @@ def benchmarks(request: Any) -> HttpResponse:
 
 @require_safe
 @never_cache
-def campaign(request: Any, campaign_id: UUID) -> HttpResponse:
+def campaign(request: OrganizationRequest, campaign_id: UUID) -> HttpResponse:
     page = campaign_page(membership=request.membership, campaign_id=campaign_id)
     return render(
         request, "console/benchmarks/campaign.html", {"page": page, "section": "benchmarks"}
@@ -41,7 +41,7 @@ def campaign(request: Any, campaign_id: UUID) -> HttpResponse:
 
 
 @require_POST
-def campaign_approve(request: Any, campaign_id: UUID) -> HttpResponse:
+def campaign_approve(request: OrganizationRequest, campaign_id: UUID) -> HttpResponse:
     slug = request.organization.slug
     found = campaign_get_for(organization=slug, campaign_id=campaign_id)
     acting_only(request)

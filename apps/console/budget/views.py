@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.budgets.services.allotments import allotment_request
 from apps.common.actor import request_actor
+from apps.common.requests import OrganizationRequest
 from apps.common.roles import Role
 from apps.common.urls import organization_url
 from apps.console.budget.selector import budget_page
@@ -22,13 +23,13 @@ from federated.wire.site import AllotmentAsk
 
 @require_safe
 @never_cache
-def budget(request: Any) -> HttpResponse:
+def budget(request: OrganizationRequest) -> HttpResponse:
     page = budget_page(organization=request.organization, role=request.membership.role)
     return render(request, "console/budget/budget.html", {"page": page, "section": "budget"})
 
 
 @require_POST
-def budget_allot(request: Any) -> HttpResponse:
+def budget_allot(request: OrganizationRequest) -> HttpResponse:
     """Ask the site for another allotment; the fields that are left empty stay as they are."""
     if request.membership.role != Role.ADMIN:
         raise Forbidden(f"Your role here is {request.membership.role}; this needs admin.")
@@ -55,10 +56,11 @@ def _asked(form: QueryDict) -> AllotmentAsk:
         name: form[name] for name in ("dataset", "unit", "period") if form.get(name)
     }
     for name, number in (("epsilon", float), ("delta", float), ("max_queries_per_tenant", int)):
-        if form.get(name):
+        text = str(form.get(name, ""))
+        if text:
             try:
-                fields[name] = number(form[name])
+                fields[name] = number(text)
                 math.trunc(fields[name])  # infinite and NaN are numbers to Python alone
             except (ValueError, OverflowError) as error:
-                raise InvalidInput(f"{name}: {form[name][:40]!r} is not a number") from error
+                raise InvalidInput(f"{name}: {text[:40]!r} is not a number") from error
     return AllotmentAsk.parse(fields | {"reason": " ".join(form.get("reason", "").split())})

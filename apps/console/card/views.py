@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -10,13 +9,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from apps.audit.cards import card_of
+from apps.common.requests import OrganizationRequest
 from apps.federation.selectors.jobs import job_get_for
 from federated.card.page import POLICY, card_page
 
 
 @require_safe
 @never_cache
-def card(request: Any, job_id: UUID) -> HttpResponse:
+def card(request: OrganizationRequest, job_id: UUID) -> HttpResponse:
     """Of a job that the organization takes part in and that has released; else there is none."""
     slug = request.organization.slug
     job = job_get_for(organization=slug, job_id=job_id)

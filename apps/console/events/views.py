@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from apps.audit.search import FIELDS, LOGS, event_evidence, events_search
+from apps.common.requests import OperatorRequest, OrganizationRequest
 from apps.common.urls import organization_url, root_url
 from apps.console.shared.access import operators_only
 from apps.console.shared.events import logged_lines
@@ -23,7 +24,7 @@ from federated.errors import InvalidInput, NotFound
 
 @require_safe
 @never_cache
-def events(request: Any) -> HttpResponse:
+def events(request: OrganizationRequest) -> HttpResponse:
     """Search one of the organization's two logs; keyset pages, newest first."""
     slug, log = request.organization.slug, request.GET.get("log", "own")
     url = partial(organization_url, slug, "event", log)
@@ -33,7 +34,7 @@ def events(request: Any) -> HttpResponse:
 @require_safe
 @login_required
 @never_cache
-def operator_events(request: Any) -> HttpResponse:
+def operator_events(request: OperatorRequest) -> HttpResponse:
     """Search the consortium's whole log."""
     operators_only(request)
     url = partial(root_url, "operator_event")
@@ -41,7 +42,11 @@ def operator_events(request: Any) -> HttpResponse:
 
 
 def _search(
-    request: Any, organization: str | None, log: str, url: Any, context: Mapping[str, Any]
+    request: OperatorRequest,
+    organization: str | None,
+    log: str,
+    url: Any,
+    context: Mapping[str, Any],
 ) -> HttpResponse:
     report = organization_url(organization, "report") if organization else None
     given = {name: request.GET.get(name, "") for name in FIELDS}
@@ -64,7 +69,7 @@ def _search(
 
 @require_safe
 @never_cache
-def event(request: Any, log: str, event_id: UUID) -> HttpResponse:
+def event(request: OrganizationRequest, log: str, event_id: UUID) -> HttpResponse:
     """One event, and its proof as a path to the root."""
     if log not in LOGS:
         raise NotFound("There is no such log; the logs are own and consortium.")
@@ -76,7 +81,7 @@ def event(request: Any, log: str, event_id: UUID) -> HttpResponse:
 @require_safe
 @login_required
 @never_cache
-def operator_event(request: Any, event_id: UUID) -> HttpResponse:
+def operator_event(request: OperatorRequest, event_id: UUID) -> HttpResponse:
     """One event of the consortium's log, and its proof as a path to the root."""
     operators_only(request)
     context = {"section": "operator_events", "back": root_url("operator_events")}
@@ -84,7 +89,11 @@ def operator_event(request: Any, event_id: UUID) -> HttpResponse:
 
 
 def _event(
-    request: Any, organization: str | None, log: str, event_id: UUID, context: Mapping[str, Any]
+    request: OperatorRequest,
+    organization: str | None,
+    log: str,
+    event_id: UUID,
+    context: Mapping[str, Any],
 ) -> HttpResponse:
     found = event_evidence(organization=organization, log=log, event_id=event_id)
     (row,) = logged_lines([found.logged])

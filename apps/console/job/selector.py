@@ -168,9 +168,11 @@ def _round(attempt: Round, participants: Iterable[str]) -> pages.RoundRow:
 def _phases(attempt: Round) -> dict[str, float]:
     """The ended phases, and whole seconds of the one that runs or was cut short."""
     phases = dict(attempt.phase_seconds)
-    marks = [("collecting", attempt.opened_at), ("charging", attempt.closed_at)]
-    marks.append(("decrypting", attempt.charged_at))
-    name, began = [mark for mark in marks if mark[1] is not None][-1]
+    name, began = "collecting", attempt.opened_at
+    if attempt.closed_at is not None:
+        name, began = "charging", attempt.closed_at
+    if attempt.charged_at is not None:
+        name, began = "decrypting", attempt.charged_at
     if attempt.open:
         phases[name] = float(int((timezone.now() - began).total_seconds()))
     elif attempt.abandoned_at is not None:

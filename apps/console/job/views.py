@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -13,6 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.common.actor import request_actor
+from apps.common.requests import OrganizationRequest
 from apps.common.urls import organization_url
 from apps.console.job.selector import job_page, page_fingerprint
 from apps.console.shared.access import acting_only
@@ -31,7 +31,7 @@ REASON_MOST = 500
 
 @require_safe
 @never_cache
-def job(request: Any, job_id: UUID) -> HttpResponse:
+def job(request: OrganizationRequest, job_id: UUID) -> HttpResponse:
     page = job_page(membership=request.membership, job_id=job_id)
     context = {"job": page, "seen": page_fingerprint(page)}
     return render(request, "console/job/job.html", context)
@@ -39,7 +39,7 @@ def job(request: Any, job_id: UUID) -> HttpResponse:
 
 @require_safe
 @never_cache
-def job_live(request: Any, job_id: UUID) -> HttpResponse:
+def job_live(request: OrganizationRequest, job_id: UUID) -> HttpResponse:
     """What changes while the job runs.
 
     The buttons come along only when the state that they depend on has changed, so that an open
@@ -52,7 +52,7 @@ def job_live(request: Any, job_id: UUID) -> HttpResponse:
 
 
 @require_POST
-def job_approve(request: Any, job_id: UUID) -> HttpResponse:
+def job_approve(request: OrganizationRequest, job_id: UUID) -> HttpResponse:
     def act(found: Job) -> str:
         job_approve_by_person(
             job=found, organization=request.organization.slug, actor=request_actor(request)
@@ -63,7 +63,7 @@ def job_approve(request: Any, job_id: UUID) -> HttpResponse:
 
 
 @require_POST
-def job_decline(request: Any, job_id: UUID) -> HttpResponse:
+def job_decline(request: OrganizationRequest, job_id: UUID) -> HttpResponse:
     def act(found: Job) -> str:
         job_decline_by_person(
             job=found,
@@ -77,7 +77,7 @@ def job_decline(request: Any, job_id: UUID) -> HttpResponse:
 
 
 @require_POST
-def job_cancel(request: Any, job_id: UUID) -> HttpResponse:
+def job_cancel(request: OrganizationRequest, job_id: UUID) -> HttpResponse:
     def act(found: Job) -> str:
         job_cancel_by_person(
             job=found,
@@ -90,7 +90,7 @@ def job_cancel(request: Any, job_id: UUID) -> HttpResponse:
     return _act(request, job_id, act)
 
 
-def _act(request: Any, job_id: UUID, act: Callable[[Job], str]) -> HttpResponse:
+def _act(request: OrganizationRequest, job_id: UUID, act: Callable[[Job], str]) -> HttpResponse:
     """Do something to a job and show it again, with what was done or why not."""
     found = job_get_for(organization=request.organization.slug, job_id=job_id)
     acting_only(request)

@@ -8,7 +8,7 @@ from apps.benchmarks.drafts import KNOWN
 from apps.benchmarks.models import Campaign
 from apps.console.operator_benchmarks import page as pages
 from apps.console.shared.campaigns import CAMPAIGNS_SHOWN, campaign_row
-from apps.schedules.selectors import schedules
+from apps.schedules.selectors import schedules, seconds_between
 from apps.schedules.ticks import TICKS
 
 
@@ -23,7 +23,7 @@ def operator_benchmarks_page() -> pages.OperatorBenchmarksPage:
                 meaning=meanings.get(row.name, ""),
                 task=row.task,
                 queue=row.queue or "",
-                seconds=row.interval.every,
+                seconds=seconds_between(row),
                 enabled=row.enabled,
                 last_run_at=row.last_run_at,
                 sent=row.total_run_count,

@@ -18,9 +18,11 @@ from apps.benchmarks.services.campaigns import (
     campaign_create,
 )
 from apps.common.actor import request_actor
+from apps.common.requests import OperatorRequest
 from apps.common.urls import root_url
 from apps.console.operator_benchmarks.selector import operator_benchmarks_page
 from apps.console.shared.access import operators_only
+from apps.schedules.selectors import seconds_between
 from apps.schedules.services import schedule_change
 from federated.errors import InvalidInput, NotFound
 
@@ -28,7 +30,7 @@ from federated.errors import InvalidInput, NotFound
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 @never_cache
-def operator(request: Any) -> HttpResponse:
+def operator(request: OperatorRequest) -> HttpResponse:
     """Campaigns and schedules; for everybody but operators there is nothing here."""
     operators_only(request)
     draft: dict[str, Any] = {}
@@ -83,7 +85,7 @@ def _number(request: HttpRequest, name: str, *, whole: bool = False) -> float | 
 
 @require_POST
 @login_required
-def schedule(request: Any) -> HttpResponse:
+def schedule(request: OperatorRequest) -> HttpResponse:
     """Change the interval of one of the portal's schedules, or pause it."""
     operators_only(request)
     name = request.POST.get("name", "")
@@ -98,6 +100,6 @@ def schedule(request: Any) -> HttpResponse:
     except InvalidInput as error:
         messages.error(request, error.message)
     else:
-        told = f"every {changed.interval.every} s" if changed.enabled else "paused"
+        told = f"every {seconds_between(changed)} s" if changed.enabled else "paused"
         messages.success(request, f"{changed.name}: {told}.")
     return redirect(root_url("operator_benchmarks"))

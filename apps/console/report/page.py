@@ -157,8 +157,6 @@ class ReportPage:
     @property
     def altered(self) -> int:
         """Rows whose event no longer has the hash in the tree."""
-        every: list[list[Row]] = [
-            *([*self.decisions], [*self.reservations], [*self.charges], [*self.releases]),
-            *([*self.failures], [*self.changes]),
-        ]
-        return sum(row.leaf is not None and not row.leaf.intact for rows in every for row in rows)
+        every: list[Row] = [*self.decisions, *self.reservations, *self.charges, *self.releases]
+        every += [*self.failures, *self.changes]
+        return sum(row.leaf is not None and not row.leaf.intact for row in every)

@@ -21,6 +21,7 @@ from django.views.decorators.http import require_safe
 from apps.audit.reports.assemble import campaign_report, job_report, period_report
 from apps.audit.reports.values import Report
 from apps.benchmarks.selectors.campaigns import campaign_get_for
+from apps.common.requests import OperatorRequest, OrganizationRequest
 from apps.console.report.selector import report_page
 from apps.console.shared.access import operators_only
 from apps.federation.selectors.jobs import job_get_for
@@ -31,7 +32,7 @@ DATE = re.compile(r"2\d{3}-\d{2}-\d{2}")
 
 @require_safe
 @never_cache
-def job(request: Any, job_id: UUID) -> HttpResponse:
+def job(request: OrganizationRequest, job_id: UUID) -> HttpResponse:
     slug = request.organization.slug
     found = job_get_for(organization=slug, job_id=job_id)
     return _shown(request, job_report(organization=slug, job=found), {"section": "events"})
@@ -39,7 +40,7 @@ def job(request: Any, job_id: UUID) -> HttpResponse:
 
 @require_safe
 @never_cache
-def campaign(request: Any, campaign_id: UUID) -> HttpResponse:
+def campaign(request: OrganizationRequest, campaign_id: UUID) -> HttpResponse:
     slug = request.organization.slug
     found = campaign_get_for(organization=slug, campaign_id=campaign_id)
     report = campaign_report(organization=slug, campaign=found)
@@ -48,7 +49,7 @@ def campaign(request: Any, campaign_id: UUID) -> HttpResponse:
 
 @require_safe
 @never_cache
-def period(request: Any) -> HttpResponse:
+def period(request: OrganizationRequest) -> HttpResponse:
     """Of ``from`` to before ``to`` (dates, UTC); the last whole month where neither is given."""
     return _period(request, request.organization.slug, "events")
 
@@ -56,12 +57,12 @@ def period(request: Any) -> HttpResponse:
 @require_safe
 @login_required
 @never_cache
-def operator_period(request: Any) -> HttpResponse:
+def operator_period(request: OperatorRequest) -> HttpResponse:
     operators_only(request)
     return _period(request, None, "operator_events")
 
 
-def _period(request: Any, organization: str | None, section: str) -> HttpResponse:
+def _period(request: OperatorRequest, organization: str | None, section: str) -> HttpResponse:
     start, end = _last_month(timezone.now())
     given = {
         "from": request.GET.get("from", f"{start:%Y-%m-%d}"),
@@ -103,10 +104,9 @@ def _last_month(now: datetime) -> tuple[datetime, datetime]:
     return (end - timedelta(days=1)).replace(day=1), end
 
 
-def _shown(request: Any, report: Report, context: Mapping[str, Any]) -> HttpResponse:
+def _shown(request: OperatorRequest, report: Report, context: Mapping[str, Any]) -> HttpResponse:
     operator = not report.organization
-    name = "" if operator else request.organization.name
-    page = report_page(report, name=name)
+    page = report_page(report, name=request.organization.name if request.organization else "")
     root = "/" if operator else f"/o/{report.organization}/"
     shown = {**context, "page": page, "operator": operator}
     shown["address"] = request.build_absolute_uri()

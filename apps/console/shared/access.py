@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from apps.common.requests import OperatorRequest, OrganizationRequest
 from apps.common.roles import Role
 from federated.errors import Forbidden, NotFound
 
@@ -11,13 +10,13 @@ from federated.errors import Forbidden, NotFound
 ACTING = (Role.ADMIN, Role.SCIENTIST)
 
 
-def operators_only(request: Any) -> None:
+def operators_only(request: OperatorRequest) -> None:
     """For everybody else there is nothing here: raises NotFound."""
     if not request.user.is_operator:
         raise NotFound("There is nothing at this address.")
 
 
-def acting_only(request: Any) -> None:
+def acting_only(request: OrganizationRequest) -> None:
     """Raises Forbidden for a member who may only read."""
     if request.membership.role not in ACTING:
         raise Forbidden(

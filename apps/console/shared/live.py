@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 #: htmx stops polling at this answer.
@@ -13,7 +13,7 @@ STOP_POLLING = 286
 
 
 def live_answer(
-    request: Any, template: str, context: Mapping[str, Any], *, seen: str, over: bool
+    request: HttpRequest, template: str, context: Mapping[str, Any], *, seen: str, over: bool
 ) -> HttpResponse:
     """The part if it changed since the browser's ``?seen=``, else 204; 286 once it is over."""
     if not over and request.GET.get("seen") == seen:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -20,6 +21,7 @@ from apps.audit.verification import (
     verifications_of,
 )
 from apps.common.actor import request_actor
+from apps.common.requests import OrganizationRequest
 from apps.common.uploads import UPLOAD_MOST
 from apps.common.urls import organization_url
 from apps.console.shared.live import live_answer
@@ -30,7 +32,7 @@ SHOWN = 30
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
-def verify(request: Any) -> HttpResponse:
+def verify(request: OrganizationRequest) -> HttpResponse:
     """Verifications so far; a POST takes a bundle, which is kept until it is verified."""
     slug = request.organization.slug
     context: dict[str, Any] = {"section": "verify", "most": UPLOAD_MOST}
@@ -45,29 +47,32 @@ def verify(request: Any) -> HttpResponse:
     return render(request, "console/verify/verify.html", context, status=status)
 
 
-def _uploaded(request: Any) -> Verification:
+def _uploaded(request: OrganizationRequest) -> Verification:
     uploaded = request.FILES.get("bundle")
-    if uploaded is None:
+    # `BoundedUploadHandler` keeps every file on disk.
+    if not isinstance(uploaded, TemporaryUploadedFile):
         raise InvalidInput(f"bundle: choose a file of at most {UPLOAD_MOST} bytes")
     return verification_ask_file(
         path=Path(uploaded.temporary_file_path()),
-        name=uploaded.name,
+        name=uploaded.name or "",
         organization=request.organization.slug,
         actor=request_actor(request),
     )
 
 
 @require_POST
-def job_verify(request: Any, job_id: UUID) -> HttpResponse:
+def job_verify(request: OrganizationRequest, job_id: UUID) -> HttpResponse:
     return _asked(request, Verification.Kind.JOB, job_id, "job")
 
 
 @require_POST
-def campaign_verify(request: Any, campaign_id: UUID) -> HttpResponse:
+def campaign_verify(request: OrganizationRequest, campaign_id: UUID) -> HttpResponse:
     return _asked(request, Verification.Kind.CAMPAIGN, campaign_id, "campaign")
 
 
-def _asked(request: Any, kind: Verification.Kind, subject_id: UUID, page: str) -> HttpResponse:
+def _asked(
+    request: OrganizationRequest, kind: Verification.Kind, subject_id: UUID, page: str
+) -> HttpResponse:
     slug = request.organization.slug
     try:
         made = verification_ask(
@@ -79,20 +84,20 @@ def _asked(request: Any, kind: Verification.Kind, subject_id: UUID, page: str) -
     return _shown(request, made)
 
 
-def _shown(request: Any, made: Verification) -> HttpResponse:
+def _shown(request: OrganizationRequest, made: Verification) -> HttpResponse:
     return redirect(organization_url(request.organization.slug, "verification", made.pk))
 
 
 @require_safe
 @never_cache
-def verification(request: Any, verification_id: UUID) -> HttpResponse:
+def verification(request: OrganizationRequest, verification_id: UUID) -> HttpResponse:
     found = _found(request, verification_id)
     return render(request, "console/verify/verification.html", _context(found))
 
 
 @require_safe
 @never_cache
-def verification_live(request: Any, verification_id: UUID) -> HttpResponse:
+def verification_live(request: OrganizationRequest, verification_id: UUID) -> HttpResponse:
     """What changes while it runs."""
     found = _found(request, verification_id)
     context = _context(found)
@@ -100,7 +105,7 @@ def verification_live(request: Any, verification_id: UUID) -> HttpResponse:
     return live_answer(request, template, context, seen=seen, over=found.is_over)
 
 
-def _found(request: Any, verification_id: UUID) -> Verification:
+def _found(request: OrganizationRequest, verification_id: UUID) -> Verification:
     return verification_get_for(
         organization=request.organization.slug, verification_id=verification_id
     )
