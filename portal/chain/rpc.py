@@ -1,7 +1,7 @@
 """The JSON-RPC methods that web3.py needs, on a `Node`."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import rlp
@@ -107,11 +107,8 @@ class Rpc:
         return None if header is None else self._block(header, full)
 
     def eth_getBlockByHash(self, hash_: str, full: bool = False) -> formats.Json | None:
-        try:
-            header = self.node.chain.get_block_header_by_hash(_hash(hash_))
-        except HeaderNotFound:
-            return None
-        return self._block(header, full)
+        header = self._header_of(hash_)
+        return None if header is None else self._block(header, full)
 
     def eth_getTransactionByHash(self, hash_: str) -> formats.Json | None:
         wanted = _hash(hash_)
@@ -153,13 +150,7 @@ class Rpc:
 
     def debug_getRawBlock(self, at: str) -> str | None:
         """The RLP of a block, by number or by hash (of any stored fork)."""
-        if len(at) == 66:
-            try:
-                header: BlockHeaderAPI | None = self.node.chain.get_block_header_by_hash(_hash(at))
-            except HeaderNotFound:
-                return None
-        else:
-            header = self._header(at)
+        header = self._header_of(at) if len(at) == 66 else self._header(at)
         if header is None:
             return None
         return encode_hex(rlp.encode(self.node.chain.get_block_by_header(header)))
@@ -210,25 +201,31 @@ class Rpc:
         }
 
     def eth_getLogs(self, query: formats.Json) -> list[formats.Json]:
-        if "blockHash" in query:
-            header = self.node.chain.get_block_header_by_hash(_hash(query["blockHash"]))
-            first = last = header.block_number
-        else:
-            first = self._needed(query.get("fromBlock", "latest")).block_number
-            last = self._needed(query.get("toBlock", "latest")).block_number
-        if last - first >= MAX_LOG_BLOCKS:
-            raise RpcError(RpcError.PARAMS, f"at most {MAX_LOG_BLOCKS} blocks in one query")
         wanted = query.get("address") or []
         addresses = {a.lower() for a in ([wanted] if isinstance(wanted, str) else wanted)}
         topics = query.get("topics") or []
         found = []
-        for number in range(first, last + 1):
-            header = self.node.chain.get_canonical_block_header_by_number(BlockNumber(number))
+        for header in self._searched(query):
             if header.bloom:
                 block = self.node.chain.get_block_by_header(header)
                 entries = formats.logs(block, self.node.receipts(block))
                 found += [entry for entry in entries if _matches(entry, addresses, topics)]
         return found
+
+    def _searched(self, query: formats.Json) -> Iterator[BlockHeaderAPI]:
+        """The block that a log query names by its hash (of any stored fork), else its range."""
+        if "blockHash" in query:
+            named = self._header_of(query["blockHash"])
+            if named is None:
+                raise RpcError(RpcError.REJECTED, f"block {query['blockHash']} not found")
+            yield named
+            return
+        first = self._needed(query.get("fromBlock", "latest")).block_number
+        last = self._needed(query.get("toBlock", "latest")).block_number
+        if last - first >= MAX_LOG_BLOCKS:
+            raise RpcError(RpcError.PARAMS, f"at most {MAX_LOG_BLOCKS} blocks in one query")
+        for number in range(first, last + 1):
+            yield self.node.chain.get_canonical_block_header_by_number(BlockNumber(number))
 
     def _block(self, header: BlockHeaderAPI, full: bool) -> formats.Json:
         score = self.node.chain.get_score(header.hash)
@@ -256,6 +253,12 @@ class Rpc:
         try:
             return self.node.chain.get_canonical_block_header_by_number(BlockNumber(number))
         except (HeaderNotFound, BlockNotFound):
+            return None
+
+    def _header_of(self, hash_: str) -> BlockHeaderAPI | None:
+        try:
+            return self.node.chain.get_block_header_by_hash(_hash(hash_))
+        except HeaderNotFound:
             return None
 
     def _needed(self, at: str) -> BlockHeaderAPI:
