@@ -17,7 +17,6 @@ from apps.common.urls import organization_url
 from apps.console.job.selector import job_page, page_fingerprint
 from apps.console.shared.access import acting_only
 from apps.console.shared.live import live_answer
-from apps.federation.models import Job
 from apps.federation.selectors.jobs import job_get_for
 from apps.federation.services.jobs import (
     job_approve_by_person,
@@ -53,52 +52,43 @@ def job_live(request: OrganizationRequest, job_id: UUID) -> HttpResponse:
 
 @require_POST
 def job_approve(request: OrganizationRequest, job_id: UUID) -> HttpResponse:
-    def act(found: Job) -> str:
-        job_approve_by_person(
-            job=found, organization=request.organization.slug, actor=request_actor(request)
-        )
-        return "Approved. The site checks the job, signs and reserves its cost next."
-
-    return _act(request, job_id, act)
+    said = "Approved. The site checks the job, signs and reserves its cost next."
+    return _act(request, job_id, job_approve_by_person, said)
 
 
 @require_POST
 def job_decline(request: OrganizationRequest, job_id: UUID) -> HttpResponse:
-    def act(found: Job) -> str:
-        job_decline_by_person(
-            job=found,
-            organization=request.organization.slug,
-            reason=_reason(request),
-            actor=request_actor(request),
-        )
-        return "Declined. The job has ended."
-
-    return _act(request, job_id, act)
+    return _act(request, job_id, job_decline_by_person, "Declined. The job has ended.", why=True)
 
 
 @require_POST
 def job_cancel(request: OrganizationRequest, job_id: UUID) -> HttpResponse:
-    def act(found: Job) -> str:
-        job_cancel_by_person(
-            job=found,
-            organization=request.organization.slug,
-            reason=_reason(request),
-            actor=request_actor(request),
-        )
-        return "Cancelled. Nothing more is charged."
-
-    return _act(request, job_id, act)
+    said = "Cancelled. Nothing more is charged."
+    return _act(request, job_id, job_cancel_by_person, said, why=True)
 
 
-def _act(request: OrganizationRequest, job_id: UUID, act: Callable[[Job], str]) -> HttpResponse:
-    """Do something to a job and show it again, with what was done or why not."""
-    found = job_get_for(organization=request.organization.slug, job_id=job_id)
+def _act(
+    request: OrganizationRequest,
+    job_id: UUID,
+    service: Callable[..., object],
+    said: str,
+    *,
+    why: bool = False,
+) -> HttpResponse:
+    """Act on a job, with the form's reason where it takes one; show it with what was done or not.
+
+    Raises NotFound, and Forbidden for a member who may only read.
+    """
+    slug = request.organization.slug
+    found = job_get_for(organization=slug, job_id=job_id)
     acting_only(request)
     try:
-        messages.success(request, act(found))
+        reason = {"reason": _reason(request)} if why else {}
+        service(job=found, organization=slug, actor=request_actor(request), **reason)
+        messages.success(request, said)
     except (Conflict, InvalidInput) as error:
         messages.error(request, error.message)
-    return redirect(organization_url(request.organization.slug, "job", found.pk))
+    return redirect(organization_url(slug, "job", found.pk))
 
 
 def _reason(request: HttpRequest) -> str:

@@ -6,7 +6,7 @@ Plain numbers in, coordinates out, as in charts.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from apps.console.shared.charts import Tick, nice_step
@@ -109,51 +109,43 @@ def box_chart(
         )
         for position, (name, estimate) in enumerate(shown)
     ]
-    bottom = top + ROW * len(shown)
-    return BoxChart(
-        width=WIDTH,
-        height=bottom + 26,
-        left=LEFT,
-        right=RIGHT,
-        bottom=bottom,
-        ticks=[Tick(place(v), f"{v:,.6g}") for v in _ticks(start, end, log=log)],
-        box=box,
-        rows=rows,
-        description="; ".join(
-            f"{NAMES[name]} {e.value:.4g} {unit} ({e.lower:.4g} to {e.upper:.4g})"
-            for name, e in shown
-        ),
+    said = (
+        f"{NAMES[name]} {e.value:.4g} {unit} ({e.lower:.4g} to {e.upper:.4g})" for name, e in shown
     )
+    ticks = _marked(place, _ticks(start, end, log=log))
+    return _chart(top, ticks, rows, "; ".join(said), box)
 
 
 def interval_chart(estimates: Mapping[str, joint.Estimate], *, upper: float) -> BoxChart:
     """Rows of points with their intervals on an axis from 0; a value may be undetermined."""
     place = _scale(0.0, upper, log=False)
-    bottom = TOP + ROW * len(estimates)
-    return BoxChart(
-        width=WIDTH,
-        height=bottom + 26,
-        left=LEFT,
-        right=RIGHT,
-        bottom=bottom,
-        ticks=[Tick(place(v), f"{v:,.6g}") for v in _ticks(0.0, upper, log=False)],
-        box=None,
-        rows=[
-            Interval(
-                name,
-                round(TOP + ROW * (position + 0.5), 1),
-                place(one.low),
-                None if one.value is None else place(one.value),
-                place(one.high),
-            )
-            for position, (name, one) in enumerate(estimates.items())
-        ],
-        description="; ".join(
-            f"{name} {'undetermined' if one.value is None else f'{one.value:.3f}'} "
-            f"({one.low:.3f} to {one.high:.3f})"
-            for name, one in estimates.items()
-        ),
+    rows = [
+        Interval(
+            name,
+            round(TOP + ROW * (position + 0.5), 1),
+            place(one.low),
+            None if one.value is None else place(one.value),
+            place(one.high),
+        )
+        for position, (name, one) in enumerate(estimates.items())
+    ]
+    said = (
+        f"{name} {'undetermined' if one.value is None else f'{one.value:.3f}'} "
+        f"({one.low:.3f} to {one.high:.3f})"
+        for name, one in estimates.items()
     )
+    return _chart(TOP, _marked(place, _ticks(0.0, upper, log=False)), rows, "; ".join(said))
+
+
+def _chart(
+    top: float, ticks: list[Tick], rows: list[Interval], description: str, box: Box | None = None
+) -> BoxChart:
+    bottom = top + ROW * len(rows)
+    return BoxChart(WIDTH, bottom + 26, LEFT, RIGHT, bottom, ticks, box, rows, description)
+
+
+def _marked(place: Callable[[float], float], values: Iterable[float]) -> list[Tick]:
+    return [Tick(place(value), f"{value:,.6g}") for value in values]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +192,7 @@ def history_chart(
         top=top,
         bottom=bottom,
         x_ticks=[Tick(place_x(run), str(run)) for run in range(first, last + 1, every)],
-        y_ticks=[Tick(place(v), f"{v:,.6g}") for v in _ticks(start, end, log=log)],
+        y_ticks=_marked(place, _ticks(start, end, log=log)),
         points=points,
         path="M" + "L".join(f"{x} {y}" for x, y, _, _ in points),
         description=f"{what} by run: " + "; ".join(f"{run}: {e.value:.4g}" for run, e in values),

@@ -135,13 +135,6 @@ def rho(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-@register.inclusion_tag("console/shared/_table_head.html")
-def table_head(*columns: str) -> dict[str, Any]:
-    """The head of a table: per column a ``label``, ``#label`` over numbers, or ``label|class``."""
-    named = (f"{one[1:]}|number" if one.startswith("#") else one for one in columns)
-    return {"heads": [one.partition("|")[::2] for one in named]}
-
-
 @register.inclusion_tag("console/shared/charts/stack.html")
 def stack_bar(
     parts: Sequence[tuple[str, float, int]], whole: float, label: str = "", size: str = ""
