@@ -12,6 +12,13 @@ class AlreadyRunning(Conflict):
     title = "The services run already"
 
 
+class StateVersion(Conflict):
+    """The state directory was made by another release; it is left as it is."""
+
+    code = "state_version"
+    title = "The state directory is of another release"
+
+
 class PortInUse(Conflict):
     code = "port_in_use"
     title = "The address is in use"

@@ -23,6 +23,7 @@ from portal.up.lock import announce, state_lock, withdraw
 from portal.up.postgres import Postgres
 from portal.up.report import Report
 from portal.up.service import Service
+from portal.up.state_version import version_check, version_stamp
 from portal.up.tether import adopt_orphans
 from portal.up.valkey import Valkey
 from portal.up.web import Web
@@ -63,7 +64,9 @@ class Supervisor:
 
     def run(self) -> None:
         """Serve until SIGINT, SIGTERM or SIGHUP. Raises DomainError if something did not start."""
+        version_check(self.config.state)
         with state_lock(self.config.state):
+            version_stamp(self.config.state)
             self.web.check()
             self._listen_to_signals()
             adopt_orphans()

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from portal.up.service import wait_until
+from portal.up.state_version import VERSION, VERSION_FILE
 from tests.patience import patient
 from tests.portal.processes import answers, free_port, processes_of, up
 
@@ -75,6 +76,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def test_everything_is_up(running: Running) -> None:
     assert answers(running.port)
+    assert (running.state / VERSION_FILE).read_text() == f"{VERSION}\n"
     assert all(psutil.pid_exists(running.pid(service)) for service in SERVICES)
 
 
