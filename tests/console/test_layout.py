@@ -1,4 +1,4 @@
-"""The tags that pages are laid out with: what they write, and that they escape what they are given."""
+"""The tags that pages are laid out with write what they say, and escape what they are given."""
 
 from __future__ import annotations
 

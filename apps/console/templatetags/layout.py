@@ -57,7 +57,8 @@ def table(content: SafeString, *columns: str, kind: str = "") -> SafeString:
 
 
 def _column(one: str) -> tuple[str, str]:
-    label, _, look = one.removeprefix("#").partition("|")
+    label, bar, look = one.removeprefix("#").rpartition("|")
+    label, look = (label, look) if bar else (look, "")
     look = look.strip() or ("number" if one.startswith("#") else "")
     return (
         look and format_html(' class="{}"', look),
