@@ -18,6 +18,8 @@ from pathlib import Path
 
 PORTS_FILE = "services.json"
 SECRETS_DIR = "secrets"
+PORTS_FROM = 16_384
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 @contextmanager
@@ -57,13 +59,25 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def _choose_port(taken: set[int]) -> int:
+def port_choose(taken: set[int]) -> int:
+    """A free port of 127.0.0.1 below those that the system gives to outgoing connections.
+
+    One of those could be taken by any process's connection between this choice and the server's
+    start, or while the server is restarted.
+    """
     while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in taken:
+        port = PORTS_FROM + secrets.randbelow(_ephemeral_from() - PORTS_FROM)
+        if port not in taken and port_is_free(port):
             return port
+
+
+def _ephemeral_from() -> int:
+    """The first port that outgoing connections get (Linux; else the least default in use)."""
+    try:
+        first = int(EPHEMERAL.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        first = 32_768
+    return first if first > PORTS_FROM + 1_000 else 65_536
 
 
 def read_ports(state: Path) -> dict[str, int]:
@@ -91,7 +105,7 @@ def _record_port(state: Path, name: str, *, replace: bool) -> int:
     with _exclusive(state / f".{PORTS_FILE}.lock"):
         recorded = read_ports(state)
         if replace or name not in recorded:
-            recorded[name] = _choose_port(set(recorded.values()))
+            recorded[name] = port_choose(set(recorded.values()))
             text = json.dumps({key: {"port": port} for key, port in sorted(recorded.items())})
             write_atomically(state / PORTS_FILE, text + "\n")
         return recorded[name]

@@ -28,7 +28,8 @@ from portal.demo.hospitals import encoded, hospitals
 from portal.demo.stage import Stage
 from portal.demo.story import Story
 from tests.bench.frame import OURS, VAR, Row, spread
-from tests.bench.processes import Watch, command_name, free_ports
+from tests.bench.processes import Watch, command_name
+from tests.ports import free_port
 
 CASE = "encrypted, proven, epsilon 1"
 REPEATS = 20
@@ -73,7 +74,7 @@ def measure(rounds: int) -> OwnRun:
     folder = VAR / "own"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    address = f"127.0.0.1:{free_ports(1)[0]}"
+    address = f"127.0.0.1:{free_port()}"
     sections: dict[str, Any] = {"consortium": "heart.bench", "bind_address": address}
     config = Config.load(None, folder / "state", coordinator=sections)
     story, cast = Story(), hospitals()

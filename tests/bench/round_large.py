@@ -36,7 +36,8 @@ from tests.bench.frame import OURS, VAR, Row, spread
 from tests.bench.own import _pids, _rounds, median_seconds, playing, role
 from tests.bench.peers import flower
 from tests.bench.peers.base import NotMeasured
-from tests.bench.processes import Watch, free_ports
+from tests.bench.processes import Watch
+from tests.ports import free_port
 
 CASE = "encrypted, proven, epsilon 1"
 BEYOND = "seconds a round beyond local training"
@@ -117,7 +118,7 @@ def own_rows(parameters: int, rounds: int) -> list[Row]:
     folder = VAR / "own_large"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    address = f"127.0.0.1:{free_ports(1)[0]}"
+    address = f"127.0.0.1:{free_port()}"
     sections: dict[str, Any] = {"consortium": "large.bench", "bind_address": address}
     config = Config.load(None, folder / "state", coordinator=sections)
     with playing(Stage(folder, config)) as stage:

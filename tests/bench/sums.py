@@ -36,8 +36,9 @@ from portal.config import Config
 from portal.demo.stage import Stage, wait_for
 from tests.bench.frame import OURS, VAR, Row, spread
 from tests.bench.own import playing
-from tests.bench.processes import family, free_ports, peak_mib
+from tests.bench.processes import family, peak_mib
 from tests.bench.round_large import columns, model
+from tests.ports import free_port
 
 REPEATS = 3
 METRIC = "sum stored vectors over workers"
@@ -53,7 +54,7 @@ def celery_rows(params: int, sites: int = 100) -> list[Row]:
     folder = VAR / "sums"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    address = f"127.0.0.1:{free_ports(1)[0]}"
+    address = f"127.0.0.1:{free_port()}"
     sections: dict[str, Any] = {"consortium": CONSORTIUM, "bind_address": address}
     config = Config.load(None, folder / "state", coordinator=sections)
     try:

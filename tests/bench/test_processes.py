@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from tests.bench.peers.base import Environment, NotMeasured, Run
-from tests.bench.processes import Watch, family, free_ports, peak_mib, started
+from tests.bench.processes import Watch, family, peak_mib, started
 from tests.patience import patient
+from tests.ports import free_port
 
 # Ends at once, and leaves a sleeper behind in its session.
 LEAVES_AN_ORPHAN = """
@@ -66,7 +67,7 @@ def test_peak_of_a_process_that_has_gone_is_zero():
 
 
 def test_free_ports_differ():
-    assert len(set(free_ports(5))) == 5
+    assert len({free_port() for _ in range(5)}) == 5
 
 
 def test_rounds_are_the_times_between_marks():

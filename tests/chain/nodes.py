@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,17 +15,12 @@ from web3.middleware import ExtraDataToPOAMiddleware
 from apps.provenance import keys
 from tests.chain import anvil
 from tests.patience import patient
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 NETWORK = "quasim_provenance"
 ANVIL = os.environ.get("FSC_TEST_CHAIN", "embedded") == "anvil"
 """Whether tests marked ``any_chain`` run against anvil (`make test-chain`)."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def run_until(condition: Callable[[], bool], process: "ChainProcess", seconds: float = 60) -> None:

@@ -21,8 +21,9 @@ from portal.chain.node import Node
 from portal.chain.replay import replay
 from portal.chain.sealer import VOTES
 from portal.chain.sync import Follower
-from tests.chain.nodes import NETWORK, ChainProcess, free_port, run_until
+from tests.chain.nodes import NETWORK, ChainProcess, run_until
 from tests.patience import patient
+from tests.ports import free_port
 
 ORIGIN, ROOT = b"\x11" * 32, b"\x22" * 32
 COUNT = 3

@@ -11,8 +11,9 @@ from web3.exceptions import ContractLogicError, Web3RPCError
 
 from portal.chain.consensus import chain_id_of
 from portal.chain.replay import replay
-from tests.chain.nodes import NETWORK, ChainProcess, free_port, run_until
+from tests.chain.nodes import NETWORK, ChainProcess, run_until
 from tests.patience import patient
+from tests.ports import free_port
 
 ORIGIN = b"\x11" * 32
 ROOT = b"\x22" * 32

@@ -19,7 +19,7 @@ from torch import nn
 from federated.wire.key import KeyEpoch
 from portal.config import Config
 from portal.demo.stage import Stage, wait_for
-from tests.portal.processes import free_port
+from tests.ports import free_port
 
 SEED_TENANT = "org_12345"
 MEMBERS = ("lakeside", "northwind", SEED_TENANT, "summit")

@@ -15,7 +15,8 @@ from portal.config import BASE, Config
 from portal.up.service import wait_until
 from tests.e2e.conftest import SEED_TENANT, Consortium, model_file, rows
 from tests.patience import patient
-from tests.portal.processes import answers, free_port, processes_of
+from tests.portal.processes import answers, processes_of
+from tests.ports import free_port
 
 SERVICE = """
 from federated import FederatedService, PrivacyConfig

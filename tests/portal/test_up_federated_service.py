@@ -19,7 +19,8 @@ from federated.service import FederatedService, ServiceNotStarted
 from portal.config import BASE
 from portal.up.service import wait_until
 from tests.patience import patient
-from tests.portal.processes import answers, free_port, processes_of
+from tests.portal.processes import answers, processes_of
+from tests.ports import free_port
 
 SERVE = """
 import sys

@@ -17,7 +17,8 @@ import pytest
 from portal.up.service import wait_until
 from portal.up.state_version import VERSION, VERSION_FILE
 from tests.patience import patient
-from tests.portal.processes import answers, free_port, processes_of, up
+from tests.portal.processes import answers, processes_of, up
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,8 @@ from federated.provenance.checkpoint import parse_checkpoint
 from federated.provenance.verify import origin_hash, verify_bundle
 from portal.chain.vote import main as vote
 from portal.config import Config
-from tests.chain.nodes import ANVIL, any_chain, free_port
+from tests.chain.nodes import ANVIL, any_chain
+from tests.ports import free_port
 from tests.provenance.conftest import inside, log_everything
 
 KEY = origin_hash("consortium")

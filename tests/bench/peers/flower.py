@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from tests.bench.peers.base import CLIENTS, Environment, NotMeasured, Run, last_lines
-from tests.bench.processes import Watch, free_ports, started
+from tests.bench.processes import Watch, started
+from tests.ports import free_port
 
 ENVIRONMENT = Environment("flower", ("flwr[simulation]==1.41.0",))
 APP = Path(__file__).parent / "flower_app"
@@ -36,7 +37,7 @@ def run(
     ENVIRONMENT.install()
     folder = _folder(ENVIRONMENT.root / "run")
     report = folder / "report.json"
-    port, *ports = free_ports(1 + CLIENTS)
+    port, *ports = [free_port() for _ in range(1 + CLIENTS)]
     federation = f'[superlink.bench]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
     (folder / "config.toml").write_text(f'[superlink]\ndefault = "bench"\n\n{federation}')
     variables = ENVIRONMENT.variables(FLWR_HOME=str(folder))

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 
 from tests.bench.peers.base import Environment, NotMeasured, Run, last_lines
-from tests.bench.processes import Watch, command_name, free_ports, started
+from tests.bench.processes import Watch, command_name, started
+from tests.ports import free_port
 
 ENVIRONMENT = Environment("nvflare", ("nvflare==2.9.0", "tenseal==0.3.18"))
 APP = Path(__file__).parent / "nvflare_app"
@@ -29,7 +30,7 @@ def run(*, rounds: int, secure: bool, limit: float = 600) -> Run:
     variables = ENVIRONMENT.variables(NVFLARE_POC_WORKSPACE=str(folder / "poc"), HOME=str(folder))
     log = folder / "job.log"
     command = [ENVIRONMENT.program("python"), "job.py", str(rounds)]
-    command += ["he" if secure else "clear", str(folder), str(free_ports(1)[0])]
+    command += ["he" if secure else "clear", str(folder), str(free_port())]
     with started(command, log, variables, folder) as process, Watch([process.pid], role) as watch:
         try:
             process.wait(limit)
