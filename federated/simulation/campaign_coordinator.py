@@ -19,7 +19,7 @@ from federated.wire.campaign import (
     Submission,
 )
 from federated.wire.key import SealedShare
-from federated.wire.site import Task, Work
+from federated.wire.site import CampaignTask, RunTask, Task, Work
 
 
 class CampaignCoordinator(Coordinator):
@@ -89,8 +89,8 @@ class CampaignCoordinator(Coordinator):
 
     def _task(self, work: Work, played: Played | None) -> Task:
         if played is None:
-            return Task(kind=work, campaign_id=self.agreement.id)
-        return Task(kind=work, campaign_id=self.agreement.id, run=played.number)
+            return CampaignTask(campaign_id=self.agreement.id)
+        return RunTask.of(work, self.agreement.id, played.number)
 
     # What sites send.
 

@@ -33,7 +33,7 @@ from federated.protocol.kinds.base import Fail, Finish, Open
 from federated.wire.base import Signed
 from federated.wire.campaign import NoisedCohort
 from federated.wire.key import KeyEpoch, SealedShare
-from federated.wire.site import Inbox, Task, Work
+from federated.wire.site import Inbox, KeyTask, Task, Work
 
 APPROVAL_SECONDS = 600.0
 WAIT_MS, ENDED_WAIT_MS = 1000, 20_000
@@ -101,7 +101,7 @@ class Coordinator(ABC):
     def inbox(self, name: str) -> Inbox:
         tasks: list[Task] = []
         if name not in self._confirmed:
-            tasks.append(Task(kind=Work.KEY, epoch=self.agreement.spec.key_epoch))
+            tasks.append(KeyTask(kind=Work.KEY, epoch=self.agreement.spec.key_epoch))
         if self._may_approve and name not in self.approvals:
             tasks.append(self._task(Work.APPROVE, None))
         for played in self.played:

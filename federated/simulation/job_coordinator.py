@@ -20,7 +20,7 @@ from federated.wire.base import Signed
 from federated.wire.job import Decline, JobSpec
 from federated.wire.key import SealedShare
 from federated.wire.round import Release, RoundContext, Transcript
-from federated.wire.site import Task, Work
+from federated.wire.site import AttemptTask, JobTask, Task, Work
 
 
 class JobCoordinator(Coordinator):
@@ -81,9 +81,9 @@ class JobCoordinator(Coordinator):
 
     def _task(self, work: Work, played: Played | None) -> Task:
         if played is None:
-            return Task(kind=work, job_id=self.agreement.id)
+            return JobTask(job_id=self.agreement.id)
         at = played.at
-        return Task(kind=work, job_id=at.job_id, round=at.round, attempt=at.number)
+        return AttemptTask.of(work, at.job_id, at.round, at.number)
 
     # What sites send.
 
