@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import httpx
 
 from federated.api.credentials import Credentials
 from federated.api.octets import OctetTransport, pieces_of
@@ -37,6 +39,9 @@ from federated.wire.site import (
 )
 from federated.wire.witness import Cosigned, CosignOffer, LogName, WitnessKey
 
+ELSEWHERE = "https://coordinator.invalid"
+"""The coordinator's address where no network leads to it."""
+
 
 class CoordinatorAPI(OctetTransport):
     """The calls that a site and its people make to the coordinator; safe between threads."""
@@ -51,6 +56,14 @@ class CoordinatorAPI(OctetTransport):
         """Make the API for a site's certificate, trusting the consortium's CA."""
         credentials.check_dates()
         return cls(url, credentials.ssl_context(), **options)
+
+    @classmethod
+    def over(cls, transport: httpx.BaseTransport) -> CoordinatorAPI:
+        """Make the API over another transport than HTTPS, whose failures are not waited out.
+
+        httpx.BaseTransport is the whole interface: one request to one answer.
+        """
+        return cls(ELSEWHERE, _no_tls(), transport=transport, retry_seconds=0.0)
 
     # Joining, without a certificate yet.
 
@@ -236,6 +249,11 @@ class CoordinatorAPI(OctetTransport):
 
     def witness_register(self, signed: Signed[WitnessKey]) -> None:
         self._send("/api/witnesses", signed)
+
+
+@cache
+def _no_tls() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _path(at: Attempt) -> str:
