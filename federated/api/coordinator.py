@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
 from federated.api.credentials import Credentials
 from federated.api.octets import OctetTransport, pieces_of
-from federated.api.transport import M
+from federated.api.transport import Carrier, M
 from federated.files import read_pieces
 from federated.protocol.address import Attempt
 from federated.wire.base import Signed, canonical, encode_bytes
@@ -58,12 +56,9 @@ class CoordinatorAPI(OctetTransport):
         return cls(url, credentials.ssl_context(), **options)
 
     @classmethod
-    def over(cls, transport: httpx.BaseTransport) -> CoordinatorAPI:
-        """Make the API over another transport than HTTPS, whose failures are not waited out.
-
-        httpx.BaseTransport is the whole interface: one request to one answer.
-        """
-        return cls(ELSEWHERE, _no_tls(), transport=transport, retry_seconds=0.0)
+    def over(cls, carrier: Carrier) -> CoordinatorAPI:
+        """Make the API over something else than HTTPS, whose failures are not waited out."""
+        return cls(ELSEWHERE, _no_tls(), carrier=carrier, retry_seconds=0.0)
 
     # Joining, without a certificate yet.
 

@@ -17,6 +17,7 @@ from federated.simulation.malice import (
     transcript_forge,
 )
 from federated.simulation.network import Network, SiteTransport
+from federated.simulation.routes import Request
 from federated.wire.base import Signed
 from federated.wire.round import Reason, Transcript
 
@@ -36,10 +37,10 @@ class HonestSite(SiteTransport):
 
     _lie: tuple[str, str] | None = None
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if request.method == "GET" and request.url.path.endswith("/transcript"):
+    def handle(self, request: Request) -> httpx.Response:
+        if request.method == "GET" and request.path.endswith("/transcript"):
             self._lie = None
-        return super().handle_request(request)
+        return super().handle(request)
 
     def shown(self, at: Attempt, what: list[str], answer: httpx.Response) -> httpx.Response:
         network = self.network
@@ -73,7 +74,7 @@ class HonestSite(SiteTransport):
         return httpx.Response(200, content=transcript.canonical())
 
     def send(
-        self, at: Attempt, kind: str, named: str, message: Signed[Any], request: httpx.Request
+        self, at: Attempt, kind: str, named: str, message: Signed[Any], request: Request
     ) -> httpx.Response:
         # A forged transcript is answered once, by what the site says to it next.
         lie, self._lie = self._lie, None
@@ -107,11 +108,11 @@ class CheatingSite(SiteTransport):
         self._identity = identity
 
     def send(
-        self, at: Attempt, kind: str, named: str, message: Signed[Any], request: httpx.Request
+        self, at: Attempt, kind: str, named: str, message: Signed[Any], request: Request
     ) -> httpx.Response:
         network = self.network
         if network.chance(SILENT):
-            raise httpx.WriteTimeout(f"{self.name} sends no {kind}", request=request)
+            raise httpx.WriteTimeout(f"{self.name} sends no {kind}")
         if kind in CHEATED:
             self._forge(at, kind, message)
         answer = super().send(at, kind, named, message, request)

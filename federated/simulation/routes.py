@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import httpx
 
@@ -41,15 +44,33 @@ DECLINES: dict[str, type[Signed[Any]]] = {
 }
 
 
+@dataclass(frozen=True)
+class Request:
+    """One request of a site; ``url`` is the address from the coordinator's root on."""
+
+    method: str
+    url: str
+    content: bytes
+    headers: Mapping[str, str]
+
+    @cached_property
+    def path(self) -> str:
+        return unquote(self.url.partition("?")[0])
+
+    @cached_property
+    def params(self) -> dict[str, str]:
+        return dict(parse_qsl(self.url.partition("?")[2]))
+
+
 @lru_cache(maxsize=64)
 def message_of(kind: str, content: bytes) -> Signed[Any]:
     """Parse a message for an attempt. Raises InvalidInput."""
     return MESSAGES[kind].parse(content)
 
 
-def attempt_of(request: httpx.Request) -> tuple[Attempt | None, list[str]]:
+def attempt_of(request: Request) -> tuple[Attempt | None, list[str]]:
     """The attempt that a request is about, if any, and the rest of its address."""
-    match request.url.path.split("/")[2:]:
+    match request.path.split("/")[2:]:
         case ["jobs", job_id, "rounds", number, attempt, *rest]:
             return Attempt(job_id, int(number), int(attempt)), rest
         case ["campaigns", campaign_id, "runs", number, *rest]:
@@ -58,7 +79,7 @@ def attempt_of(request: httpx.Request) -> tuple[Attempt | None, list[str]]:
             return None, rest
 
 
-def respond(coordinator: Coordinator[Any], sender: str, request: httpx.Request) -> httpx.Response:
+def respond(coordinator: Coordinator[Any], sender: str, request: Request) -> httpx.Response:
     """Answer a request as the portal does; its DomainErrors as problem+json.
 
     Raises NotImplementedError for an address that agents do not ask in a simulation.
@@ -78,7 +99,7 @@ def respond(coordinator: Coordinator[Any], sender: str, request: httpx.Request) 
 
 
 def _of_agreement(
-    coordinator: Coordinator[Any], sender: str, request: httpx.Request, rest: list[str]
+    coordinator: Coordinator[Any], sender: str, request: Request, rest: list[str]
 ) -> bytes:
     body = request.content
     match request.method, *rest:
@@ -102,7 +123,7 @@ def _of_agreement(
         case "GET", "models", digest if isinstance(coordinator, JobCoordinator):
             return coordinator.states[digest].to_bytes()
         case _:
-            raise NotImplementedError(f"{request.method} {request.url.path}")
+            raise NotImplementedError(f"{request.method} {request.path}")
     return b"{}"
 
 
@@ -110,7 +131,7 @@ def _of_attempt(
     coordinator: Coordinator[Any],
     played: Played,
     sender: str,
-    request: httpx.Request,
+    request: Request,
     rest: list[str],
 ) -> bytes:
     body = request.content
@@ -123,7 +144,7 @@ def _of_attempt(
         case "POST", message if message in MESSAGES:
             coordinator.receive(played, message, message_of(message, body), sender)
         case "PUT", "submission" if isinstance(coordinator, CampaignCoordinator):
-            replaces = request.url.params["replaces"]
+            replaces = request.params["replaces"]
             coordinator.replace(played, message_of("submission", body), replaces, sender)
         case "PUT", "vectors", digest if isinstance(coordinator, JobCoordinator):
             size = len(body)
@@ -134,5 +155,5 @@ def _of_attempt(
         case "GET", "vectors", digest if isinstance(coordinator, JobCoordinator):
             return coordinator.vector(played, digest)
         case _:
-            raise NotImplementedError(f"{request.method} {request.url.path}")
+            raise NotImplementedError(f"{request.method} {request.path}")
     return b"{}"

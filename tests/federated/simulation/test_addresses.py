@@ -16,6 +16,8 @@ from federated.simulation.campaign_faulty import simulate_faulty, world_of
 from federated.simulation.campaign_world import scenario_load
 from federated.simulation.cheats import transport_of
 from federated.simulation.faults import FaultShares, faults_of
+from federated.simulation.network import SiteTransport
+from federated.simulation.routes import Request
 from federated.simulation.run import JobRun, simulate
 from federated.simulation.world import Scenario, World
 from federated.wire.base import encode_bytes
@@ -89,8 +91,14 @@ def test_a_lost_request_is_an_outage(run: JobRun) -> None:
 
 def test_an_unchanged_inbox_is_not_sent_again(run: JobRun) -> None:
     answers: list[int] = []
-    api = api_of(run)
-    api._http.event_hooks = {"response": [lambda answer: answers.append(answer.status_code)]}
+
+    class Watched(SiteTransport):
+        def handle(self, request: Request) -> httpx.Response:
+            answer = super().handle(request)
+            answers.append(answer.status_code)
+            return answer
+
+    api = CoordinatorAPI.over(Watched(run.network, "lakeside"))
     assert api.inbox() == api.inbox()
     assert answers == [200, 304]
 
@@ -105,4 +113,4 @@ def test_a_vector_is_sent_whole(run: JobRun) -> None:
 def test_an_address_that_no_agent_asks_is_a_defect(run: JobRun) -> None:
     transport = transport_of(run.network, run.world.parties["lakeside"].identity)
     with pytest.raises(NotImplementedError, match="/api/witnesses"):
-        transport.handle_request(httpx.Request("POST", "https://x.invalid/api/witnesses"))
+        transport.request("POST", "/api/witnesses")
