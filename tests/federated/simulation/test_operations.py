@@ -252,7 +252,7 @@ class CampaignOperations(Operations):
 
 
 BOUNDED = settings(
-    max_examples=5, stateful_step_count=20, derandomize=True, database=None, deadline=None
+    max_examples=8, stateful_step_count=20, derandomize=True, database=None, deadline=None
 )
 
 
