@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from federated.api.credentials import Credentials
 from federated.api.octets import OctetTransport, pieces_of
-from federated.api.transport import M
+from federated.api.transport import Carrier, M
 from federated.files import read_pieces
 from federated.protocol.address import Attempt
 from federated.wire.base import Signed, canonical, encode_bytes
@@ -37,6 +37,9 @@ from federated.wire.site import (
 )
 from federated.wire.witness import Cosigned, CosignOffer, LogName, WitnessKey
 
+ELSEWHERE = "https://coordinator.invalid"
+"""The coordinator's address where no network leads to it."""
+
 
 class CoordinatorAPI(OctetTransport):
     """The calls that a site and its people make to the coordinator; safe between threads."""
@@ -51,6 +54,11 @@ class CoordinatorAPI(OctetTransport):
         """Make the API for a site's certificate, trusting the consortium's CA."""
         credentials.check_dates()
         return cls(url, credentials.ssl_context(), **options)
+
+    @classmethod
+    def over(cls, carrier: Carrier) -> CoordinatorAPI:
+        """Make the API over something else than HTTPS, whose failures are not waited out."""
+        return cls(ELSEWHERE, _no_tls(), carrier=carrier, retry_seconds=0.0)
 
     # Joining, without a certificate yet.
 
@@ -236,6 +244,11 @@ class CoordinatorAPI(OctetTransport):
 
     def witness_register(self, signed: Signed[WitnessKey]) -> None:
         self._send("/api/witnesses", signed)
+
+
+@cache
+def _no_tls() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _path(at: Attempt) -> str:

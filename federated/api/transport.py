@@ -11,8 +11,9 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
@@ -44,6 +45,33 @@ BY_STATUS: dict[int, type[DomainError]] = {
 M = TypeVar("M", bound=Message)
 Body = Callable[[], tuple[Iterator[bytes], dict[str, str]]]
 """Makes a body that streams, and its headers."""
+
+
+class Carrier(Protocol):
+    """Carries one request to the coordinator, and its answer back.
+
+    ``httpx.Client`` is one over HTTPS; a simulation has one in memory. The calls of
+    ``CoordinatorAPI``, their retries and their errors are the same over each. Raises
+    httpx.TransportError where no answer comes.
+    """
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        content: bytes | Iterable[bytes] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        """One request, ``url`` from the coordinator's root on."""
+
+    def stream(
+        self, method: str, url: str, *, headers: dict[str, str] | None = None
+    ) -> AbstractContextManager[httpx.Response]:
+        """One request whose answer is read in pieces."""
+
+    def close(self) -> None:
+        """Close the connections."""
 
 
 class TlsFailed(NotAuthenticated):
@@ -95,17 +123,18 @@ class Transport:
         *,
         retry_seconds: float = RETRY_SECONDS,
         transport: httpx.BaseTransport | None = None,
+        carrier: Carrier | None = None,
     ) -> None:
         if not url.startswith("https://"):
             raise InvalidInput(f"coordinator url {url!r}: must start with https://")
         self.url = url.rstrip("/")
         self._retry_seconds = retry_seconds
         self._closed = threading.Event()
-        self._transport = transport
+        self._transport, self._carrier = transport, carrier
         self._http = self._client(tls)
 
-    def _client(self, tls: ssl.SSLContext) -> httpx.Client:
-        return httpx.Client(
+    def _client(self, tls: ssl.SSLContext) -> Carrier:
+        return self._carrier or httpx.Client(
             base_url=self.url,
             verify=tls,
             timeout=TIMEOUT,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from federated.crypto.paillier import PublicKey
 from federated.crypto.vote_proofs import CHALLENGE_BITS, VoteProof
 from federated.protocol.agreement import CampaignAgreement
-from federated.simulation.campaign_world import VirtualOrganization
+from federated.protocol.identity import SiteIdentity
 from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.campaign import CampaignSpec, CampaignTranscript, Submission, Vote
 from federated.wire.round import Reason
@@ -20,7 +20,7 @@ Lie = tuple[str, Reason, CampaignTranscript]
 
 def submission_forge(
     rng: random.Random,
-    cheat: VirtualOrganization,
+    cheat: SiteIdentity,
     *,
     honest: Signed[Submission],
     others: list[Signed[Submission]],
@@ -29,7 +29,7 @@ def submission_forge(
     """One dishonest submission in place of an honest one; each must be refused: proof_invalid."""
 
     def signed(votes: tuple[Vote, ...]) -> Signed[Submission]:
-        return cheat.identity.sign(honest.body.model_copy(update={"votes": votes}))
+        return cheat.sign(honest.body.model_copy(update={"votes": votes}))
 
     first, *rest = honest.body.votes
     tries: list[tuple[str, Callable[[], Signed[Submission]]]] = [

@@ -1,47 +1,50 @@
-"""A simulated campaign: every message of every run made, checked and recomputed in process."""
+"""A simulated campaign without sites: up to 1,000 organizations' real messages and ledgers.
+
+The coordinator and the truth are those of campaigns on a bad network. What a site's agent would do,
+its organization does here in a loop, so that many may cheat and the coordinator may tell every lie.
+"""
 
 from __future__ import annotations
 
 import random
-import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from federated.crypto.threshold import combine, partial_decrypt
 from federated.errors import DomainError, InvalidInput
-from federated.protocol.campaign_noise import noise_ciphertexts, noise_make
-from federated.protocol.campaign_release import (
-    campaign_product,
-    campaign_release_check,
-    campaign_release_make,
-    campaign_share_check,
-    campaign_share_make,
-)
-from federated.protocol.campaign_submit import submission_check, vote_points
+from federated.protocol.attempt import State
+from federated.protocol.campaign_noise import noise_make
+from federated.protocol.campaign_release import campaign_release_check, campaign_share_make
+from federated.protocol.campaign_submit import submission_make, vote_points
 from federated.protocol.campaign_transcript import (
     campaign_transcript_check,
     noised_cohort_check,
+    submission_cohort_check,
 )
 from federated.protocol.checks import charges_check
 from federated.protocol.refused import Refused
+from federated.simulation.campaign_coordinator import CampaignCoordinator
 from federated.simulation.campaign_malice import lies_of, submission_forge
+from federated.simulation.campaign_truth import CampaignTruth
 from federated.simulation.campaign_world import CampaignWorld
+from federated.simulation.clock import Clock
+from federated.simulation.coordinator import Played
 from federated.simulation.run import memory_folder
 from federated.site.ledger import Ledger
 from federated.site.policy import Allotment
 from federated.wire.base import Signed
 from federated.wire.campaign import (
-    CampaignContext,
     CampaignRelease,
     CampaignTranscript,
     Measured,
     Submission,
     TrusteeNoise,
 )
-from federated.wire.round import DecryptionShare, Reason
+from federated.wire.round import ChargeReceipt, DecryptionShare, Reason
 
 _ALLOTMENT = Allotment(epsilon=1000.0, delta=0.01)
 
@@ -71,13 +74,25 @@ class CampaignOutcome:
         return not self.violations
 
 
+class VotesTruth(CampaignTruth):
+    """Compares votes with ``measured``, by run and organization: there are no folders."""
+
+    measured: dict[int, dict[str, dict[str, Measured]]]
+
+    def _points(self, name: str, number: int, signed: Signed[Submission]) -> list[int] | None:
+        values = self.measured[number].get(name)
+        return (
+            None if values is None else list(vote_points(self.coordinator.agreement.spec, values))
+        )
+
+
 class CampaignRun:
     """``malicious`` organizations are the last of the list; with any, the coordinator lies too."""
 
     def __init__(
         self, world: CampaignWorld, folder: Path, *, seed: int, drop: float, malicious: int
     ) -> None:
-        names = list(world.organizations)
+        names = list(world.identities)
         if not 0 <= malicious <= len(names) - 4:
             raise InvalidInput(
                 f"malicious: {malicious} of {len(names)} organizations; "
@@ -86,140 +101,146 @@ class CampaignRun:
         self._world, self._seed, self._drop = world, seed, drop
         # Who drops out and who cheats how; keys, proofs and noise never draw from it.
         self._rng = random.Random(seed)  # noqa: S311
-        self._evil = set(names[len(names) - malicious :])
+        self._evil = frozenset(names[len(names) - malicious :])
         campaign_id = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
         self._agreement = world.agreement(campaign_id)
         self._spec = self._agreement.spec
-        self._ledgers = {name: Ledger(folder / f"{name}.sqlite") for name in names}
+        homes = {name: folder / name for name in names}
+        for home in homes.values():
+            home.mkdir()
+        self._ledgers = {n: Ledger(home / "ledger.sqlite") for n, home in homes.items()}
+        self._clock = Clock()
+        self._coordinator = CampaignCoordinator(
+            self._agreement, {}, now=self._clock.now, told=self._ended
+        )
+        self._truth = VotesTruth(self._coordinator, homes, world.shares, self._evil)
+        self._truth.measured = {}
         self.refused: Counter[str] = Counter()
-        self.violations: list[str] = []
 
     def play(self) -> CampaignOutcome:
         """Approve, then run after run."""
-        spec, cost = self._spec, self._agreement.cost
-        self._approvals = {
-            name: one.approve(self._agreement) for name, one in self._world.organizations.items()
-        }
-        for ledger in self._ledgers.values():
-            ledger.reserve(
+        spec, coordinator = self._spec, self._coordinator
+        for name, identity in self._world.identities.items():
+            coordinator.approve(identity.sign(self._agreement.approval(name)))
+            self._ledgers[name].reserve(
                 job_id=spec.campaign_id,
                 spec=spec.digest(),
                 proposer=spec.creator,
-                cost=cost,
+                cost=self._agreement.cost,
                 rounds=spec.runs,
                 allotment=_ALLOTMENT,
             )
-        runs = [self._run(number) for number in range(1, spec.runs + 1)]
+        coordinator.advance()
+        runs = []
+        while not coordinator.ended:
+            assert coordinator.newest is not None
+            runs.append(self._run(coordinator.newest))
         for ledger in self._ledgers.values():
             ledger.close()
-        return CampaignOutcome(self._seed, runs, self.refused, self.violations)
+        return CampaignOutcome(self._seed, runs, self.refused, self._truth.violations)
 
-    def _run(self, number: int) -> RunResult:
-        context = CampaignContext(
-            campaign_id=self._spec.campaign_id,
-            spec=self._spec.digest(),
-            run=number,
-            key_epoch=self._world.epoch.digest(),
-            checkpoint="0" * 64,
-        )
-        measured, submissions = self._collect(context)
-        if len(submissions) < self._spec.minimum_cohort:
-            return RunResult(number, "abandoned", len(submissions))
-        transcript = CampaignTranscript(
-            spec=self._spec,
-            approvals=tuple(self._approvals[s.body.organization] for s in submissions),
-            context=context,
-            submissions=tuple(submissions),
-        )
-        transcript = self._charged(transcript)
-        transcript = self._decrypted(transcript)
-        release = campaign_release_make(transcript, agreement=self._agreement)
-        transcript = transcript.model_copy(update={"release": release})
-        campaign_release_check(transcript, agreement=self._agreement)
-        self._compare(transcript, release, measured)
+    def _run(self, played: Played) -> RunResult:
+        number, count = played.at.round, self._collect(played)
+        self._clock.seconds += self._spec.run_seconds
+        self._coordinator.advance()
+        if played.state is State.CHARGING:
+            self._charge(played)
+            self._decrypt(played)
+        if played.release is None:
+            if played.cohort is not None:
+                self._truth.violations.append(f"{played.title} closed, but {played.reason}")
+            return RunResult(number, played.state.value, count)
+        campaign_release_check(self._coordinator.transcript(played), agreement=self._agreement)
+        rows = self._truth.measured[number].values()
         values = {
             metric.key: [
-                min(max(row[metric.key].value, metric.lower), metric.upper)
-                for row in measured.values()
+                min(max(row[metric.key].value, metric.lower), metric.upper) for row in rows
             ]
             for metric in self._spec.metrics
         }
-        return RunResult(number, "released", len(submissions), release, values)
+        return RunResult(number, "released", count, played.release, values)
 
-    def _collect(
-        self, context: CampaignContext
-    ) -> tuple[dict[str, dict[str, Measured]], list[Signed[Submission]]]:
-        """What arrives in time and is accepted, with the measurements behind it."""
-        agreement = self._agreement
-        measured: dict[str, dict[str, Measured]] = {}
+    def _ended(self, played: Played) -> None:
+        if played.release is not None:
+            self._truth.released(played)
+
+    def _send(self, played: Played, message: str, signed: Signed[Any]) -> None:
+        name = signed.body.organization
+        self._truth.tap(name, played.at, message, signed)
+        self._coordinator.receive(played, message, signed, name)
+
+    def _collect(self, played: Played) -> int:
+        """Submit what arrives in time; return how many are accepted."""
+        number = played.at.round
         taken: list[Signed[Submission]] = []
-        for name, one in self._world.organizations.items():
-            values = one.measure(self._world.draws, seed=self._seed, run=context.run)
+        measured = self._truth.measured[number] = {}
+        for name, identity in self._world.identities.items():
+            values = self._world.scenario.measure(name, seed=self._seed, run=number)
             if self._rng.random() < self._drop:
                 continue
-            honest = one.submit(agreement, context, values)
+            honest = submission_make(
+                agreement=self._agreement,
+                context=played.context,
+                identity=identity,
+                measured=values,
+            )
             if name in self._evil:
                 tried, forged = submission_forge(
-                    self._rng, one, honest=honest, others=taken, agreement=agreement
+                    self._rng, identity, honest=honest, others=taken, agreement=self._agreement
                 )
-                self._must_refuse(tried, forged, context)
+                send = partial(self._coordinator.receive, played, "submission", forged, name)
+                self._must_fail(tried, "proof_invalid", send)
                 continue
-            submission_check(honest, agreement=agreement, context=context)
             measured[name] = values
+            self._send(played, "submission", honest)
             taken.append(honest)
-        return measured, taken
+        return len(taken)
 
-    def _must_refuse(
-        self, tried: str, forged: Signed[Submission], context: CampaignContext
-    ) -> None:
+    def _must_fail(self, tried: str, wanted: str, act: Callable[[], object]) -> None:
+        """Note how a cheat or a lie is refused; a violation where that is not as it must be."""
         try:
-            submission_check(forged, agreement=self._agreement, context=context)
+            act()
         except DomainError as error:
-            self.refused[f"{tried}: {error.code}"] += 1
-            if error.code != "proof_invalid":
-                self.violations.append(f"{tried} was refused as {error.code}")
+            named = error.reason.value if isinstance(error, Refused) else error.code
+            self.refused[f"{tried}: {named}"] += 1
+            if named != wanted:
+                self._truth.violations.append(f"{tried} was refused as {named}")
         else:
-            self.violations.append(f"{tried} was accepted")
+            self._truth.violations.append(f"{tried} was accepted")
 
-    def _charged(self, transcript: CampaignTranscript) -> CampaignTranscript:
+    def _charge(self, played: Played) -> None:
         """Every member checks the cohort, charges its ledger and says so."""
-        cohort, receipts = transcript.cohort(), []
-        for own in transcript.submissions:
-            name = own.body.organization
-            receipt = self._world.organizations[name].charge(
-                self._agreement, transcript.context, cohort, own
-            )
+        agreement, cohort, digest = self._agreement, played.cohort, played.cohort.digest()
+        for name, own in list(played.sent["submission"].items()):
+            submission_cohort_check(cohort, agreement=agreement, context=played.context, own=own)
             self._ledgers[name].commit(
-                job_id=self._spec.campaign_id,
-                round=transcript.context.run,
-                attempt=1,
-                cohort=cohort.digest(),
+                job_id=self._spec.campaign_id, round=played.at.round, attempt=1, cohort=digest
             )
-            receipts.append(receipt)
-        return transcript.model_copy(update={"receipts": tuple(receipts)})
+            receipt = ChargeReceipt(
+                context=cohort.context, cohort=digest, organization=name, cost=agreement.cost
+            )
+            self._send(played, "receipt", self._world.identities[name].sign(receipt))
+        self._coordinator.advance()
 
-    def _decrypted(self, transcript: CampaignTranscript) -> CampaignTranscript:
+    def _decrypt(self, played: Played) -> None:
         """A quorum adds its noise, checks all, and gives its shares; with cheats, after lies."""
-        agreement = self._agreement
+        agreement, coordinator = self._agreement, self._coordinator
         quorum = self._rng.sample(sorted(self._world.shares), agreement.threshold)
-        cohort = campaign_transcript_check(transcript, agreement=agreement)
-        kept = {
-            name: noise_make(
-                agreement=agreement,
-                cohort=cohort,
-                identity=self._world.organizations[name].identity,
-            )
-            for name in quorum
-        }
-        transcript = transcript.model_copy(update={"noise": tuple(kept.values())})
+        cohort = campaign_transcript_check(coordinator.transcript(played), agreement=agreement)
+        kept = {}
+        for name in quorum:
+            identity = self._world.identities[name]
+            kept[name] = noise_make(agreement=agreement, cohort=cohort, identity=identity)
+            self._send(played, "noise", kept[name])
+        coordinator.advance()
+        transcript = coordinator.transcript(played)
         for name in quorum if self._evil else ():
-            for told, reason, lie in lies_of(transcript, name, spec=agreement.spec):
-                self._must_decline(told, reason, lie, kept[name])
-        shares = [self._share(name, transcript, kept[name]) for name in quorum]
-        transcript = transcript.model_copy(update={"shares": tuple(shares)})
-        for share in shares:
-            campaign_share_check(share, transcript=transcript, agreement=agreement)
-        return transcript
+            for told, reason, lie in lies_of(transcript, name, spec=self._spec):
+                share = partial(self._share, name, lie, kept[name])
+                self._must_fail(told, reason.value, share)
+        for name in quorum:
+            self._send(played, "share", self._share(name, transcript, kept[name]))
+        coordinator.advance()
 
     def _share(
         self, name: str, transcript: CampaignTranscript, own: Signed[TrusteeNoise]
@@ -239,48 +260,8 @@ class CampaignRun:
             transcript,
             agreement=agreement,
             share=self._world.shares[name],
-            identity=self._world.organizations[name].identity,
+            identity=self._world.identities[name],
         )
-
-    def _must_decline(
-        self, told: str, reason: Reason, lie: CampaignTranscript, own: Signed[TrusteeNoise]
-    ) -> None:
-        try:
-            self._share(own.body.organization, lie, own)
-        except Refused as error:
-            self.refused[f"{told}: {error.reason.value}"] += 1
-            if error.reason is not reason:
-                self.violations.append(f"{told} was refused as {error.reason.value}")
-        else:
-            self.violations.append(f"{told}: a share was given")
-
-    def _compare(
-        self,
-        transcript: CampaignTranscript,
-        release: CampaignRelease,
-        measured: Mapping[str, Mapping[str, Measured]],
-    ) -> None:
-        """The released sums are the codewords' plain sums and the noise, to the last unit."""
-        agreement, n = self._agreement, self._agreement.key.n
-        points = [vote_points(agreement.spec, row) for row in measured.values()]
-        noises = [self._open(noise_ciphertexts(s, agreement)) for s in transcript.noise]
-        whole = self._open(campaign_product(transcript, agreement=agreement))
-        for position, metric in enumerate(release.metrics):
-            layout = agreement.layouts[position]
-            rows = [layout.points[row[position]] for row in points]
-            rows += [layout.unpack(noise[position], n) for noise in noises]
-            plain = tuple(sum(column) for column in zip(*rows, strict=True))
-            opened = layout.unpack(whole[position], n)
-            if not plain == metric.slots == opened:
-                self.violations.append(f"run {transcript.context.run}: {metric.key} differs")
-
-    def _open(self, ciphertexts: list[int]) -> list[int]:
-        agreement = self._agreement
-        partials = {
-            share.index: partial_decrypt(share, ciphertexts)
-            for share in self._world.shares.values()
-        }
-        return combine(agreement.key, agreement.verification, partials)
 
 
 def simulate_campaign(
@@ -292,10 +273,9 @@ def simulate_campaign(
     told: Callable[[RunResult], None] = lambda result: None,
 ) -> CampaignOutcome:
     """One campaign with ledgers in a folder of its own, which is gone after it."""
-    with tempfile.TemporaryDirectory(dir=memory_folder(), prefix="federated-campaign-") as folder:
+    with memory_folder("federated-campaign-") as folder:
         dropped = world.scenario.drop if drop is None else drop
-        run = CampaignRun(world, Path(folder), seed=seed, drop=dropped, malicious=malicious)
-        outcome = run.play()
+        outcome = CampaignRun(world, folder, seed=seed, drop=dropped, malicious=malicious).play()
     for result in outcome.runs:
         told(result)
     return outcome

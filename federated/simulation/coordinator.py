@@ -9,9 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from federated.errors import DomainError
+from federated.errors import DomainError, NotFound
 from federated.protocol.address import Attempt
 from federated.protocol.agreement import AnyAgreement
 from federated.protocol.arrival import Held, arrival_check, refusal_check, work_due
@@ -33,11 +33,12 @@ from federated.protocol.kinds.base import Fail, Finish, Open
 from federated.wire.base import Signed
 from federated.wire.campaign import NoisedCohort
 from federated.wire.key import KeyEpoch, SealedShare
-from federated.wire.site import Inbox, Task, Work
+from federated.wire.site import Inbox, KeyTask, Task, Work
 
 APPROVAL_SECONDS = 600.0
 WAIT_MS, ENDED_WAIT_MS = 1000, 20_000
 GOING = ("proposed", "running")
+A = TypeVar("A", bound=AnyAgreement)
 
 
 @dataclass
@@ -45,6 +46,8 @@ class Played:
     """One attempt and everything that arrived for it, by message and organization."""
 
     at: Attempt
+    title: str
+    """As people read it in an error or a trace."""
     context: Any
     deadline: float
     since: float
@@ -60,21 +63,16 @@ class Played:
     """Masked vectors by organization, each after its SHA-256."""
 
     @property
-    def number(self) -> int:
-        """The round's, or the run's."""
-        return self.at.round
-
-    @property
     def open(self) -> bool:
         return self.state in OPEN
 
 
-class Coordinator(ABC):
+class Coordinator(ABC, Generic[A]):
     """One agreement from its proposal to its end. Calls raise the DomainErrors of the portal."""
 
     def __init__(
         self,
-        agreement: AnyAgreement,
+        agreement: A,
         sealed: dict[str, SealedShare],
         *,
         now: Callable[[], float],
@@ -96,12 +94,19 @@ class Coordinator(ABC):
     def newest(self) -> Played | None:
         return self.played[-1] if self.played else None
 
+    def find(self, at: Attempt) -> Played:
+        """Raises NotFound."""
+        for played in self.played:
+            if played.at == at:
+                return played
+        raise NotFound(f"{at}: no such attempt")
+
     # What sites ask.
 
     def inbox(self, name: str) -> Inbox:
         tasks: list[Task] = []
         if name not in self._confirmed:
-            tasks.append(Task(kind=Work.KEY, epoch=self.agreement.spec.key_epoch))
+            tasks.append(KeyTask(kind=Work.KEY, epoch=self.agreement.spec.key_epoch))
         if self._may_approve and name not in self.approvals:
             tasks.append(self._task(Work.APPROVE, None))
         for played in self.played:
@@ -120,7 +125,7 @@ class Coordinator(ABC):
     def _asked(self, played: Played) -> list[str]:
         return trustees_asked(
             self._view(played),
-            number=played.number,
+            number=played.at.round,
             since=played.since,
             seconds=self.agreement.seconds,
             now=self._now(),
@@ -128,6 +133,12 @@ class Coordinator(ABC):
 
     def key(self, name: str) -> tuple[KeyEpoch, SealedShare | None]:
         return self.agreement.epoch, self._sealed.get(name)
+
+    def transcript(self, played: Played) -> Any:
+        """Raises NotFound before the attempt has closed."""
+        if played.cohort is None:
+            raise NotFound(f"{played.title} has not closed with a cohort")
+        return self._transcript(played)
 
     def key_confirm(self, name: str) -> None:
         self._confirmed.add(name)
@@ -175,7 +186,7 @@ class Coordinator(ABC):
             cohort=played.cohort,
             noised=played.noised,
             release=played.release,
-            name=str(played.at),
+            name=played.title,
         )
 
     def _view(self, played: Played) -> View:
@@ -270,9 +281,11 @@ class Coordinator(ABC):
     def _open(self, number: int, attempt: int) -> None:
         now = self._now()
         self.state = "running"
+        again = f"/{attempt}" if self.kind.attempts_most > 1 else ""
         self.played.append(
             Played(
                 Attempt(self.agreement.id, number, attempt),
+                f"{self.agreement.RELEASE} {number}{again}",
                 self._context(number, attempt),
                 deadline=now + self.agreement.seconds,
                 since=now,
@@ -294,12 +307,26 @@ class Coordinator(ABC):
         if message == "verdict" and not signed.body.agrees:
             self._end("failed", f"{signed.body.organization} does not agree: {signed.body.detail}")
 
+    def decline(self, signed: Signed[Any]) -> None:
+        """A participant does not approve: that ends the agreement."""
+        if self.agreement.participant(signed.body.organization) is not None:
+            self.agreement.verify(signed)
+            self._end("declined", f"{signed.body.organization}: {signed.body.reason}")
+
+    @abstractmethod
+    def shown(self) -> dict[str, Any]:
+        """The job or campaign as sites see it."""
+
+    def attempt_shown(self, played: Played) -> dict[str, Any]:
+        """An attempt as sites see it."""
+        cohort = None if played.cohort is None else played.cohort.dump()
+        return {"context": played.context.dump(), "cohort": cohort}
+
     @property
     @abstractmethod
     def _may_approve(self) -> bool:
         """Whether an approval is still taken."""
 
-    @abstractmethod
     def _beside_check(self, played: Played, message: str, signed: Signed[Any]) -> None:
         """Check what travels next to a message. Raises InvalidInput."""
 

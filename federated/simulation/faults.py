@@ -8,11 +8,24 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated
 
-Event = Callable[[], None]
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=0.9)]
+
+
+class FaultShares(BaseModel):
+    """Probabilities: ``drop``, ``delay``, ``replay`` a request; ``crash`` a durable write."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    drop: Share = 0.05
+    delay: Share = 0.05
+    replay: Share = 0.05
+    crash: Share = 0.01
 
 
 class Crash(BaseException):
@@ -31,13 +44,10 @@ class Fate(StrEnum):
 
 @dataclass
 class Faults:
-    """Probabilities: ``drop``, ``delay``, ``replay`` a request; ``crash`` a durable write."""
+    """Draws them by ``shares``; none while ``quiet``."""
 
     random: random.Random
-    drop: float = 0.0
-    delay: float = 0.0
-    replay: float = 0.0
-    crash: float = 0.0
+    shares: FaultShares
     quiet: bool = False
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -47,10 +57,10 @@ class Faults:
             return Fate.DELIVERED
         draw = self.random.random()
         for fate, share in (
-            (Fate.REQUEST_LOST, self.drop / 2),
-            (Fate.ANSWER_LOST, self.drop / 2),
-            (Fate.LATE, self.delay),
-            (Fate.REPEATED, self.replay),
+            (Fate.REQUEST_LOST, self.shares.drop / 2),
+            (Fate.ANSWER_LOST, self.shares.drop / 2),
+            (Fate.LATE, self.shares.delay),
+            (Fate.REPEATED, self.shares.replay),
         ):
             if draw < share:
                 self.counts[fate.value] += 1
@@ -60,7 +70,7 @@ class Faults:
 
     def crash_point(self) -> None:
         """A place where the process may die. Raises Crash."""
-        if not self.quiet and self.random.random() < self.crash:
+        if not self.quiet and self.random.random() < self.shares.crash:
             self.counts["crash"] += 1
             raise Crash
 
@@ -71,3 +81,11 @@ class Faults:
     def downtime(self) -> float:
         """Seconds until a crashed site runs again."""
         return self.random.choice((0.1, 2.0, 15.0, 70.0)) * self.random.uniform(0.5, 1.5)
+
+
+def faults_of(seed: int, shares: FaultShares, drop: float | None) -> Faults:
+    """A seed's faults; ``drop`` replaces the share of requests that are lost."""
+    if drop is not None:
+        shares = shares.model_copy(update={"drop": drop})
+    # Faults alone: keys, noise and proofs never draw from it.
+    return Faults(random.Random(seed), shares)  # noqa: S311

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 from federated.aggregation.base import Total
 from federated.errors import Conflict, InvalidInput, NotFound
-from federated.protocol.address import Attempt
 from federated.protocol.agreement import JobAgreement
 from federated.protocol.attempt import State
 from federated.protocol.cost import cohort_asked
@@ -17,33 +15,24 @@ from federated.protocol.release import release_make
 from federated.simulation.coordinator import Coordinator, Played
 from federated.training.server import ServerState
 from federated.wire.base import Signed
-from federated.wire.job import Decline, JobSpec
-from federated.wire.key import SealedShare
+from federated.wire.job import JobSpec
 from federated.wire.round import Release, RoundContext, Transcript
-from federated.wire.site import Task, Work
+from federated.wire.site import AttemptTask, JobTask, Task, Work
 
 
-class JobCoordinator(Coordinator):
+class JobCoordinator(Coordinator[JobAgreement]):
     """One job from its proposal to its end."""
 
     def __init__(
-        self,
-        *,
-        signed: Signed[JobSpec],
-        agreement: JobAgreement,
-        state: ServerState,
-        sealed: dict[str, SealedShare],
-        now: Callable[[], float],
-        told: Callable[[Played], None],
+        self, signed: Signed[JobSpec], state: ServerState, agreement: JobAgreement, **options: Any
     ) -> None:
-        super().__init__(agreement, sealed, now=now, told=told)
-        self.agreement: JobAgreement = agreement
-        self.signed, self.spec = signed, agreement.spec
+        super().__init__(agreement, **options)
+        self.signed = signed
         self.model, self.states = state, {state.digest(): state}
 
     # What sites ask.
 
-    def job(self) -> dict[str, Any]:
+    def shown(self) -> dict[str, Any]:
         return {
             "spec": self.signed.dump(),
             "state": self.state,
@@ -52,20 +41,6 @@ class JobCoordinator(Coordinator):
                 for p in self.played
             ],
         }
-
-    def find(self, at: Attempt) -> Played:
-        """Raises NotFound."""
-        played = next((each for each in self.played if each.at == at), None)
-        if played is None:
-            raise NotFound(f"{at}: no such attempt")
-        return played
-
-    def transcript(self, at: Attempt) -> Transcript:
-        """Raises Conflict before the attempt has closed."""
-        played = self.find(at)
-        if played.cohort is None:
-            raise Conflict(f"{at} is not closed")
-        return self._transcript(played)
 
     def _transcript(self, played: Played) -> Transcript:
         sent = played.sent
@@ -81,37 +56,31 @@ class JobCoordinator(Coordinator):
 
     def _task(self, work: Work, played: Played | None) -> Task:
         if played is None:
-            return Task(kind=work, job_id=self.agreement.id)
+            return JobTask(job_id=self.agreement.id)
         at = played.at
-        return Task(kind=work, job_id=at.job_id, round=at.round, attempt=at.number)
+        return AttemptTask.of(work, at.job_id, at.round, at.number)
 
     # What sites send.
 
-    def decline(self, signed: Signed[Decline]) -> None:
-        if self.agreement.participant(signed.body.organization) is not None:
-            self.agreement.verify(signed)
-            self._end("declined", f"{signed.body.organization}: {signed.body.reason}")
-
-    def vector_receive(self, at: Attempt, digest: str, body: bytes, sender: str) -> None:
+    def vector_receive(self, played: Played, digest: str, body: bytes, sender: str) -> None:
         """Raises Conflict or InvalidInput."""
-        played = self.find(at)
         if sender in played.vectors:
             if played.vectors[sender][0] != digest:
-                raise Conflict(f"another masked vector of {sender} was stored for {at}")
+                raise Conflict(f"another masked vector of {sender} was stored for {played.title}")
             return
         if played.state is not State.COLLECTING:
-            raise Conflict(f"{at} is {played.state}: it takes no vectors")
+            raise Conflict(f"{played.title} is {played.state}: it takes no vectors")
         size = masked_bytes(self.agreement)
         if len(body) != size or hashlib.sha256(body).hexdigest() != digest:
             raise InvalidInput(f"masked vector of {sender}: {len(body)} bytes or another digest")
         played.vectors[sender] = (digest, body)
 
-    def vector(self, at: Attempt, digest: str) -> bytes:
+    def vector(self, played: Played, digest: str) -> bytes:
         """A cohort member's masked vector. Raises NotFound."""
-        for known, body in self.find(at).vectors.values():
+        for known, body in played.vectors.values():
             if known == digest:
                 return body
-        raise NotFound(f"{at}: no such masked vector")
+        raise NotFound(f"{played.title}: no such masked vector")
 
     def _beside_check(self, played: Played, message: str, signed: Signed[Any]) -> None:
         if message != "contribution" or signed.body.masked is None:
@@ -141,9 +110,9 @@ class JobCoordinator(Coordinator):
                 "round": number,
                 "attempt": attempt,
                 "model": self.model.digest(),
-                "key_epoch": self.spec.key_epoch,
+                "key_epoch": self.agreement.spec.key_epoch,
                 "checkpoint": "0" * 64,
-                **cohort_asked(self.spec, attempt=attempt, released=released),
+                **cohort_asked(self.agreement.spec, attempt=attempt, released=released),
             }
         )
 
@@ -161,5 +130,5 @@ class JobCoordinator(Coordinator):
         return total_of(
             self._transcript(played),
             agreement=self.agreement,
-            source=lambda digest: [self.vector(played.at, digest)],
+            source=lambda digest: [self.vector(played, digest)],
         )

@@ -51,13 +51,8 @@ def message_forge(
     if older is not None:
         tries.append(lambda: ("replay of an older attempt", "context_mismatch", older))
     if kind == "contribution":
-        tries.append(
-            lambda: (
-                "scaled ciphertexts",
-                "proof_invalid",
-                own(ciphertexts=tuple(_scaled(key, c) for c in body.ciphertexts)),
-            )
-        )
+        scaled = tuple(_scaled(key, c) for c in body.ciphertexts)
+        tries.append(lambda: ("scaled ciphertexts", "proof_invalid", own(ciphertexts=scaled)))
         if others:
             stolen = {"ciphertexts": victim.body.ciphertexts, "proof": victim.body.proof}
             tries.append(lambda: ("copied ciphertexts", "proof_invalid", own(**stolen)))
@@ -87,35 +82,18 @@ def transcript_forge(
         release = honest.release.model_copy(update=_altered(honest.release))
         return ALTERED_RELEASE, "", changed(release=release)
     louder = privacy.model_copy(update={"epsilon": 8 * (privacy.epsilon or 1)})
-    spec = honest.spec.body.model_copy(update={"privacy": louder})
-    minted = _stranger(contributions[0].body, OUTSIDER)
+    body = honest.spec.body.model_copy(update={"privacy": louder})
+    spec = honest.spec.model_copy(update={"body": body})
+    few = contributions[: minimum - 1]
+    twice = (*contributions, contributions[-1])
+    minted = (*contributions, _stranger(contributions[0].body, OUTSIDER))
     later = honest.context.model_copy(update={"attempt": honest.context.attempt + 1})
     tries: list[Forged] = [
-        (
-            "changed spec",
-            Reason.SPEC_CHANGED,
-            changed(spec=honest.spec.model_copy(update={"body": spec})),
-        ),
-        (
-            "approval left out",
-            Reason.APPROVAL_MISSING,
-            changed(approvals=honest.approvals[1:]),
-        ),
-        (
-            "cohort below the minimum",
-            Reason.COHORT_BELOW_MINIMUM,
-            changed(contributions=contributions[: minimum - 1]),
-        ),
-        (
-            "member twice",
-            Reason.MEMBER_REPEATED,
-            changed(contributions=(*contributions, contributions[-1])),
-        ),
-        (
-            "minted member in the cohort",
-            Reason.MEMBER_UNKNOWN,
-            changed(contributions=(*contributions, minted)),
-        ),
+        ("changed spec", Reason.SPEC_CHANGED, changed(spec=spec)),
+        ("approval left out", Reason.APPROVAL_MISSING, changed(approvals=honest.approvals[1:])),
+        ("cohort below the minimum", Reason.COHORT_BELOW_MINIMUM, changed(contributions=few)),
+        ("member twice", Reason.MEMBER_REPEATED, changed(contributions=twice)),
+        ("minted member in the cohort", Reason.MEMBER_UNKNOWN, changed(contributions=minted)),
         ("context of another attempt", Reason.CONTEXT_MIXED, changed(context=later)),
     ]
     others = [c.body.organization for c in contributions if c.body.organization != name]

@@ -1,45 +1,44 @@
 """What must hold in every run, checked by one who sees everything.
 
-A release is the plain integer sum of its cohort's noisy vectors, each decrypted by itself. Every
-honest ledger charges an attempt once, for one cohort, before any share of it leaves. What a site
-sends twice is the same bytes.
+Every honest ledger charges an attempt once, for one cohort, before any share of it leaves. What a
+site sends twice is the same bytes. Every attempt ends. What a release must be is the subclass's:
+``job_truth``, ``campaign_truth``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Generic, TypeVar
 
 from federated.crypto.threshold import KeyShare, combine, partial_decrypt
 from federated.protocol.address import Attempt
 from federated.protocol.attempt import State
-from federated.protocol.cost import share_sigma
-from federated.protocol.reproducibility import minibatch_order
-from federated.simulation.coordinator import Played
-from federated.simulation.job_coordinator import JobCoordinator
-from federated.site.local_data import read
-from federated.training.local import bounded_update
+from federated.simulation.coordinator import Coordinator, Played
 from federated.wire.base import Signed, decode_bytes
-from federated.wire.round import Contribution
 
-NOISE_SIGMAS = 12.0
+C = TypeVar("C", bound=Coordinator[Any])
 
 
-class Truth:
+class Truth(ABC, Generic[C]):
     """Collects violations, in words."""
 
     def __init__(
-        self, homes: Mapping[str, Path], shares: Mapping[str, KeyShare], malicious: frozenset[str]
+        self,
+        coordinator: C,
+        homes: Mapping[str, Path],
+        shares: Mapping[str, KeyShare],
+        malicious: frozenset[str] = frozenset(),
     ) -> None:
+        self.coordinator = coordinator
         self.violations: list[str] = []
-        self.coordinator: JobCoordinator
+        self.spoilt: set[tuple[str, Attempt]] = set()
+        """Whom a lying coordinator made charge another cohort, for which attempt."""
+        self.lied_to: set[tuple[str, Attempt]] = set()
+        """Whom it showed another release."""
         self._homes, self._shares, self._malicious = homes, shares, malicious
         self._sent: dict[tuple[str, Attempt, str], str] = {}
 
@@ -50,103 +49,84 @@ class Truth:
         """A message leaves a site, whether or not it arrives."""
         if kind == "refusal":
             return
-        digest = signed.digest()
-        if self._sent.setdefault((name, at, kind), digest) != digest:
-            self.violations.append(f"{name} sent two different {kind}s for {at}")
+        self.once(name, at, kind, signed.digest())
         if kind == "share":
-            self._check_charged(name, at, signed.body.cohort)
+            self._check_share(name, at, signed.body.cohort)
 
-    def _check_charged(self, name: str, at: Attempt, cohort: str) -> None:
+    def once(self, name: str, at: Attempt, kind: str, digest: str) -> None:
+        """Note the digest of what a site sends for an attempt; it sends no other."""
+        if self._sent.setdefault((name, at, kind), digest) != digest:
+            title = self.coordinator.find(at).title
+            self.violations.append(f"{name} sent two different {kind}s for {title}")
+
+    def _check_share(self, name: str, at: Attempt, served: str) -> None:
         played = self.coordinator.find(at)
-        if played.cohort is None or cohort != played.cohort.digest():
-            self.violations.append(f"{name} gave a share of a second cohort of {at}")
+        wanted = played.noised if self.coordinator.kind.noising else played.cohort
+        if wanted is None or served != wanted.digest():
+            self.violations.append(f"{name} gave a share of another cohort of {played.title}")
             return
+        cohort = played.cohort.digest()
         for member in filter(self.honest, played.cohort.members):
             if self._committed(member).get((at.round, at.number)) != cohort:
-                self.violations.append(f"a share of {at} left before {member} was charged")
+                self.violations.append(
+                    f"a share of {played.title} left before {member} was charged"
+                )
 
+    @abstractmethod
     def released(self, played: Played) -> None:
-        """Compare a release with the plain sum, and each honest vector with its data."""
-        assert played.release is not None
-        total = np.zeros(self.coordinator.spec.model.parameters, dtype=np.int64)
-        for name, signed in played.sent["contribution"].items():
-            vector = self._opened(played, signed)
-            total += vector
-            if self.honest(name):
-                self._check_noise(name, played, vector)
-        shown = played.release.sum or played.release.values
-        digest = hashlib.sha256(total.astype("<i8").tobytes()).hexdigest()
-        if shown != (digest if played.release.sum else tuple(total.tolist())):
-            self.violations.append(f"the release of {played.at} is not the plain sum")
+        """Compare a release with the plain sum of what its members sent."""
 
-    def _opened(self, played: Played, signed: Signed[Contribution]) -> NDArray[np.int64]:
+    def opened(self, texts: list[str]) -> list[int]:
+        """The plaintexts of one message's ciphertexts."""
+        key = self.coordinator.agreement.key
+        ciphertexts = [key.decode_ciphertext(decode_bytes(text)) for text in texts]
+        return self.opened_numbers(ciphertexts)
+
+    def opened_numbers(self, ciphertexts: list[int]) -> list[int]:
         agreement = self.coordinator.agreement
-        key = agreement.key
-        ciphertexts = [key.decode_ciphertext(decode_bytes(c)) for c in signed.body.ciphertexts]
         quorum = list(self._shares.values())[: agreement.threshold]
         partials = {share.index: partial_decrypt(share, ciphertexts) for share in quorum}
-        plaintexts = combine(key, agreement.verification, partials)
-        context = bytes.fromhex(signed.body.context)
-        aggregator = agreement.aggregator
-        total = aggregator.total()
-        if total is not None:
-            total.add([played.vectors[signed.body.organization][1]], signed.body.masked)
-        return aggregator.decode(plaintexts, 1, context=context, total=total)
+        return combine(agreement.key, agreement.verification, partials)
 
-    def _check_noise(self, name: str, played: Played, vector: NDArray[np.int64]) -> None:
-        spec = self.coordinator.spec
-        state = self.coordinator.states[played.context.model]
-        rows = read(self._homes[name] / "ward.csv", spec.data)
-        order = minibatch_order(played.context, name)
-        gradient = bounded_update(spec, state.parameters, rows, order=order)
-        sigma = share_sigma(spec, minimum_cohort=played.context.minimum(spec))
-        if np.abs(vector - gradient).max() > NOISE_SIGMAS * sigma:
-            self.violations.append(f"the vector of {name} in {played.at} is not its gradient")
-
-    def end(self, *, spoilt: set[tuple[str, Attempt]], lied_to: set[tuple[str, Attempt]]) -> None:
-        """What must hold once the job ended and every site has settled."""
+    def end(self) -> None:
+        """What must hold once the agreement ended and every site has settled."""
         coordinator = self.coordinator
         if coordinator.state not in ("finished", "failed"):
-            self.violations.append(f"the job ends {coordinator.state}: {coordinator.reason}")
+            noun = coordinator.agreement.NOUN
+            self.violations.append(f"the {noun} ends {coordinator.state}: {coordinator.reason}")
         for played in coordinator.played:
             if played.open:
-                self.violations.append(f"{played.at} is still {played.state}")
+                self.violations.append(f"{played.title} is still {played.state}")
             if (played.release is None) == (played.state is State.RELEASED):
-                self.violations.append(f"{played.at} is {played.state}, against its release")
-        fooled = {name for name, _ in lied_to}
+                self.violations.append(f"{played.title} is {played.state}, against its release")
         for name in filter(self.honest, self._homes):
-            self._check_ledger(name, spoilt)
-            if coordinator.state == "finished" and name not in fooled:
-                self._check_model(name)
+            self._check_ledger(name)
+            self._check_site(name)
 
-    def _check_ledger(self, name: str, spoilt: set[tuple[str, Attempt]]) -> None:
+    @abstractmethod
+    def _check_site(self, name: str) -> None:
+        """What an honest site must have said or kept at the end."""
+
+    def _check_ledger(self, name: str) -> None:
         committed = self._committed(name)
         for played in self.coordinator.played:
             charged = committed.pop((played.at.round, played.at.number), None)
             cohort = played.cohort
             member = cohort is not None and name in cohort.members
             if played.state is State.RELEASED and member and charged is None:
-                self.violations.append(f"{name} lost its charge of {played.at}")
+                self.violations.append(f"{name} lost its charge of {played.title}")
             if charged is None:
                 continue
             if cohort is None or not member:
-                self.violations.append(f"{name} was charged for {played.at} without a cohort")
-            elif charged != cohort.digest() and (name, played.at) not in spoilt:
-                self.violations.append(f"{name} charged another cohort of {played.at}")
+                self.violations.append(f"{name} was charged for {played.title} without a cohort")
+            elif charged != cohort.digest() and (name, played.at) not in self.spoilt:
+                self.violations.append(f"{name} charged another cohort of {played.title}")
         if committed:
             self.violations.append(f"{name} was charged for no attempt: {sorted(committed)}")
         rho = self.coordinator.agreement.cost.rho
         for row in self._rows(name):
             if row["rho"] != rho or row["state"] == "reserved":
                 self.violations.append(f"{name} keeps {row['state']} rho {row['rho']} at the end")
-
-    def _check_model(self, name: str) -> None:
-        coordinator = self.coordinator
-        rounds = coordinator.spec.strategy.rounds
-        folder = self._homes[name] / "jobs" / coordinator.spec.job_id / "states"
-        path = folder / f"{rounds}.safetensors"
-        if not path.exists() or path.read_bytes() != coordinator.model.to_bytes():
-            self.violations.append(f"{name} did not recompute the final model")
 
     def _committed(self, name: str) -> dict[tuple[int, int], str]:
         rows = [row for row in self._rows(name) if row["state"] == "committed"]

@@ -7,10 +7,11 @@ import io
 import json
 import random
 import uuid
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import yaml
@@ -28,6 +29,7 @@ from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
 from federated.protocol.propose import spec_make
 from federated.protocol.strategy import strategy_make
+from federated.simulation.faults import FaultShares
 from federated.site.folder import About
 from federated.training.server import ServerState
 from federated.wire.base import encode_bytes
@@ -44,17 +46,8 @@ from federated.wire.key import KeyEpoch, Roster, RosterSite, SealedShare
 
 CONSORTIUM = "simulation"
 CAST = ("lakeside", "northwind", "summit", "westbrook")
+B = TypeVar("B", bound=BaseModel)
 _PEM = serialization.Encoding.PEM
-Share = Annotated[float, Field(ge=0, le=0.9)]
-
-
-class FaultShares(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    drop: Share = 0.05
-    delay: Share = 0.05
-    replay: Share = 0.05
-    crash: Share = 0.01
 
 
 class Scenario(BaseModel):
@@ -78,14 +71,67 @@ class Scenario(BaseModel):
     @classmethod
     def load(cls, path: Path) -> Scenario:
         """A scenario in YAML or JSON. Raises InvalidInput naming the line at fault."""
-        try:
-            return cls.model_validate(yaml.safe_load(path.read_text()) or {})
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InvalidInput(f"{path}: cannot be read as YAML or JSON") from error
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "(root)"
-            raise InvalidInput(f"{path}: {where}: {first['msg']}") from error
+        return validated(cls, content_of(path), path)
+
+
+def content_of(path: Path) -> Any:
+    """The values in a file of YAML or JSON."""
+    try:
+        return yaml.safe_load(path.read_text()) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidInput(f"{path}: cannot be read as YAML or JSON") from error
+
+
+def validated(kind: type[B], content: Any, path: Path, *at: str) -> B:
+    """A part of a file, ``at`` a place in it. Raises InvalidInput naming the line at fault."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join([*at, *(str(part) for part in first["loc"])]) or "(root)"
+        raise InvalidInput(f"{path}: {where}: {first['msg']}") from error
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """A key epoch, and what each trustee got of it."""
+
+    epoch: KeyEpoch
+    encryption: dict[str, bytes]
+    sealed: dict[str, SealedShare]
+
+    def opened(self) -> dict[str, KeyShare]:
+        """Every trustee's share: only a simulation holds them together, to know the truth."""
+        return {
+            name: open_share(sealed, self.epoch, self.encryption[name])
+            for name, sealed in self.sealed.items()
+        }
+
+
+def deal(trustees: Mapping[str, SiteIdentity], *, threshold: int, bits: int) -> Dealt:
+    """Hold the ceremony of a key for trustees of which one may collude."""
+    pairs = {name: envelope.generate() for name in trustees}
+    roster = Roster(
+        consortium=CONSORTIUM,
+        sites=tuple(
+            RosterSite(
+                organization=name,
+                public_key=identity.public_key,
+                encryption_key=encode_bytes(pairs[name][1]),
+            )
+            for name, identity in trustees.items()
+        ),
+    )
+    epoch, sealed = ceremony(roster, number=1, threshold_of=threshold, max_colluding=1, bits=bits)
+    return Dealt(
+        epoch,
+        {name: pair[0] for name, pair in pairs.items()},
+        {share.organization: share for share in sealed},
+    )
+
+
+def participants(identities: Iterable[SiteIdentity]) -> list[Participant]:
+    return [Participant(organization=i.organization, public_key=i.public_key) for i in identities]
 
 
 @dataclass(frozen=True)
@@ -94,8 +140,6 @@ class Party:
 
     identity: SiteIdentity
     pem: bytes
-    encryption: bytes
-    sealed: SealedShare
 
 
 @dataclass(frozen=True)
@@ -104,57 +148,37 @@ class World:
 
     scenario: Scenario
     parties: dict[str, Party]
-    epoch: KeyEpoch
+    dealt: Dealt
+
+    @property
+    def epoch(self) -> KeyEpoch:
+        return self.dealt.epoch
 
     @classmethod
     def make(cls, scenario: Scenario, sites: int) -> World:
         """Deal a key to ``sites`` sites. Raises InvalidInput for fewer than 4 or more than 99."""
         if not 4 <= sites <= 99:
             raise InvalidInput(f"sites: {sites}; 4 to 99 are allowed (3-of-4 is the least quorum)")
-        names = [*CAST, *(f"site{number:02}" for number in range(5, sites + 1))][:sites]
+        names = [*CAST, *(f"site{number:02}" for number in range(5, sites + 1))]
         authority = ec.generate_private_key(ec.SECP256R1())
         keys = {name: signatures.generate_private_key() for name in names}
-        pairs = {name: envelope.generate() for name in names}
         identities = {name: SiteIdentity(name, key) for name, key in keys.items()}
-        roster = Roster(
-            consortium=CONSORTIUM,
-            sites=tuple(
-                RosterSite(
-                    organization=name,
-                    public_key=identities[name].public_key,
-                    encryption_key=encode_bytes(pairs[name][1]),
-                )
-                for name in names
-            ),
-        )
-        epoch, sealed = ceremony(
-            roster,
-            number=1,
-            threshold_of=(sites + 1) // 2 + 1,
-            max_colluding=1,
-            bits=scenario.key_bits,
-        )
-        by_name = {share.organization: share for share in sealed}
-        return cls(
-            scenario,
-            {
-                name: Party(
-                    identities[name],
-                    _pem(name, keys[name], authority),
-                    pairs[name][0],
-                    by_name[name],
-                )
-                for name in names
-            },
-            epoch,
-        )
+        dealt = deal(identities, threshold=(sites + 1) // 2 + 1, bits=scenario.key_bits)
+        parties = {
+            name: Party(identity, _pem(name, keys[name], authority))
+            for name, identity in identities.items()
+        }
+        return cls(scenario, parties, dealt)
 
     def settle(self, folder: Path, name: str, seed: int) -> Path:
         """A fresh site's folder with data of its own."""
         home = folder / name
         home.mkdir(mode=0o700)
-        party = self.parties[name]
-        for file, content in (("site.pem", party.pem), ("encryption.key", party.encryption)):
+        secrets = {
+            "site.pem": self.parties[name].pem,
+            "encryption.key": self.dealt.encryption[name],
+        }
+        for file, content in secrets.items():
             (home / file).touch(mode=0o600)
             (home / file).write_bytes(content)
         about = About(name, CONSORTIUM, "https://coordinator.invalid")
@@ -167,6 +191,7 @@ class World:
             "max_delta": self.scenario.delta,
             "allotment": {"epsilon": 1000, "delta": 0.01},
             "datasets": {"ward": {"path": "ward.csv"}},
+            "campaigns": {"max_epsilon": self.scenario.epsilon},
         }
         (home / "policy.yaml").write_text(json.dumps(policy))
         (home / "ward.csv").write_text(self._rows(f"{seed}/{name}"))
@@ -211,10 +236,7 @@ class World:
                 strategy=scenario.strategy,
                 server_optimizer=scenario.server_optimizer,
             ),
-            participants=[
-                Participant(organization=name, public_key=party.identity.public_key)
-                for name, party in self.parties.items()
-            ],
+            participants=participants(party.identity for party in self.parties.values()),
             privacy=PrivacyConfig(
                 epsilon=scenario.epsilon, delta=scenario.delta, unit=scenario.unit
             ),
@@ -223,13 +245,6 @@ class World:
             aggregation=scenario.aggregation,
         )
         return spec, state
-
-    def opened(self) -> dict[str, KeyShare]:
-        """Every trustee's share: only a simulation holds them together, to know the truth."""
-        return {
-            name: open_share(party.sealed, self.epoch, party.encryption)
-            for name, party in self.parties.items()
-        }
 
 
 def _pem(

@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import assert_never
 
 from federated.api.coordinator import CoordinatorAPI
 from federated.api.transport import Interrupted
-from federated.errors import DomainError, InvalidInput, NotFound
+from federated.errors import DomainError, NotFound
 from federated.extras import MissingExtra, needs
 from federated.protocol.address import Attempt
 from federated.site.comparison import compare_and_say, next_to_compare
@@ -35,7 +36,17 @@ from federated.site.work.renew import certificate_renew
 from federated.site.work.retire import key_retire
 from federated.site.work.train import contribution_send
 from federated.site.work.verify import verdict_send
-from federated.wire.site import Task, Work
+from federated.wire.site import (
+    AllotTask,
+    AttemptTask,
+    CampaignTask,
+    CosignTask,
+    JobTask,
+    KeyTask,
+    RunTask,
+    Task,
+    Work,
+)
 
 AGAIN_SECONDS = 2.0
 LONGEST_PAUSE = 60.0
@@ -282,64 +293,58 @@ class SiteAgent:
         self.comparing.start()
 
 
+_ATTEMPT = {
+    Work.TRAIN: contribution_send,
+    Work.CHARGE: charge_send,
+    Work.DECRYPT: share_send,
+    Work.VERIFY: verdict_send,
+}
+_RUN = {
+    Work.SUBMIT: submission_send,
+    Work.CHARGE: run_charge,
+    Work.NOISE: noise_send,
+    Work.DECRYPT: run_share,
+    Work.VERIFY: run_verify,
+}
+
+
 def task_do(site: Site, task: Task) -> None:
-    """Do one task. Raises InvalidInput for a task that does not name what it concerns."""
-    of_keys = {Work.KEY: key_take, Work.RETIRE: key_retire}
-    if task.kind in of_keys:
-        if task.epoch is None:
-            raise InvalidInput(f"task {task.kind.value}: names no epoch")
-        of_keys[task.kind](site, task.epoch)
-        return
-    if task.kind is Work.ALLOT:
-        if task.request is None:
-            raise InvalidInput("task allot: names no request")
-        request_decide(site, task.request)
-        return
-    if task.campaign_id is not None:
-        _do_campaign(site, task, task.campaign_id)
-        return
-    if task.kind is Work.COSIGN:
-        if task.log is None:
-            raise InvalidInput("task cosign: names no log")
-        checkpoint_cosign(site, task.log)
-        return
-    if task.job_id is None:
-        raise InvalidInput(f"task {task.kind.value}: names no job and no campaign")
-    if task.kind is Work.APPROVE:
-        job_decide(site, task.job_id)
-        return
-    if task.round is None or task.attempt is None or task.round < 1 or task.attempt < 1:
-        raise InvalidInput(f"task {task.kind.value}: names no round and attempt")
-    work = {
-        Work.TRAIN: contribution_send,
-        Work.CHARGE: charge_send,
-        Work.DECRYPT: share_send,
-        Work.VERIFY: verdict_send,
-    }.get(task.kind)
-    if work is None:
-        raise InvalidInput(f"task {task.kind.value}: is of campaigns, and names none")
-    work(site, Attempt(task.job_id, task.round, task.attempt))
-
-
-def _do_campaign(site: Site, task: Task, campaign_id: str) -> None:
-    if task.kind is Work.APPROVE:
-        campaign_decide(site, campaign_id)
-        return
-    work = {
-        Work.SUBMIT: submission_send,
-        Work.CHARGE: run_charge,
-        Work.NOISE: noise_send,
-        Work.DECRYPT: run_share,
-        Work.VERIFY: run_verify,
-    }.get(task.kind)
-    if work is None or task.run is None or task.run < 1:
-        raise InvalidInput(f"task {task.kind.value}: names no run that it could be of")
-    work(site, campaign_id, task.run)
+    """Do one task."""
+    match task:
+        case KeyTask(kind=Work.KEY):
+            key_take(site, task.epoch)
+        case KeyTask():
+            key_retire(site, task.epoch)
+        case AllotTask():
+            request_decide(site, task.request)
+        case CosignTask():
+            checkpoint_cosign(site, task.log)
+        case JobTask():
+            job_decide(site, task.job_id)
+        case AttemptTask():
+            _ATTEMPT[task.kind](site, Attempt(task.job_id, task.round, task.attempt))
+        case CampaignTask():
+            campaign_decide(site, task.campaign_id)
+        case RunTask():
+            _RUN[task.kind](site, task.campaign_id, task.run)
+        case _:
+            assert_never(task)
 
 
 def _named(task: Task) -> str:
-    attempt = f" {task.round}/{task.attempt}" if task.round is not None else ""
-    attempt += f" run {task.run}" if task.run is not None else ""
-    subject = (task.job_id or task.campaign_id or task.epoch or task.request or "")[:8]
-    subject = subject or task.log or ""
-    return f"{task.kind.value} {subject}{attempt}"
+    match task:
+        case KeyTask():
+            subject = task.epoch[:8]
+        case AllotTask():
+            subject = task.request[:8]
+        case CosignTask():
+            subject = task.log
+        case JobTask():
+            subject = task.job_id[:8]
+        case AttemptTask():
+            subject = f"{task.job_id[:8]} {task.round}/{task.attempt}"
+        case CampaignTask():
+            subject = task.campaign_id[:8]
+        case RunTask():
+            subject = f"{task.campaign_id[:8]} run {task.run}"
+    return f"{task.kind.value} {subject}"

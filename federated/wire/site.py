@@ -5,7 +5,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from federated.wire.base import Bytes, Digest, Identifier, Message, Name, Slug
 from federated.wire.job import Unit
@@ -65,27 +73,150 @@ class Work(StrEnum):
     COSIGN = "cosign"
 
 
-class Task(Message):
-    """One thing to do, named by the objects it concerns; the site fetches them itself.
+FIELDS = (
+    "kind",
+    "job_id",
+    "round",
+    "attempt",
+    "epoch",
+    "request",
+    "campaign_id",
+    "run",
+    "log",
+    "size",
+)
+"""The fields that a task of any kind is sent with, in order; those it does not have are null."""
 
-    Of a key, of a job (and its round's attempt), or of a campaign (and its run).
+
+def _null_fields(schema: dict[str, Any]) -> None:
+    schema["required"] = ["kind", *(name for name in schema["required"] if name != "kind")]
+    for name in FIELDS:
+        schema["properties"].setdefault(name, {"type": "null"})
+
+
+class _Task(Message):
+    """One thing to do, named by the object it concerns; the site fetches that itself.
+
+    Sent with null for every other field of FIELDS; parsed with null or nothing there. A field that
+    a later kind of task brings is not added to FIELDS: only its own kind is sent with it.
     """
 
-    kind: Work
-    job_id: Identifier | None = None
-    round: int | None = None
-    attempt: int | None = None
-    epoch: Digest | None = None
-    request: Identifier | None = None
-    campaign_id: Identifier | None = None
-    run: int | None = None
-    log: LogName | None = None
-    size: int | None = None
-    """Of the checkpoint to cosign; a log that grew is a new task."""
+    model_config = ConfigDict(json_schema_extra=_null_fields)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        return {n: value for n, value in fields.items() if value is not None or n not in FIELDS}
+
+    @model_serializer(mode="wrap")
+    def _with_nulls(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {**dict.fromkeys(FIELDS), **write(self)}
+
+
+Number = Annotated[int, Field(ge=1)]
+
+
+class KeyTask(_Task):
+    """Take a key share, or destroy it."""
+
+    kind: Literal[Work.KEY, Work.RETIRE]
+    epoch: Digest
+
+
+class AllotTask(_Task):
+    """Decide a request of the organization's admin for more budget."""
+
+    kind: Literal[Work.ALLOT] = Work.ALLOT
+    request: Identifier
+
+
+class CosignTask(_Task):
+    """Cosign a log's checkpoint; a log that grew is a new task."""
+
+    kind: Literal[Work.COSIGN] = Work.COSIGN
+    log: LogName
+    size: Annotated[int, Field(ge=0)]
+
+
+class JobTask(_Task):
+    """Approve a job."""
+
+    kind: Literal[Work.APPROVE] = Work.APPROVE
+    job_id: Identifier
+
+
+class AttemptTask(_Task):
+    """Take the next step in an attempt at a job's round."""
+
+    kind: Literal[Work.TRAIN, Work.CHARGE, Work.DECRYPT, Work.VERIFY]
+    job_id: Identifier
+    round: Number
+    attempt: Number
+
+    @classmethod
+    def of(cls, kind: Work, job_id: str, round: int, attempt: int) -> AttemptTask:
+        """Raises InvalidInput for work that no attempt asks for."""
+        return cls.parse({"kind": kind, "job_id": job_id, "round": round, "attempt": attempt})
+
+
+class CampaignTask(_Task):
+    """Approve a campaign."""
+
+    kind: Literal[Work.APPROVE] = Work.APPROVE
+    campaign_id: Identifier
+
+
+class RunTask(_Task):
+    """Take the next step in a campaign's run."""
+
+    kind: Literal[Work.SUBMIT, Work.CHARGE, Work.NOISE, Work.DECRYPT, Work.VERIFY]
+    campaign_id: Identifier
+    run: Number
+
+    @classmethod
+    def of(cls, kind: Work, campaign_id: str, run: int) -> RunTask:
+        """Raises InvalidInput for work that no run asks for."""
+        return cls.parse({"kind": kind, "campaign_id": campaign_id, "run": run})
+
+
+_TYPES = {Work.KEY: "key", Work.RETIRE: "key", Work.ALLOT: "allot", Work.COSIGN: "cosign"}
+
+
+def _type_of(task: Any) -> str | None:
+    """Jobs and campaigns share kinds: a task that names a campaign is one of campaigns."""
+    fields = task if isinstance(task, dict) else dict(task)
+    if fields.get("kind") not in list(Work):
+        return None
+    kind = Work(fields["kind"])
+    if fields.get("campaign_id") is not None:
+        return "campaign" if kind is Work.APPROVE else "run"
+    return _TYPES.get(kind, "job" if kind is Work.APPROVE else "attempt")
+
+
+Task = Annotated[
+    Annotated[KeyTask, Tag("key")]
+    | Annotated[AllotTask, Tag("allot")]
+    | Annotated[CosignTask, Tag("cosign")]
+    | Annotated[JobTask, Tag("job")]
+    | Annotated[AttemptTask, Tag("attempt")]
+    | Annotated[CampaignTask, Tag("campaign")]
+    | Annotated[RunTask, Tag("run")],
+    Discriminator(
+        _type_of,
+        custom_error_type="task_kind",
+        custom_error_message=f"kind: one of {', '.join(Work)} is allowed",
+    ),
+]
+"""By kind, and by whose they are, the tasks of an inbox."""
 
 
 class Inbox(Message):
-    """All that a site must do now, and how many milliseconds to wait before asking again."""
+    """All that a site must do now, and how many milliseconds to wait before asking again.
+
+    A task of another kind, or one that does not name its object, makes the whole inbox invalid.
+    """
 
     TAG: ClassVar[str] = "inbox"
 

@@ -35,7 +35,7 @@ from federated.protocol.campaign_release import (
     campaign_share_check,
     campaign_share_make,
 )
-from federated.protocol.campaign_submit import votes_check
+from federated.protocol.campaign_submit import submission_make, votes_check
 from federated.protocol.campaign_transcript import noised_cohort_check
 from federated.simulation.campaign_world import CampaignScenario, CampaignWorld
 from federated.wire.campaign import QUANTILES, CampaignContext, CampaignTranscript
@@ -163,9 +163,13 @@ def seconds(counts: tuple[int, ...], bits: int) -> Iterator[Row]:
     )
     made = []
     proving = 0.0
-    for name, one in world.organizations.items():
-        values = one.measure(world.draws, seed=1, run=1)
-        spent, submission = _timed(lambda: one.submit(agreement, context, values))
+    for name, identity in world.identities.items():
+        values = scenario.measure(name, seed=1, run=1)
+        spent, submission = _timed(
+            lambda: submission_make(
+                agreement=agreement, context=context, identity=identity, measured=values
+            )
+        )
         proving += spent
         made.append(submission)
         if len(made) in counts:
@@ -178,7 +182,7 @@ def _release_seconds(world, agreement, context, made, label) -> Iterator[Row]:
     names = [signed.body.organization for signed in made]
     transcript = CampaignTranscript(
         spec=agreement.spec,
-        approvals=tuple(world.organizations[n].approve(agreement) for n in names),
+        approvals=tuple(world.identities[n].sign(agreement.approval(n)) for n in names),
         context=context,
         submissions=tuple(made),
     )
@@ -187,7 +191,7 @@ def _release_seconds(world, agreement, context, made, label) -> Iterator[Row]:
     spent, _ = _timed(lambda: votes_check(made, agreement=agreement))
     yield Row(label, OURS, "verify all votes, a trustee", spent, "CPU s")
     quorum = sorted(world.shares)[: world.epoch.threshold]
-    identities = {name: world.organizations[name].identity for name in quorum}
+    identities = world.identities
     noising, noise = 0.0, []
     for name in quorum:
         spent, signed = _timed(

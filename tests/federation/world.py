@@ -45,7 +45,7 @@ from federated.wire.key import (
     RosterSite,
     SealedShare,
 )
-from federated.wire.site import Inbox, Task, Work
+from federated.wire.site import AttemptTask, Inbox, Task, Work
 from tests.conftest import ORGANIZATIONS, SITE_KEYS, site_client
 
 KEY_BITS = 768
@@ -428,4 +428,4 @@ def pass_grace(found: Round) -> None:
 
 
 def task_for(found: Round, kind: Work = Work.TRAIN) -> Task:
-    return Task(kind=kind, job_id=str(found.job_id), round=found.number, attempt=found.attempt)
+    return AttemptTask.of(kind, str(found.job_id), found.number, found.attempt)

@@ -18,7 +18,7 @@ from apps.benchmarks.models import (
 )
 from apps.benchmarks.selectors.attempts import SOURCE
 from apps.benchmarks.selectors.campaigns import campaigns_of
-from federated.wire.site import Task, Work
+from federated.wire.site import CampaignTask, RunTask, Task, Work
 
 WAIT_RUN_MS = 300
 WAIT_OPEN_MS = 1000
@@ -43,7 +43,7 @@ def _approvals(organization: str) -> list[Task]:
         campaign__state="active",
     ).order_by("created_at")
     found = pending.values_list("campaign_id", flat=True)[:TASKS_MOST]
-    return [Task(kind=Work.APPROVE, campaign_id=str(pk)) for pk in found]
+    return [CampaignTask(campaign_id=str(pk)) for pk in found]
 
 
 def _runs_with_answers(organization: str) -> Iterator[Run]:
@@ -70,7 +70,7 @@ def _run_tasks(found: Run, organization: str) -> Iterator[Task]:
     sent = {message for message in SENT if getattr(found, f"sent_{message}")}
     kind = SOURCE.work(found, organization, sent=sent)
     if kind is not None:
-        yield Task(kind=kind, campaign_id=str(found.campaign_id), run=found.number)
+        yield RunTask.of(kind, str(found.campaign_id), found.number)
 
 
 def _verdicts(organization: str) -> list[Task]:
@@ -88,6 +88,5 @@ def _verdicts(organization: str) -> list[Task]:
         .values_list("campaign_id", "number")
     )
     return [
-        Task(kind=Work.VERIFY, campaign_id=str(campaign), run=number)
-        for campaign, number in missing[:TASKS_MOST]
+        RunTask.of(Work.VERIFY, str(campaign), number) for campaign, number in missing[:TASKS_MOST]
     ]

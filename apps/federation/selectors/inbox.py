@@ -23,7 +23,16 @@ from apps.federation.models import (
 from apps.federation.selectors.attempts import SOURCE
 from apps.federation.selectors.jobs import jobs_of
 from apps.provenance.witnesses import checkpoint_to_cosign
-from federated.wire.site import Inbox, Task, Work
+from federated.wire.site import (
+    AllotTask,
+    AttemptTask,
+    CosignTask,
+    Inbox,
+    JobTask,
+    KeyTask,
+    Task,
+    Work,
+)
 
 WAIT_ROUND_MS = 75
 WAIT_JOB_MS = 250
@@ -45,13 +54,15 @@ def tasks_from(source: Source) -> None:
 def inbox_of(organization: str) -> Inbox:
     """The site's tasks, those that others wait for first, and when to ask again."""
     rounds = list(_rounds_with_answers(organization))
-    tasks = [Task(kind=Work.KEY, epoch=d) for d in keys_to_confirm(organization=organization)]
-    tasks += [Task(kind=Work.ALLOT, request=str(pk)) for pk in requests_pending()]
+    tasks: list[Task] = [
+        KeyTask(kind=Work.KEY, epoch=d) for d in keys_to_confirm(organization=organization)
+    ]
+    tasks += [AllotTask(request=str(pk)) for pk in requests_pending()]
     tasks += _approvals(organization)
     tasks += [task for found in rounds for task in _round_tasks(found, organization)]
     tasks += _verdicts(organization)
     tasks += _cosignatures(organization)
-    tasks += [Task(kind=Work.RETIRE, epoch=d) for d in keys_to_retire(organization=organization)]
+    tasks += [KeyTask(kind=Work.RETIRE, epoch=d) for d in keys_to_retire(organization=organization)]
     # A site trains from a model it has verified.
     tasks.sort(key=lambda task: task.kind is Work.TRAIN)
     wait_ms = _wait_ms(organization, rounds)
@@ -74,7 +85,7 @@ def _approvals(organization: str) -> list[Task]:
         state=JobParticipant.State.PENDING,
         job__state=Job.State.PROPOSED,
     ).order_by("created_at")
-    return [Task(kind=Work.APPROVE, job_id=str(part.job_id)) for part in pending[:TASKS_MOST]]
+    return [JobTask(job_id=str(part.job_id)) for part in pending[:TASKS_MOST]]
 
 
 def _rounds_with_answers(organization: str) -> Iterator[Round]:
@@ -122,12 +133,12 @@ def _cosignatures(organization: str) -> Iterator[Task]:
     with as_coordinator():
         size = checkpoint_to_cosign(organization)
     if size is not None:
-        yield Task(kind=Work.COSIGN, log="consortium", size=size)
+        yield CosignTask(log="consortium", size=size)
     with schema_context(f"t_{organization}"):
         size = checkpoint_to_cosign(organization)
     if size is not None:
-        yield Task(kind=Work.COSIGN, log="own", size=size)
+        yield CosignTask(log="own", size=size)
 
 
 def _task(kind: Work, found: Round) -> Task:
-    return Task(kind=kind, job_id=str(found.job_id), round=found.number, attempt=found.attempt)
+    return AttemptTask.of(kind, str(found.job_id), found.number, found.attempt)

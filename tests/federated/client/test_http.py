@@ -18,7 +18,7 @@ from federated.errors import (
     NotFound,
     Unavailable,
 )
-from federated.wire.site import Inbox, Task, Work
+from federated.wire.site import Inbox, KeyTask, Work
 
 URL = "https://coordinator.test"
 
@@ -139,7 +139,7 @@ def test_an_interrupted_call_stops_waiting() -> None:
 
 
 def test_an_unchanged_inbox_is_the_one_kept() -> None:
-    task = Task(kind=Work.KEY, epoch="0" * 64)
+    task = KeyTask(kind=Work.KEY, epoch="0" * 64)
     tags: list[str | None] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from federated.command.main import main
 from federated.errors import InvalidInput
-from federated.simulation import campaign_run
+from federated.protocol import campaign_release
+from federated.protocol.kinds import benchmark
 from federated.simulation.campaign_run import simulate_campaign
 from federated.simulation.campaign_world import CampaignScenario, CampaignWorld, scenario_load
 
@@ -72,16 +73,20 @@ def test_a_seed_repeats_what_is_measured_and_who_drops_out():
 
 
 def test_a_wrong_sum_is_noticed(monkeypatch):
-    real = campaign_run.campaign_product
+    real = campaign_release.campaign_product
 
     def without_one(transcript, *, agreement):
         fewer = transcript.model_copy(update={"submissions": transcript.submissions[1:]})
         return real(fewer, agreement=agreement)
 
-    monkeypatch.setattr(campaign_run, "campaign_product", without_one)
+    # Trustees and coordinator alike: a share of another product would be refused.
+    for module in (campaign_release, benchmark):
+        monkeypatch.setattr(module, "campaign_product", without_one)
     outcome = simulate_campaign(world(), seed=0, drop=0.0)
     assert outcome.violations == [
-        f"run {run}: {key} differs" for run in (1, 2) for key in ("latency_ms", "tail_ms")
+        f"run {run}: {key} is not the plain sum"
+        for run in (1, 2)
+        for key in ("latency_ms", "tail_ms")
     ]
 
 

@@ -13,8 +13,9 @@ from federated.command.main import main
 from federated.errors import InvalidInput
 from federated.protocol.release import release_make
 from federated.simulation import home, job_coordinator
+from federated.simulation.faults import FaultShares
 from federated.simulation.run import Outcome, simulate
-from federated.simulation.world import FaultShares, Scenario, World
+from federated.simulation.world import Scenario, World
 
 SPEC = Path(__file__).parents[2] / "data" / "simulation.yaml"
 SEEDS = range(25)
