@@ -12,10 +12,11 @@ an auditor from those that they check. Everything else of the protocol takes it:
 
 from __future__ import annotations
 
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from functools import cached_property
-from typing import ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from federated.aggregation.base import Aggregator
 from federated.aggregation.votes import VoteLayout
@@ -24,7 +25,6 @@ from federated.crypto.threshold import VerificationKeys
 from federated.errors import InvalidInput
 from federated.privacy import accountant
 from federated.protocol.campaign_layout import gaussian_rho, vote_layout
-from federated.protocol.campaign_ledger import ledger_id
 from federated.protocol.cost import check_spec_privacy, job_cost, round_cost
 from federated.protocol.identity import verify_signed
 from federated.protocol.keys import public_key_of, verification_of
@@ -36,8 +36,41 @@ from federated.wire.job import Approval, Cost, JobSpec, Participant
 from federated.wire.key import KeyEpoch, Trustee
 from federated.wire.round import Reason, RoundContext
 
-S = TypeVar("S", bound=JobSpec | CampaignSpec)
-C = TypeVar("C", bound=RoundContext | CampaignContext)
+_CAMPAIGNS = uuid.UUID("6f1a1c0e-9a0f-5d0b-8c57-0c8a9f0d6b11")
+
+
+class Spec(Protocol):
+    """What the specs of all kinds have."""
+
+    @property
+    def consortium(self) -> str: ...
+    @property
+    def key_epoch(self) -> str: ...
+    @property
+    def participants(self) -> tuple[Participant, ...]: ...
+    def participant(self, organization: str) -> Participant | None: ...
+    def digest(self) -> str: ...
+    def canonical(self) -> bytes: ...
+
+
+class Context(Protocol):
+    """What the contexts of all kinds have: whose attempt it is, at what, under which key."""
+
+    @property
+    def subject(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def spec(self) -> str: ...
+    @property
+    def key_epoch(self) -> str: ...
+    def digest(self) -> str: ...
+
+
+S = TypeVar("S", bound=Spec)
+C = TypeVar("C", bound=Context)
 M = TypeVar("M", bound=Message)
 
 
@@ -59,10 +92,10 @@ class Agreement(ABC, Generic[S, C]):
 
     NOUN: ClassVar[str]
     """What people call it: job or campaign."""
+    UNKNOWN: ClassVar[Reason]
+    """Why a context of another subject is refused."""
     RELEASE: ClassVar[str]
     """What people call one release: round or run."""
-    CONTRIBUTION: ClassVar[str]
-    """What people call what a participant gives to it."""
 
     def __init__(self, spec: S, epoch: KeyEpoch) -> None:
         if spec.key_epoch != epoch.digest():
@@ -84,6 +117,11 @@ class Agreement(ABC, Generic[S, C]):
         return verification_of(self.epoch)
 
     @property
+    def layouts(self) -> tuple[VoteLayout, ...]:
+        """The slots that trustees add noise to, a ciphertext each; none where they add none."""
+        return ()
+
+    @property
     def threshold(self) -> int:
         return self.epoch.threshold
 
@@ -97,6 +135,19 @@ class Agreement(ABC, Generic[S, C]):
 
     def trustee(self, organization: str) -> Trustee | None:
         return self.epoch.trustee(organization)
+
+    def pinned_otherwise(self) -> str | None:
+        """A trustee of whom the spec pins another key than the epoch, if there is one."""
+        for each in self.spec.participants:
+            trustee = self.trustee(each.organization)
+            if trustee is not None and trustee.public_key != each.public_key:
+                return each.organization
+        return None
+
+    @property
+    def pure_epsilon(self) -> float:
+        """The pure epsilon of one attempt, where its noise gives any; else 0."""
+        return 0.0
 
     def serving(self, approved: Collection[str]) -> list[str]:
         """The trustees that take part, by index: a site serves only what it approved."""
@@ -122,6 +173,11 @@ class Agreement(ABC, Generic[S, C]):
     @abstractmethod
     def id(self) -> str:
         """The job's or the campaign's identifier."""
+
+    @property
+    @abstractmethod
+    def proposer(self) -> str:
+        """Whose proposal it is."""
 
     @property
     @abstractmethod
@@ -153,8 +209,12 @@ class Agreement(ABC, Generic[S, C]):
         """The least contributions that the attempt of this context may sum."""
 
     @abstractmethod
-    def approval(self, organization: str) -> Approval | CampaignApproval:
+    def approval(self, organization: str) -> Message:
         """What that organization countersigns."""
+
+    def approvers(self, members: Collection[str]) -> Collection[str]:
+        """Whose approval an attempt with these members needs: every participant's."""
+        return self.participants
 
     @abstractmethod
     def check(self) -> None:
@@ -163,31 +223,28 @@ class Agreement(ABC, Generic[S, C]):
         Sites and the portal check it before approval. Raises InvalidInput that gives both numbers.
         """
 
-    @abstractmethod
     def context_check(self, context: C) -> None:
         """Check that a context is of this subject, spec and key, and of a paid release.
 
         Raises Refused.
         """
-
-    def _context_check(self, context: C, *, subject: str, unknown: Reason, number: int) -> None:
-        if subject != self.id:
-            raise Refused(unknown, f"context names {self.NOUN} {subject}")
+        if context.subject != self.id:
+            raise Refused(self.UNKNOWN, f"context names {self.NOUN} {context.subject}")
         if context.spec != self.digest:
             raise Refused(Reason.SPEC_CHANGED, f"context binds spec {context.spec[:16]}")
         if context.key_epoch != self.spec.key_epoch:
             raise Refused(Reason.KEY_UNKNOWN, f"context binds key epoch {context.key_epoch[:16]}")
-        if number > self.releases:
+        if context.number > self.releases:
             raise Refused(
                 Reason.CONTEXT_MIXED,
-                f"{self.RELEASE} {number} of a {self.NOUN} of {self.releases} {self.RELEASE}s",
+                f"{self.RELEASE} {context.number}; the {self.NOUN} has {self.releases}",
             )
 
 
 class JobAgreement(Agreement[JobSpec, RoundContext]):
     """A job's: training, or a joint evaluation. ``aggregator`` lays its vectors out."""
 
-    NOUN, RELEASE, CONTRIBUTION = "job", "round", "contribution"
+    NOUN, RELEASE, UNKNOWN = "job", "round", Reason.JOB_UNKNOWN
 
     @cached_property
     def aggregator(self) -> Aggregator:
@@ -197,6 +254,10 @@ class JobAgreement(Agreement[JobSpec, RoundContext]):
     @property
     def id(self) -> str:
         return self.spec.job_id
+
+    @property
+    def proposer(self) -> str:
+        return self.spec.proposer
 
     @property
     def ledger_id(self) -> str:
@@ -241,9 +302,7 @@ class JobAgreement(Agreement[JobSpec, RoundContext]):
         _ = self.aggregator
 
     def context_check(self, context: RoundContext) -> None:
-        self._context_check(
-            context, subject=context.job_id, unknown=Reason.JOB_UNKNOWN, number=context.round
-        )
+        super().context_check(context)
         asked, least, most = (
             context.minimum_cohort,
             self.spec.minimum_cohort,
@@ -260,7 +319,7 @@ class JobAgreement(Agreement[JobSpec, RoundContext]):
 class CampaignAgreement(Agreement[CampaignSpec, CampaignContext]):
     """A campaign's. ``layouts`` are those of its votes, one per metric."""
 
-    NOUN, RELEASE, CONTRIBUTION = "campaign", "run", "submission"
+    NOUN, RELEASE, UNKNOWN = "campaign", "run", Reason.CAMPAIGN_UNKNOWN
 
     @cached_property
     def layouts(self) -> tuple[VoteLayout, ...]:
@@ -286,6 +345,14 @@ class CampaignAgreement(Agreement[CampaignSpec, CampaignContext]):
     def id(self) -> str:
         return self.spec.campaign_id
 
+    @property
+    def proposer(self) -> str:
+        return self.spec.creator
+
+    @property
+    def pure_epsilon(self) -> float:
+        return self.spec.noise.epsilon if self.spec.noise.delta is None else 0.0
+
     @cached_property
     def ledger_id(self) -> str:
         return ledger_id(self.spec)
@@ -310,6 +377,10 @@ class CampaignAgreement(Agreement[CampaignSpec, CampaignContext]):
     def minimum(self, context: CampaignContext) -> int:
         return self.spec.minimum_cohort
 
+    def approvers(self, members: Collection[str]) -> Collection[str]:
+        """Its members': who did not approve takes no part, and the others run without it."""
+        return members
+
     def approval(self, organization: str) -> CampaignApproval:
         return CampaignApproval(
             campaign_id=self.id,
@@ -332,29 +403,19 @@ class CampaignAgreement(Agreement[CampaignSpec, CampaignContext]):
                 f"the spec claims {noise.epsilon:g}"
             )
 
-    def context_check(self, context: CampaignContext) -> None:
-        self._context_check(
-            context,
-            subject=context.campaign_id,
-            unknown=Reason.CAMPAIGN_UNKNOWN,
-            number=context.run,
-        )
-
     def _rho(self) -> float:
         if self.spec.noise.kind == "laplace":
             return accountant.pure_epsilon_to_rho(self.spec.noise.epsilon)
         return gaussian_rho(self.layouts, honest=self.honest_trustees)
 
 
-AnyAgreement = JobAgreement | CampaignAgreement
+AnyAgreement = Agreement[Any, Any]
 
 
-@overload
-def agreement_of(spec: JobSpec, epoch: KeyEpoch) -> JobAgreement: ...
-@overload
-def agreement_of(spec: CampaignSpec, epoch: KeyEpoch) -> CampaignAgreement: ...
-def agreement_of(spec: JobSpec | CampaignSpec, epoch: KeyEpoch) -> AnyAgreement:
-    """The agreement of either kind of spec. Raises Refused(key_unknown)."""
-    if isinstance(spec, CampaignSpec):
-        return CampaignAgreement(spec, epoch)
-    return JobAgreement(spec, epoch)
+def ledger_id(spec: CampaignSpec) -> str:
+    """The name under which a site's ledger keeps an approved campaign: a UUID of this very spec.
+
+    A changed campaign is approved, reserved and charged anew. Entries of the ledger name a job, a
+    round and an attempt; of a campaign they name this, the run's number and 1.
+    """
+    return str(uuid.uuid5(_CAMPAIGNS, spec.digest()))

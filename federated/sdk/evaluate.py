@@ -18,9 +18,10 @@ from federated.sdk.outcome import verified_wait
 from federated.sdk.proposal import participants_choose, privacy_choose
 from federated.site.joint_evaluation import evaluation_kept
 from federated.site.site import Site
-from federated.site.work.evaluate import evaluation_accept, held_out_of
+from federated.site.work.approve import evaluation_accept
+from federated.site.work.evaluate import held_out_of
 from federated.site.work.key import epoch_of
-from federated.site.work.verify import catch_up
+from federated.site.work.round import catch_up
 from federated.training.server import ServerState
 from federated.wire.base import Signed
 from federated.wire.job import Evaluation, JobSpec

@@ -17,7 +17,7 @@ from federated.sdk.waiting import wait_until
 from federated.site.agent import ENDED
 from federated.site.joint_evaluation import evaluations_of
 from federated.site.site import Site
-from federated.site.work.verify import catch_up
+from federated.site.work.round import catch_up
 from federated.training.server import ServerState, released_parameters
 from federated.wire.base import Signed
 from federated.wire.job import JobSpec

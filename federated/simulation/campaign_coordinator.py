@@ -9,7 +9,7 @@ from federated.errors import NotFound
 from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.arrival import AlreadySent, state_check
 from federated.protocol.attempt import State
-from federated.protocol.campaign_release import campaign_release_make
+from federated.protocol.release import release_make
 from federated.simulation.coordinator import Coordinator, Played
 from federated.wire.base import Signed
 from federated.wire.campaign import (
@@ -138,4 +138,6 @@ class CampaignCoordinator(Coordinator):
         )
 
     def _release(self, played: Played) -> CampaignRelease:
-        return campaign_release_make(self._transcript(played), agreement=self.agreement)
+        release: CampaignRelease
+        release, _ = release_make(self._transcript(played), agreement=self.agreement)
+        return release

@@ -12,21 +12,13 @@ from pathlib import Path
 
 from federated.crypto.threshold import combine, partial_decrypt
 from federated.errors import DomainError, InvalidInput
-from federated.protocol.campaign_noise import noise_ciphertexts, noise_make
-from federated.protocol.campaign_release import (
-    campaign_product,
-    campaign_release_check,
-    campaign_release_make,
-    campaign_share_check,
-    campaign_share_make,
-)
-from federated.protocol.campaign_submit import submission_check, vote_points
-from federated.protocol.campaign_transcript import (
-    campaign_transcript_check,
-    noised_cohort_check,
-)
 from federated.protocol.checks import charges_check
+from federated.protocol.kinds.benchmark import BENCHMARK, vote_points
+from federated.protocol.noise import noise_ciphertexts, noise_make, noised_cohort_check
 from federated.protocol.refused import Refused
+from federated.protocol.release import release_check, release_make, shares_check
+from federated.protocol.share import product_of, share_make
+from federated.protocol.transcript import transcript_check
 from federated.simulation.campaign_malice import lies_of, submission_forge
 from federated.simulation.campaign_world import CampaignWorld
 from federated.simulation.run import memory_folder
@@ -133,9 +125,9 @@ class CampaignRun:
         )
         transcript = self._charged(transcript)
         transcript = self._decrypted(transcript)
-        release = campaign_release_make(transcript, agreement=self._agreement)
+        release, _ = release_make(transcript, agreement=self._agreement)
         transcript = transcript.model_copy(update={"release": release})
-        campaign_release_check(transcript, agreement=self._agreement)
+        release_check(transcript, agreement=self._agreement)
         self._compare(transcript, release, measured)
         values = {
             metric.key: [
@@ -164,7 +156,7 @@ class CampaignRun:
                 )
                 self._must_refuse(tried, forged, context)
                 continue
-            submission_check(honest, agreement=agreement, context=context)
+            BENCHMARK.contribution_check(honest, agreement=agreement, context=context)
             measured[name] = values
             taken.append(honest)
         return measured, taken
@@ -173,7 +165,7 @@ class CampaignRun:
         self, tried: str, forged: Signed[Submission], context: CampaignContext
     ) -> None:
         try:
-            submission_check(forged, agreement=self._agreement, context=context)
+            BENCHMARK.contribution_check(forged, agreement=self._agreement, context=context)
         except DomainError as error:
             self.refused[f"{tried}: {error.code}"] += 1
             if error.code != "proof_invalid":
@@ -202,7 +194,7 @@ class CampaignRun:
         """A quorum adds its noise, checks all, and gives its shares; with cheats, after lies."""
         agreement = self._agreement
         quorum = self._rng.sample(sorted(self._world.shares), agreement.threshold)
-        cohort = campaign_transcript_check(transcript, agreement=agreement)
+        cohort = transcript_check(transcript, agreement=agreement)
         kept = {
             name: noise_make(
                 agreement=agreement,
@@ -217,8 +209,7 @@ class CampaignRun:
                 self._must_decline(told, reason, lie, kept[name])
         shares = [self._share(name, transcript, kept[name]) for name in quorum]
         transcript = transcript.model_copy(update={"shares": tuple(shares)})
-        for share in shares:
-            campaign_share_check(share, transcript=transcript, agreement=agreement)
+        shares_check(transcript, agreement=agreement)
         return transcript
 
     def _share(
@@ -226,7 +217,7 @@ class CampaignRun:
     ) -> Signed[DecryptionShare]:
         """What a trustee does with a transcript. Raises Refused."""
         spec, agreement, run = self._spec, self._agreement, transcript.context.run
-        cohort = campaign_transcript_check(transcript, agreement=agreement)
+        cohort = transcript_check(transcript, agreement=agreement)
         charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
         noised = noised_cohort_check(transcript, agreement=agreement, own=own)
         ledger = self._ledgers[name]
@@ -235,7 +226,7 @@ class CampaignRun:
         ledger.serve(
             job_id=spec.campaign_id, round=run, attempt=1, cohort=noised.digest(), charged=False
         )
-        return campaign_share_make(
+        return share_make(
             transcript,
             agreement=agreement,
             share=self._world.shares[name],
@@ -264,7 +255,7 @@ class CampaignRun:
         agreement, n = self._agreement, self._agreement.key.n
         points = [vote_points(agreement.spec, row) for row in measured.values()]
         noises = [self._open(noise_ciphertexts(s, agreement)) for s in transcript.noise]
-        whole = self._open(campaign_product(transcript, agreement=agreement))
+        whole = self._open(product_of(transcript, agreement=agreement))
         for position, metric in enumerate(release.metrics):
             layout = agreement.layouts[position]
             rows = [layout.points[row[position]] for row in points]

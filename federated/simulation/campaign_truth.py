@@ -16,8 +16,8 @@ from typing import Any
 from federated.crypto.threshold import KeyShare, combine, partial_decrypt
 from federated.files import read_optional
 from federated.protocol.attempt import State
-from federated.protocol.campaign_noise import noise_ciphertexts
-from federated.protocol.campaign_submit import vote_points
+from federated.protocol.kinds.benchmark import vote_points
+from federated.protocol.noise import noise_ciphertexts
 from federated.simulation.campaign_coordinator import CampaignCoordinator
 from federated.simulation.coordinator import Played
 from federated.site.campaign_folder import CampaignFolder, Measurements, RunFolder

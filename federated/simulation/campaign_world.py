@@ -18,10 +18,10 @@ from federated.crypto.threshold import KeyShare
 from federated.errors import InvalidInput
 from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.campaign_propose import DEFAULT_STATISTICS, MetricDraft, campaign_make
-from federated.protocol.campaign_submit import submission_make
-from federated.protocol.campaign_transcript import submission_cohort_check
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
+from federated.protocol.kinds.benchmark import submission_make
+from federated.protocol.transcript import cohort_check
 from federated.simulation.world import CAST, CONSORTIUM, FaultShares
 from federated.wire.base import Signed, encode_bytes
 from federated.wire.campaign import (
@@ -170,7 +170,7 @@ class VirtualOrganization:
         own: Signed[Submission],
     ) -> Signed[ChargeReceipt]:
         """The receipt, once the cohort was checked. Raises Refused."""
-        submission_cohort_check(cohort, agreement=agreement, context=context, own=own)
+        cohort_check(cohort, agreement=agreement, context=context, own=own)
         return self.identity.sign(
             ChargeReceipt(
                 context=cohort.context,

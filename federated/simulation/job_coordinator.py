@@ -148,6 +148,7 @@ class JobCoordinator(Coordinator):
         )
 
     def _release(self, played: Played) -> Release:
+        release: Release
         release, after = release_make(
             self._transcript(played),
             agreement=self.agreement,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from federated.files import write_once
 from federated.protocol.address import Attempt
-from federated.protocol.campaign_ledger import ledger_id
+from federated.protocol.agreement import ledger_id
 from federated.site.campaign_folder import EXPIRED, NOISE, CampaignFolder, RunFolder
 from federated.site.folder import SiteHome
 from federated.site.job_folder import JobFolder

@@ -110,13 +110,10 @@ def _step(
     total = None
     if vectors is not None:
         total = total_of(transcript, agreement=agreement, source=vectors.source)
-    return release_check(
-        transcript,
-        agreement=agreement,
-        state=state,
-        proofs=not transcript.expired,
-        total=total,
+    after: ServerState = release_check(
+        transcript, agreement=agreement, state=state, proofs=not transcript.expired, total=total
     )
+    return after
 
 
 @contextmanager

@@ -72,13 +72,13 @@ def test_a_seed_repeats_what_is_measured_and_who_drops_out():
 
 
 def test_a_wrong_sum_is_noticed(monkeypatch):
-    real = campaign_run.campaign_product
+    real = campaign_run.product_of
 
     def without_one(transcript, *, agreement):
         fewer = transcript.model_copy(update={"submissions": transcript.submissions[1:]})
         return real(fewer, agreement=agreement)
 
-    monkeypatch.setattr(campaign_run, "campaign_product", without_one)
+    monkeypatch.setattr(campaign_run, "product_of", without_one)
     outcome = simulate_campaign(world(), seed=0, drop=0.0)
     assert outcome.violations == [
         f"run {run}: {key} differs" for run in (1, 2) for key in ("latency_ms", "tail_ms")
