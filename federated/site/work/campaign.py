@@ -49,8 +49,8 @@ def campaign_decide(site: Site, campaign_id: str) -> None:
     )
 
 
-def _check_person(site: Site, spec: CampaignSpec, found: dict[str, Any]) -> None:
-    if approval_of(site.home.policy()) == "portal" and not found.get("approved_by_person"):
+def _check_person(site: Site, spec: CampaignSpec, campaign: dict[str, Any]) -> None:
+    if approval_of(site.home.policy()) == "portal" and not campaign.get("approved_by_person"):
         raise Waiting(f"campaign {spec.campaign_id[:8]}, {spec.title}: waits for a person's yes")
 
 
