@@ -25,7 +25,7 @@ from federated.crypto.threshold import VerificationKeys
 from federated.errors import InvalidInput
 from federated.privacy import accountant
 from federated.protocol.campaign_layout import gaussian_rho, vote_layout
-from federated.protocol.cost import check_spec_privacy, job_cost, round_cost
+from federated.protocol.cost import check_spec_privacy, round_cost
 from federated.protocol.identity import verify_signed
 from federated.protocol.keys import public_key_of, verification_of
 from federated.protocol.layout import aggregator_of
@@ -48,6 +48,8 @@ class Spec(Protocol):
     def key_epoch(self) -> str: ...
     @property
     def participants(self) -> tuple[Participant, ...]: ...
+    @property
+    def minimum_cohort(self) -> int: ...
     def participant(self, organization: str) -> Participant | None: ...
     def digest(self) -> str: ...
     def canonical(self) -> bytes: ...
@@ -180,19 +182,19 @@ class Agreement(ABC, Generic[S, C]):
         """Whose proposal it is."""
 
     @property
-    @abstractmethod
     def ledger_id(self) -> str:
         """The name under which a site's ledger keeps the reservation."""
+        return self.id
 
     @property
     @abstractmethod
     def cost(self) -> Cost:
         """The charge of one attempt."""
 
-    @property
-    @abstractmethod
+    @cached_property
     def whole_cost(self) -> Cost:
         """The charge of all releases, one attempt each: what a site reserves on approval."""
+        return self.cost.model_copy(update={"rho": self.cost.rho * self.releases})
 
     @property
     @abstractmethod
@@ -204,9 +206,9 @@ class Agreement(ABC, Generic[S, C]):
     def seconds(self) -> int:
         """How long each phase of an attempt may take."""
 
-    @abstractmethod
     def minimum(self, context: C) -> int:
         """The least contributions that the attempt of this context may sum."""
+        return self.spec.minimum_cohort
 
     @abstractmethod
     def approval(self, organization: str) -> Message:
@@ -259,17 +261,9 @@ class JobAgreement(Agreement[JobSpec, RoundContext]):
     def proposer(self) -> str:
         return self.spec.proposer
 
-    @property
-    def ledger_id(self) -> str:
-        return self.spec.job_id
-
     @cached_property
     def cost(self) -> Cost:
         return round_cost(self.spec)
-
-    @cached_property
-    def whole_cost(self) -> Cost:
-        return job_cost(self.spec)
 
     @property
     def releases(self) -> int:
@@ -353,7 +347,7 @@ class CampaignAgreement(Agreement[CampaignSpec, CampaignContext]):
     def pure_epsilon(self) -> float:
         return self.spec.noise.epsilon if self.spec.noise.delta is None else 0.0
 
-    @cached_property
+    @property
     def ledger_id(self) -> str:
         return ledger_id(self.spec)
 
@@ -362,10 +356,6 @@ class CampaignAgreement(Agreement[CampaignSpec, CampaignContext]):
         """Pure epsilon is converted to rho = epsilon^2 / 2."""
         return Cost(dataset=self.spec.dataset, unit="organization", rho=self._rho())
 
-    @cached_property
-    def whole_cost(self) -> Cost:
-        return self.cost.model_copy(update={"rho": self.cost.rho * self.releases})
-
     @property
     def releases(self) -> int:
         return self.spec.runs
@@ -373,9 +363,6 @@ class CampaignAgreement(Agreement[CampaignSpec, CampaignContext]):
     @property
     def seconds(self) -> int:
         return self.spec.run_seconds
-
-    def minimum(self, context: CampaignContext) -> int:
-        return self.spec.minimum_cohort
 
     def approvers(self, members: Collection[str]) -> Collection[str]:
         """Its members': who did not approve takes no part, and the others run without it."""

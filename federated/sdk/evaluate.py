@@ -75,9 +75,7 @@ def evaluation_propose(
     return spec, content
 
 
-def evaluation_receive(
-    site: Site, job: dict[str, Any], *, deadline: float | None
-) -> JointEvaluation:
+def evaluation_receive(site: Site, job: dict[str, Any], deadline: float | None) -> JointEvaluation:
     """The results of a finished evaluation.
 
     Where this home approved it, they are those that this site recomputed itself; elsewhere the

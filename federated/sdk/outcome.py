@@ -82,7 +82,7 @@ def _state(job: dict[str, Any]) -> str:
     return f"{job['state']} ({job['reason']})" if job["reason"] else str(job["state"])
 
 
-def model_receive(site: Site, job: dict[str, Any], *, deadline: float | None) -> GlobalModel:
+def model_receive(site: Site, job: dict[str, Any], deadline: float | None) -> GlobalModel:
     """The model of a finished job.
 
     Where this home approved the job, it is the one that this site recomputed itself; a coordinator

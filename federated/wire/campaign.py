@@ -7,6 +7,7 @@ encryption, the trustees add the noise, and all statistics follow from the noisy
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from decimal import Context, Decimal, localcontext
 from functools import lru_cache
 from itertools import pairwise
@@ -15,7 +16,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from federated.wire.base import Bytes, Digest, Identifier, Message, Name, Signed, Slug
-from federated.wire.job import Cost, Finite, Participant
+from federated.wire.job import Cost, Finite, Participant, participants_check
 from federated.wire.key import KeyEpoch
 from federated.wire.round import (
     ChargeReceipt,
@@ -106,12 +107,17 @@ class Metric(Message):
 
     def sums(self) -> dict[str, bool]:
         """Which sums the statistics need: of values, of squares, of votes (the histogram)."""
-        asked = set(self.statistics)
-        return {
-            "values": bool(asked & {"mean", "std"}),
-            "squares": "std" in asked,
-            "histogram": bool(asked & set(QUANTILES)),
-        }
+        return sums_needed(self.statistics)
+
+
+def sums_needed(statistics: Iterable[str]) -> dict[str, bool]:
+    """Which sums those statistics are computed from."""
+    asked = set(statistics)
+    return {
+        "values": bool(asked & {"mean", "std"}),
+        "squares": "std" in asked,
+        "histogram": bool(asked & set(QUANTILES)),
+    }
 
 
 def grid_points(metric: Metric) -> tuple[float, ...]:
@@ -181,16 +187,7 @@ class CampaignSpec(Message):
 
     @model_validator(mode="after")
     def _whole(self) -> CampaignSpec:
-        names = [participant.organization for participant in self.participants]
-        if len(set(names)) != len(names):
-            raise ValueError("participants: an organization is listed twice")
-        if names != sorted(names):
-            raise ValueError("participants must be sorted by organization")
-        keys = [participant.public_key for participant in self.participants]
-        if len(set(keys)) != len(keys):
-            raise ValueError("participants: two organizations share a site key")
-        if self.minimum_cohort > len(names):
-            raise ValueError("minimum_cohort is above the number of participants")
+        participants_check(self.participants, self.minimum_cohort)
         metrics = [metric.key for metric in self.metrics]
         if len(set(metrics)) != len(metrics):
             raise ValueError("metrics: one is listed twice")

@@ -54,7 +54,7 @@ class ShowSpec(Message):
     caller: Slug
     participants: tuple[Participant, ...]
     key_epoch: Digest
-    least: int
+    minimum_cohort: int
 
     def participant(self, organization: str) -> Participant | None:
         return next((p for p in self.participants if p.organization == organization), None)
@@ -124,8 +124,6 @@ class ShowAgreement(Agreement[ShowSpec, ShowContext]):
     def id(self) -> str:
         return self.spec.show_id
 
-    ledger_id = id
-
     @property
     def proposer(self) -> str:
         return self.spec.caller
@@ -134,17 +132,12 @@ class ShowAgreement(Agreement[ShowSpec, ShowContext]):
     def cost(self) -> Cost:
         return Cost(dataset="hands", unit="organization", rho=0.5)
 
-    whole_cost = cost
-
-    def minimum(self, context: ShowContext) -> int:
-        return self.spec.least
-
     def approval(self, organization: str) -> ShowApproval:
         return ShowApproval(spec=self.digest, organization=organization, cost=self.cost)
 
     def check(self) -> None:
-        if self.spec.least < 3:
-            raise InvalidInput("least: at least 3 are allowed")
+        if self.spec.minimum_cohort < 3:
+            raise InvalidInput("minimum_cohort: at least 3 are allowed")
 
 
 class ShowOfHands(Kind):
@@ -200,7 +193,7 @@ class Coordinator:
             caller="summit",
             participants=consortium.spec.participants,
             key_epoch=consortium.epoch.digest(),
-            least=3,
+            minimum_cohort=3,
         )
         self.agreement = agreement_of(spec, consortium.epoch)
         self.kind = kind_of(self.agreement)
@@ -418,7 +411,7 @@ def test_sites_refuse_what_the_coordinator_changes(coordinator: Coordinator) -> 
             charges_check(shown.receipts, agreement=agreement, cohort=checked)
         return caught.value.reason
 
-    spec = with_(transcript.spec, least=4)
+    spec = with_(transcript.spec, minimum_cohort=4)
     assert reason(with_(transcript, spec=spec)) is Reason.SPEC_CHANGED
     context = with_(transcript.context, number=2)
     assert reason(with_(transcript, context=context)) is Reason.CONTEXT_MIXED
