@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -19,8 +19,6 @@ from federated.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from federated.api.coordinator import CoordinatorAPI
-    from federated.provenance.bundle import Bundle
-    from federated.provenance.verify import Check
     from federated.wire.round import Transcript
 
 VECTORS = click.option(
@@ -319,30 +317,30 @@ def verify(
     from federated.provenance.verify import log_keys_read, verify_bundle
     from federated.site.bundle_checks import site_checks
     from federated.site.folder import SiteHome
-    from federated.verify.campaigns import campaign_checks
-    from federated.verify.chain import chain_checks
-    from federated.verify.parts import section_checks
-    from federated.verify.rounds import round_checks
-    from federated.verify.trust import authorities_read, trust_checks
+    from federated.verify import bundle_checks
+    from federated.verify.trust import authorities_read
     from federated.verify.vectors import VectorFolder
     from federated.verify.witnesses import witness_checks
 
     beside = None if vectors is None else VectorFolder(vectors)
-
-    def jobs(given: Bundle) -> Iterable[Check]:
-        return round_checks(given, beside)
-
     authorities = authorities_read(trust) if trust else ()
     with naming("--log-key"):
         log_keys_read(log_keys)
     with naming("--witness-key"):
-        witnesses = witness_checks(witness_keys)
-    checks = [section_checks, jobs, campaign_checks, witnesses, trust_checks(authorities)]
+        witness_checks(witness_keys)
+    own = []
     if home is not None:
         site = SiteHome(home)
         site.about()
-        checks.append(site_checks(site))
-    checks.append(chain_checks(rpc, contract))
+        own.append(site_checks(site))
+    checks = bundle_checks(
+        vectors=beside,
+        witness_keys=witness_keys,
+        authorities=authorities,
+        own=own,
+        rpc=rpc,
+        contract=contract,
+    )
     report = verify_bundle(bundle, checks=checks, log_keys=log_keys)
     if as_json:
         listed = [vars(check) for check in report.checks]
