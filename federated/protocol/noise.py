@@ -18,7 +18,7 @@ from federated.privacy import discrete_gaussian, discrete_laplace
 from federated.privacy.discrete_laplace import Below
 from federated.protocol.agreement import AnyAgreement
 from federated.protocol.checks import blaming
-from federated.protocol.identity import SiteIdentity, verify_signed
+from federated.protocol.identity import SiteIdentity
 from federated.protocol.refused import Refused
 from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.campaign import (
@@ -88,10 +88,7 @@ def noise_check(
     Raises InvalidInput, SignatureInvalid or ProofInvalid.
     """
     body = signed.body
-    trustee = agreement.trustee(body.organization)
-    if trustee is None or trustee.index != body.index:
-        raise InvalidInput(f"organization: {body.organization} is not trustee {body.index}")
-    verify_signed(signed, trustee.public_key)
+    agreement.verify_trustee(signed)
     if body.context != cohort.context or body.cohort != cohort.digest():
         raise InvalidInput(f"noise of {body.organization} is for another run or cohort")
     if len(body.ciphertexts) != len(agreement.layouts):

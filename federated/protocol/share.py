@@ -8,7 +8,7 @@ from federated.crypto.share_proofs import prove_shares, verify_shares
 from federated.crypto.threshold import KeyShare, partial_decrypt
 from federated.errors import InvalidInput, ProofInvalid
 from federated.protocol.agreement import AnyAgreement
-from federated.protocol.identity import SiteIdentity, verify_signed
+from federated.protocol.identity import SiteIdentity
 from federated.protocol.kinds import kind_of
 from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.round import ClosedAttempt, DecryptionShare
@@ -61,10 +61,7 @@ def share_signature_check(
     Raises InvalidInput or SignatureInvalid. The values themselves are not checked here.
     """
     body = signed.body
-    trustee = agreement.trustee(body.organization)
-    if trustee is None or trustee.index != body.index:
-        raise InvalidInput(f"organization: {body.organization} is not trustee {body.index}")
-    verify_signed(signed, trustee.public_key)
+    agreement.verify_trustee(signed)
     if body.context != cohort.context or body.cohort != cohort.digest():
         raise InvalidInput(f"share of {body.organization} is for another attempt or cohort")
 
