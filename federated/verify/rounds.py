@@ -9,13 +9,11 @@ from typing import Any
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.agreement import JobAgreement
 from federated.protocol.cost import check_spec_privacy, job_epsilons
-from federated.protocol.masked import total_of
-from federated.protocol.release import release_check, shares_check
+from federated.protocol.release import shares_check
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check
 from federated.training.server import ServerState
 from federated.verify.evaluations import evaluated_checks
-from federated.verify.initial_state import initial_state, state_absent
 from federated.verify.parts import (
     checked,
     closed_check,
@@ -29,6 +27,7 @@ from federated.verify.parts import (
     statements,
 )
 from federated.verify.reproducibility import ReproducibilityCheck, records_in_log
+from federated.verify.states import initial_state, state_absent, state_after
 from federated.verify.vectors import VectorFolder
 from federated.wire.job import Evaluation, JobSpec
 from federated.wire.record import JobRecord
@@ -110,7 +109,7 @@ def _job(
         else:
             assert state is not None
             try:
-                state = _release(transcript, agreement, state, vectors)
+                state = state_after(transcript, agreement, state, vectors)
             except DomainError as error:
                 yield Check(f"{name} release", "failed", error.message)
                 return
@@ -139,27 +138,6 @@ def _unsummed(
         if missing := vectors.missing(transcript):
             return f"the masked vectors of {', '.join(missing)} are not in {vectors.path}"
     return "" if state is not None else "the state before it was not recomputed either"
-
-
-def _release(
-    transcript: Transcript,
-    agreement: JobAgreement,
-    state: ServerState,
-    vectors: VectorFolder | None,
-) -> ServerState:
-    proofs = not transcript.expired
-    total = None
-    if proofs:
-        source = vectors.source if vectors is not None else _none
-        total = total_of(transcript, agreement=agreement, source=source)
-    after: ServerState = release_check(
-        transcript, agreement=agreement, state=state, proofs=proofs, total=total
-    )
-    return after
-
-
-def _none(digest: str) -> Iterable[bytes]:
-    raise InvalidInput(f"masked vector {digest[:16]} is not here")
 
 
 def _recomputed(transcript: Transcript, spec: JobSpec) -> str:

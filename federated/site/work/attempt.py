@@ -29,10 +29,16 @@ M = TypeVar("M", bound=Message)
 
 
 class Part(ABC):
-    """A site's part in the attempt that ``at`` names; ``folder`` is where it keeps its messages."""
+    """A site's part in the attempt that ``at`` names; ``folder`` is where it keeps its messages.
 
-    def __init__(self, site: Site, at: Attempt, folder: SignedFolder) -> None:
+    ``subject`` and ``name`` are the job or campaign and the attempt, in words.
+    """
+
+    def __init__(
+        self, site: Site, at: Attempt, folder: SignedFolder, *, subject: str, name: str
+    ) -> None:
         self.site, self.at, self.folder = site, at, folder
+        self.subject, self.name = f"{subject} {at.job_id[:8]}", name
 
     # What every kind does in the same way.
 
@@ -295,25 +301,13 @@ class Part(ABC):
 
     message: ClassVar[str]
     """The name of the contribution."""
-
-    @property
-    @abstractmethod
-    def subject(self) -> str:
-        """The job or campaign, in words; ``name`` is the attempt's."""
-
-    @property
-    @abstractmethod
-    def name(self) -> str: ...
+    over: ClassVar[Reason]
+    """Why a site makes no message in the place of one that it has let go."""
 
     @property
     @abstractmethod
     def expired(self) -> bool:
         """Whether this site made messages for the attempt and has let them go."""
-
-    @property
-    @abstractmethod
-    def over(self) -> Reason:
-        """Why it then makes no others."""
 
     @abstractmethod
     def file(self, name: str) -> str:

@@ -46,19 +46,11 @@ class RoundPart(Part):
     over = Reason.ATTEMPT_SUPERSEDED
 
     def __init__(self, site: Site, at: Attempt) -> None:
-        super().__init__(site, at, site.home.job(at.job_id))
+        super().__init__(site, at, site.home.job(at.job_id), subject="job", name=str(at))
 
     @property
     def spec(self) -> JobSpec:
         return self.site.spec(self.at.job_id)
-
-    @property
-    def subject(self) -> str:
-        return f"job {self.at.job_id[:8]}"
-
-    @property
-    def name(self) -> str:
-        return str(self.at)
 
     @property
     def expired(self) -> bool:

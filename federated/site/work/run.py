@@ -33,17 +33,10 @@ class RunPart(Part):
 
     def __init__(self, site: Site, campaign_id: str, number: int) -> None:
         folder = site.home.campaign(campaign_id).run(number)
-        super().__init__(site, Attempt(campaign_id, number, 1), folder)
+        at = Attempt(campaign_id, number, 1)
+        super().__init__(site, at, folder, subject="campaign", name=f"run {number}")
         self.campaign = folder.campaign
         self._asked = (campaign_id, number)
-
-    @property
-    def subject(self) -> str:
-        return f"campaign {self.at.job_id[:8]}"
-
-    @property
-    def name(self) -> str:
-        return f"run {self.at.round}"
 
     @property
     def expired(self) -> bool:
