@@ -7,14 +7,14 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
 from rich.markup import escape
 
-from federated.command.console import HOME, answered, out, visible
+from federated.command.console import HOME, answered, coordinator, out, visible
 from federated.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -115,11 +115,8 @@ def compare(home: Path, job_id: str, as_json: bool) -> None:
     from federated.site.site import Site
 
     folder = SiteHome(home)
-    api = CoordinatorAPI.for_site(folder.about().url, folder.credentials)
-    try:
+    with closing(CoordinatorAPI.for_site(folder.about().url, folder.credentials)) as api:
         found = comparison_of(Site(folder, api), job_id)
-    finally:
-        api.close()
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -191,13 +188,11 @@ def bundle(home: Path, job_id: str, path: Path, vectors: Path | None) -> None:
     The sums of a masked job need its sites' masked vectors too, and a large model its initial
     state: --vectors fetches them.
     """
-    from federated.api.coordinator import CoordinatorAPI
     from federated.files import write_durably
     from federated.site.folder import SiteHome
 
     site = SiteHome(home)
-    api = CoordinatorAPI.for_site(site.about().url, site.credentials, retry_seconds=5.0)
-    try:
+    with coordinator(site) as api:
         try:
             content = api.bundle(job_id)
         except NotFound:
@@ -209,8 +204,6 @@ def bundle(home: Path, job_id: str, path: Path, vectors: Path | None) -> None:
         )
         if vectors is not None:
             _vectors_fetch(api, path, job_id, vectors)
-    finally:
-        api.close()
 
 
 def _vectors_fetch(api: CoordinatorAPI, bundle: Path, job_id: str, folder: Path) -> None:

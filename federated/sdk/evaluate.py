@@ -13,7 +13,7 @@ from federated.protocol.address import Attempt
 from federated.protocol.agreement import JobAgreement
 from federated.protocol.evaluation import evaluation_make
 from federated.protocol.identity import verify_signed
-from federated.protocol.joint_evaluation import JointEvaluation, evaluation_of
+from federated.protocol.joint_evaluation import JointEvaluation, evaluation_in
 from federated.sdk.outcome import verified_wait
 from federated.sdk.proposal import participants_choose, privacy_choose
 from federated.site.joint_evaluation import evaluation_kept
@@ -98,6 +98,4 @@ def evaluation_receive(site: Site, job: dict[str, Any], deadline: float | None) 
     transcript = site.api.transcript(Attempt(spec.job_id, 1, number))
     if transcript.release is None or transcript.spec.digest() != signed.digest():
         raise InvalidInput("the coordinator's transcript is not the one of this evaluation")
-    members = tuple(sorted(transcript.cohort().members))
-    minimum = transcript.context.minimum(spec)
-    return evaluation_of(spec, transcript.release, members, minimum_cohort=minimum, verified=False)
+    return evaluation_in(transcript, verified=False)

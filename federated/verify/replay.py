@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.agreement import JobAgreement
-from federated.protocol.joint_evaluation import JointEvaluation, evaluation_of
+from federated.protocol.joint_evaluation import JointEvaluation, evaluation_in
 from federated.protocol.reproducibility import reproducibility_check
 from federated.provenance.bundle import Bundle, record_read
 from federated.provenance.software import software_differences, software_here
@@ -81,14 +81,7 @@ def replay_job(
                 if made is not None:
                     reproducibility_check(made, transcript, spec=spec)
             if isinstance(spec.strategy, Evaluation):
-                members = tuple(sorted(transcript.cohort().members))
-                evaluation = evaluation_of(
-                    spec,
-                    transcript.release,
-                    members,
-                    minimum_cohort=transcript.context.minimum(spec),
-                    verified=True,
-                )
+                evaluation = evaluation_in(transcript, verified=True)
     if isinstance(spec.strategy, Evaluation) and evaluation is None:
         raise InvalidInput(f"job {spec.job_id} released no counts")
     if state.step == 0:
