@@ -29,12 +29,32 @@ from federated.errors import Conflict, Forbidden, InvalidInput
 from federated.protocol.agreement import AnyAgreement
 from federated.protocol.attempt import State
 from federated.protocol.kinds import Kind, kind_of
+from federated.protocol.kinds.base import Closed
+from federated.protocol.kinds.benchmark import CampaignClosed
 from federated.protocol.noise import noise_check
 from federated.protocol.share import share_check
 from federated.wire.base import Message, Signed
 from federated.wire.campaign import NoisedCohort
 from federated.wire.round import Refusal
 from federated.wire.site import Work
+
+__all__ = [
+    "WORK",
+    "AlreadySent",
+    "CampaignClosed",
+    "ChargeMismatch",
+    "Closed",
+    "CohortMismatch",
+    "ContextMismatch",
+    "Held",
+    "arrival_check",
+    "refusal_check",
+    "refusal_counts",
+    "sender_check",
+    "sent_before",
+    "state_check",
+    "work_due",
+]
 
 
 class AlreadySent(Conflict):

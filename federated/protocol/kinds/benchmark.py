@@ -69,7 +69,8 @@ class Benchmark(Kind):
         self, signed: Signed[Submission], *, agreement: CampaignAgreement, context: CampaignContext
     ) -> None:
         _form_check(signed, agreement=agreement, context=context)
-        _votes_check((signed,), agreement)
+        for claim in _claims(signed, agreement):
+            vote_proofs.verify(agreement.key, *claim)
 
     def contributions_check(
         self,
