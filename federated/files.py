@@ -20,28 +20,11 @@ def folder_make(path: Path) -> Path:
     return path
 
 
-def write_durably(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
-    """Replace a file's content, whole or not at all, and return once it is on the disk."""
-    folder_make(path.parent)
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            aside.unlink()
-        raise
-    folder_sync(path.parent)
+@contextlib.contextmanager
+def _beside(path: Path, content: bytes, mode: int) -> Iterator[Path]:
+    """A file with that content in the same folder, on the disk; gone after the block.
 
-
-def write_once(path: Path, content: bytes, *, mode: int = PRIVATE) -> bytes:
-    """Store content under a name that is written once, and return what is stored there.
-
-    Of two writers that race, both get the winner's bytes.
+    What the block makes of it is on the disk too.
     """
     folder_make(path.parent)
     aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
@@ -51,11 +34,25 @@ def write_once(path: Path, content: bytes, *, mode: int = PRIVATE) -> bytes:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(aside, path)
+        yield aside
     finally:
-        aside.unlink()
+        aside.unlink(missing_ok=True)
     folder_sync(path.parent)
+
+
+def write_durably(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
+    """Replace a file's content, whole or not at all, and return once it is on the disk."""
+    with _beside(path, content, mode) as aside:
+        aside.replace(path)
+
+
+def write_once(path: Path, content: bytes, *, mode: int = PRIVATE) -> bytes:
+    """Store content under a name that is written once, and return what is stored there.
+
+    Of two writers that race, both get the winner's bytes.
+    """
+    with _beside(path, content, mode) as aside, contextlib.suppress(FileExistsError):
+        os.link(aside, path)
     return path.read_bytes()
 
 

@@ -38,13 +38,8 @@ from apps.provenance.tags import Tag
 from federated.errors import Conflict, DomainError, TooLarge
 from federated.provenance.bundle import Bundle, load_bundle
 from federated.provenance.bundle_file import Parts
-from federated.provenance.verify import BundleCheck, Check, bundle_checked
-from federated.verify.campaigns import campaign_checks
-from federated.verify.chain import chain_checks
-from federated.verify.parts import section_checks
-from federated.verify.rounds import round_checks
-from federated.verify.trust import trust_checks
-from federated.verify.witnesses import witness_checks
+from federated.provenance.verify import Check, bundle_checked
+from federated.verify import bundle_checks
 
 CONTRIBUTIONS_MOST = 2_000
 """Above it a worker would be taken for an hour: the reader's own machine does it."""
@@ -235,16 +230,8 @@ def _verify(found: Verification, path: Path) -> None:
     _bounded(bundle)
     # An uploaded bundle may be another consortium's.
     authorities = () if found.kind == Kind.FILE else (ca.certificate(),)
-    checks: list[BundleCheck] = [
-        section_checks,
-        round_checks,
-        campaign_checks,
-        witness_checks(),
-        trust_checks(authorities),
-        chain_checks(),
-    ]
     noted = time.monotonic()
-    for check in bundle_checked(bundle, checks=checks):
+    for check in bundle_checked(bundle, checks=bundle_checks(authorities=authorities)):
         found.checks.append(_row(check))
         if time.monotonic() - noted >= NOTED_EVERY:
             _verification_note(found)

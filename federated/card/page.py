@@ -144,7 +144,7 @@ _ENVIRONMENT.filters |= {
     "allowed": _allowed,
     "cut": _cut,
     "seeds": _seeds,
-    "versions": lambda found: ", ".join(f"{name} {version}" for name, version in found.items()),
+    "versions": lambda given: ", ".join(f"{name} {version}" for name, version in given.items()),
     "grouped": "{:,}".format,
     "metric": lambda name: METRICS.get(name, name.replace("_", " ")),
 }

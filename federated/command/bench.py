@@ -224,11 +224,11 @@ def _submit(
         console.print(f"submitted to run {done.run}, digest {(done.digest or '')[:16]}")
 
 
-def show(found: Measurement) -> None:
+def show(measured: Measurement) -> None:
     from federated.command.show_bench import measurement_table
 
-    out.print(measurement_table(found))
-    for note in found.notes:
+    out.print(measurement_table(measured))
+    for note in measured.notes:
         out.print(f"[yellow]note[/] {escape(note)}")
 
 

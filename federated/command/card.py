@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import click
@@ -47,31 +46,17 @@ def card(
     from federated.files import write_durably
     from federated.provenance.bundle import load_bundle
     from federated.provenance.verify import bundle_checked
-    from federated.verify.chain import chain_checks
-    from federated.verify.parts import section_checks
-    from federated.verify.rounds import round_checks
-    from federated.verify.trust import authorities_read, trust_checks
+    from federated.verify import bundle_checks
+    from federated.verify.trust import authorities_read
     from federated.verify.vectors import VectorFolder
-    from federated.verify.witnesses import witness_checks
 
     if path is None and not as_json:
         raise InvalidInput("give -o FILE for the HTML page, or --json")
     beside = None if vectors is None else VectorFolder(vectors)
     given = load_bundle(bundle)
     authorities = authorities_read(trust) if trust else ()
-    checks = tuple(
-        bundle_checked(
-            given,
-            checks=[
-                section_checks,
-                partial(round_checks, vectors=beside),
-                witness_checks(),
-                trust_checks(authorities),
-                chain_checks(),
-            ],
-            log_keys=log_keys,
-        )
-    )
+    asked = bundle_checks(vectors=beside, authorities=authorities)
+    checks = tuple(bundle_checked(given, checks=asked, log_keys=log_keys))
     made = bundle_card(given, job_id=job_id, checks=checks)
     content = card_json(made) if as_json else card_page(made)
     if path is None:

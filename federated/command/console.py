@@ -5,16 +5,21 @@ from __future__ import annotations
 import functools
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
 from rich.text import Text
 
 from federated.errors import DomainError
+
+if TYPE_CHECKING:
+    from federated.api.coordinator import CoordinatorAPI
+    from federated.site.folder import SiteHome
 
 F = TypeVar("F", bound=Callable[..., Any])
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -49,6 +54,16 @@ HOME = click.option(
     required=True,
     help="The site's folder.",
 )
+
+
+@contextmanager
+def coordinator(site: SiteHome) -> Iterator[CoordinatorAPI]:
+    """The coordinator of a site, asked for some seconds and no longer."""
+    from federated.api.coordinator import CoordinatorAPI
+
+    api = CoordinatorAPI.for_site(site.about().url, site.credentials, retry_seconds=5.0)
+    with closing(api):
+        yield api
 
 
 class LazyGroup(click.Group):

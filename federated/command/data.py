@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from federated.command.console import HOME, answered, out
+from federated.command.console import HOME, answered, coordinator, out
 from federated.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ def check(
 
     Counts over the rows that the job would use, and whether all targets are one class.
     """
-    from federated.api.coordinator import CoordinatorAPI
     from federated.command.show import fit_table
     from federated.site.folder import SiteHome
     from federated.site.local_data import LocalData
@@ -52,8 +51,7 @@ def check(
     if (job_id is None) == (dictionary is None):
         raise InvalidInput("give a job's id or --dictionary, one of them")
     site = SiteHome(home)
-    api = CoordinatorAPI.for_site(site.about().url, site.credentials, retry_seconds=5.0)
-    try:
+    with coordinator(site) as api:
         if job_id is not None:
             spec = JobSpec.parse(api.job(job_id)["spec"]["body"])
             if path is None:
@@ -64,8 +62,6 @@ def check(
             assert dictionary is not None
             wanted = _dictionary(api, dictionary)
             found = table_fit(load_table(path or _path(site, wanted.dataset)), wanted)
-    finally:
-        api.close()
     if as_json:
         click.echo(json.dumps(found.dump(), indent=2))
         return

@@ -64,9 +64,9 @@ def _read(file: Path) -> list[Evidence]:
     return [Evidence.parse(item) for item in listed]
 
 
-def _check(found: list[Evidence], log_keys: tuple[str, ...]) -> None:
+def _check(listed: list[Evidence], log_keys: tuple[str, ...]) -> None:
     keys = {key.name: key for key in map(VerifierKey.parse, log_keys)}
-    for item in found:
+    for item in listed:
         key = keys.get(item.origin)
         if key is None:
             raise InvalidInput(f"--log-key: the verifier key of {item.origin} is needed")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from federated.command.console import HOME, answered, out
+from federated.command.console import HOME, answered, coordinator, out
 from federated.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -25,15 +25,11 @@ INTERACTIVE = "interactive"
 @answered
 def roster(home: Path) -> None:
     """Print the consortium's roster as JSON, for the key ceremony."""
-    from federated.api.coordinator import CoordinatorAPI
     from federated.site.folder import SiteHome
 
     site = SiteHome(home)
-    api = CoordinatorAPI.for_site(site.about().url, site.credentials, retry_seconds=5.0)
-    try:
+    with coordinator(site) as api:
         click.echo(json.dumps(api.roster().dump(), indent=2))
-    finally:
-        api.close()
 
 
 @click.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from federated.command.console import HOME, answered, out
+from federated.command.console import HOME, answered, coordinator, out
 from federated.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -97,7 +97,6 @@ def allot(*, dataset: str, home: Path, unit: str, reason: str, **changes: Any) -
 @answered
 def cost(job_id: str, home: Path) -> None:
     """Show what JOB_ID would cost by this site's own ledger, before anyone approves it."""
-    from federated.api.coordinator import CoordinatorAPI
     from federated.protocol.cost import (
         check_spec_privacy,
         job_epsilons,
@@ -109,11 +108,8 @@ def cost(job_id: str, home: Path) -> None:
     from federated.wire.job import JobSpec
 
     site = SiteHome(home)
-    api = CoordinatorAPI.for_site(site.about().url, site.credentials, retry_seconds=5.0)
-    try:
+    with coordinator(site) as api:
         told = api.job(job_id)
-    finally:
-        api.close()
     spec = JobSpec.parse(told["spec"]["body"])
     if spec.job_id != job_id:
         raise InvalidInput(f"job {spec.job_id} came for {job_id}")

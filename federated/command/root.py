@@ -6,21 +6,19 @@ import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
 from rich.markup import escape
 
-from federated.command.console import HOME, answered, out, visible
+from federated.command.console import HOME, answered, coordinator, out, visible
 from federated.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from federated.api.coordinator import CoordinatorAPI
-    from federated.provenance.bundle import Bundle
-    from federated.provenance.verify import Check
     from federated.wire.round import Transcript
 
 VECTORS = click.option(
@@ -117,11 +115,8 @@ def compare(home: Path, job_id: str, as_json: bool) -> None:
     from federated.site.site import Site
 
     folder = SiteHome(home)
-    api = CoordinatorAPI.for_site(folder.about().url, folder.credentials)
-    try:
+    with closing(CoordinatorAPI.for_site(folder.about().url, folder.credentials)) as api:
         found = comparison_of(Site(folder, api), job_id)
-    finally:
-        api.close()
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -193,13 +188,11 @@ def bundle(home: Path, job_id: str, path: Path, vectors: Path | None) -> None:
     The sums of a masked job need its sites' masked vectors too, and a large model its initial
     state: --vectors fetches them.
     """
-    from federated.api.coordinator import CoordinatorAPI
     from federated.files import write_durably
     from federated.site.folder import SiteHome
 
     site = SiteHome(home)
-    api = CoordinatorAPI.for_site(site.about().url, site.credentials, retry_seconds=5.0)
-    try:
+    with coordinator(site) as api:
         try:
             content = api.bundle(job_id)
         except NotFound:
@@ -211,8 +204,6 @@ def bundle(home: Path, job_id: str, path: Path, vectors: Path | None) -> None:
         )
         if vectors is not None:
             _vectors_fetch(api, path, job_id, vectors)
-    finally:
-        api.close()
 
 
 def _vectors_fetch(api: CoordinatorAPI, bundle: Path, job_id: str, folder: Path) -> None:
@@ -319,30 +310,30 @@ def verify(
     from federated.provenance.verify import log_keys_read, verify_bundle
     from federated.site.bundle_checks import site_checks
     from federated.site.folder import SiteHome
-    from federated.verify.campaigns import campaign_checks
-    from federated.verify.chain import chain_checks
-    from federated.verify.parts import section_checks
-    from federated.verify.rounds import round_checks
-    from federated.verify.trust import authorities_read, trust_checks
+    from federated.verify import bundle_checks
+    from federated.verify.trust import authorities_read
     from federated.verify.vectors import VectorFolder
     from federated.verify.witnesses import witness_checks
 
     beside = None if vectors is None else VectorFolder(vectors)
-
-    def jobs(given: Bundle) -> Iterable[Check]:
-        return round_checks(given, beside)
-
     authorities = authorities_read(trust) if trust else ()
     with naming("--log-key"):
         log_keys_read(log_keys)
     with naming("--witness-key"):
-        witnesses = witness_checks(witness_keys)
-    checks = [section_checks, jobs, campaign_checks, witnesses, trust_checks(authorities)]
+        witness_checks(witness_keys)
+    own = []
     if home is not None:
         site = SiteHome(home)
         site.about()
-        checks.append(site_checks(site))
-    checks.append(chain_checks(rpc, contract))
+        own.append(site_checks(site))
+    checks = bundle_checks(
+        vectors=beside,
+        witness_keys=witness_keys,
+        authorities=authorities,
+        own=own,
+        rpc=rpc,
+        contract=contract,
+    )
     report = verify_bundle(bundle, checks=checks, log_keys=log_keys)
     if as_json:
         listed = [vars(check) for check in report.checks]

@@ -24,10 +24,10 @@ _WINDOW = 1 << 20
 _REPORT_EVERY = 64
 
 
-def safe_prime(bits: int, *, found: int = 0, progress: Progress | None = None) -> int:
+def safe_prime(bits: int, *, done: int = 0, progress: Progress | None = None) -> int:
     """A random safe prime of exactly ``bits`` bits with its two highest bits set.
 
-    The two bits make a product of two such primes exactly twice as long. ``progress(found,
+    The two bits make a product of two such primes exactly twice as long. ``progress(done,
     tested)`` is called now and then with the candidates tested so far. InvalidInput below 64 bits.
     """
     if bits < 64:
@@ -39,7 +39,7 @@ def safe_prime(bits: int, *, found: int = 0, progress: Progress | None = None) -
         for q in _survivors(start, bits - 1):
             tested += 1
             if progress is not None and tested % _REPORT_EVERY == 0:
-                progress(found, tested)
+                progress(done, tested)
             if _is_prime_pair(q):
                 return int(2 * q + 1)
 

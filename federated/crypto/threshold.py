@@ -164,10 +164,10 @@ def deal(
     check_quorum(threshold, trustees, max_colluding)
     if bits % 2 or bits < 512:
         raise InvalidInput(f"a key of {bits} bits: an even number from 512 on is allowed")
-    p = safe_prime(bits // 2, found=0, progress=progress)
+    p = safe_prime(bits // 2, done=0, progress=progress)
     q = p
     while q == p:
-        q = safe_prime(bits // 2, found=1, progress=progress)
+        q = safe_prime(bits // 2, done=1, progress=progress)
     if progress is not None:
         progress(2, 0)
     return deal_with_primes(

@@ -1,193 +1,33 @@
-"""One object for what every participant of a joint computation agreed to: a spec under a key.
-
-A site makes it from the spec that it approved and the key epoch that it keeps; the coordinator and
-an auditor from those that they check. Everything else of the protocol takes it::
-
-    agreement = agreement_of(spec, epoch)
-    agreement.context_check(context)        # this spec, this key, a release that is paid for
-    body = agreement.verify(signed)         # signed by the key that the spec pins for its sender
-    agreement.minimum(context)              # contributions that this attempt must sum at least
-    agreement.cost                          # what each member of the cohort is charged
-"""
+"""The agreements of jobs and of campaigns: what a spec under a key says of cost, key and layout."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import uuid
 from collections.abc import Collection
 from functools import cached_property
-from typing import ClassVar, Generic, TypeVar, overload
 
 from federated.aggregation.base import Aggregator
 from federated.aggregation.votes import VoteLayout
-from federated.crypto.paillier import PublicKey
-from federated.crypto.threshold import VerificationKeys
 from federated.errors import InvalidInput
 from federated.privacy import accountant
+from federated.protocol.agreed import Agreement, AnyAgreement
 from federated.protocol.campaign_layout import gaussian_rho, vote_layout
-from federated.protocol.campaign_ledger import ledger_id
-from federated.protocol.cost import check_spec_privacy, job_cost, round_cost
-from federated.protocol.identity import verify_signed
-from federated.protocol.keys import public_key_of, verification_of
+from federated.protocol.cost import check_spec_privacy, round_cost
 from federated.protocol.layout import aggregator_of
 from federated.protocol.refused import Refused
-from federated.wire.base import Message, Signed
 from federated.wire.campaign import CampaignApproval, CampaignContext, CampaignSpec
-from federated.wire.job import Approval, Cost, JobSpec, Participant
-from federated.wire.key import KeyEpoch, Trustee
+from federated.wire.job import Approval, Cost, JobSpec
 from federated.wire.round import Reason, RoundContext
 
-S = TypeVar("S", bound=JobSpec | CampaignSpec)
-C = TypeVar("C", bound=RoundContext | CampaignContext)
-M = TypeVar("M", bound=Message)
+_CAMPAIGNS = uuid.UUID("6f1a1c0e-9a0f-5d0b-8c57-0c8a9f0d6b11")
 
-
-class Agreement(ABC, Generic[S, C]):
-    """A spec and the key epoch that it pins. Immutable; nothing here does I/O.
-
-    * The epoch is the one whose digest the spec pins: the constructor refuses another.
-    * Only a participant speaks, with the signing key that the spec pins for it: ``verify``.
-    * A context names this subject, this very spec, this key and a release that the approvals pay
-      for: ``context_check``.
-    * An attempt sums at least ``minimum(context)`` contributions, never fewer than the spec's
-      smallest cohort.
-    * Each member of a cohort is charged ``cost`` for the attempt; an approval reserves
-      ``whole_cost``, for ``releases`` attempts. Both follow from spec and key alone.
-    * ``threshold`` trustees decrypt. Those serve that take part: ``serving``.
-
-    Raises Refused(key_unknown) for an epoch that the spec does not pin.
-    """
-
-    NOUN: ClassVar[str]
-    """What people call it: job or campaign."""
-    RELEASE: ClassVar[str]
-    """What people call one release: round or run."""
-    CONTRIBUTION: ClassVar[str]
-    """What people call what a participant gives to it."""
-
-    def __init__(self, spec: S, epoch: KeyEpoch) -> None:
-        if spec.key_epoch != epoch.digest():
-            raise Refused(Reason.KEY_UNKNOWN, f"spec pins key epoch {spec.key_epoch[:16]}")
-        self.spec, self.epoch = spec, epoch
-
-    @cached_property
-    def digest(self) -> str:
-        """The spec's digest, which approvals and contexts bind."""
-        return self.spec.digest()
-
-    @cached_property
-    def key(self) -> PublicKey:
-        return public_key_of(self.epoch)
-
-    @cached_property
-    def verification(self) -> VerificationKeys:
-        """Raises InvalidInput where the epoch's verification keys are no units or no quorum."""
-        return verification_of(self.epoch)
-
-    @property
-    def threshold(self) -> int:
-        return self.epoch.threshold
-
-    @cached_property
-    def participants(self) -> tuple[str, ...]:
-        """The organizations that may take part, in the spec's order."""
-        return tuple(participant.organization for participant in self.spec.participants)
-
-    def participant(self, organization: str) -> Participant | None:
-        return self.spec.participant(organization)
-
-    def trustee(self, organization: str) -> Trustee | None:
-        return self.epoch.trustee(organization)
-
-    def serving(self, approved: Collection[str]) -> list[str]:
-        """The trustees that take part, by index: a site serves only what it approved."""
-        return [t.organization for t in self.epoch.trustees if t.organization in approved]
-
-    def verify(self, signed: Signed[M]) -> M:
-        """The body, signed by the key that the spec pins for its organization.
-
-        Raises Refused(member_unknown) or SignatureInvalid.
-        """
-        return self.verify_by(signed, str(getattr(signed.body, "organization", "")))
-
-    def verify_by(self, signed: Signed[M], organization: str) -> M:
-        """``verify`` for a message that does not name its sender, as a spec by its proposer."""
-        participant = self.spec.participant(organization)
-        if participant is None:
-            raise Refused(
-                Reason.MEMBER_UNKNOWN, f"{organization} takes no part in this {self.NOUN}"
-            )
-        return verify_signed(signed, participant.public_key)
-
-    @property
-    @abstractmethod
-    def id(self) -> str:
-        """The job's or the campaign's identifier."""
-
-    @property
-    @abstractmethod
-    def ledger_id(self) -> str:
-        """The name under which a site's ledger keeps the reservation."""
-
-    @property
-    @abstractmethod
-    def cost(self) -> Cost:
-        """The charge of one attempt."""
-
-    @property
-    @abstractmethod
-    def whole_cost(self) -> Cost:
-        """The charge of all releases, one attempt each: what a site reserves on approval."""
-
-    @property
-    @abstractmethod
-    def releases(self) -> int:
-        """How many releases an approval pays for: the job's rounds, the campaign's runs."""
-
-    @property
-    @abstractmethod
-    def seconds(self) -> int:
-        """How long each phase of an attempt may take."""
-
-    @abstractmethod
-    def minimum(self, context: C) -> int:
-        """The least contributions that the attempt of this context may sum."""
-
-    @abstractmethod
-    def approval(self, organization: str) -> Approval | CampaignApproval:
-        """What that organization countersigns."""
-
-    @abstractmethod
-    def check(self) -> None:
-        """Refuse a spec that does not fit its key, or whose noise misses the claimed epsilon.
-
-        Sites and the portal check it before approval. Raises InvalidInput that gives both numbers.
-        """
-
-    @abstractmethod
-    def context_check(self, context: C) -> None:
-        """Check that a context is of this subject, spec and key, and of a paid release.
-
-        Raises Refused.
-        """
-
-    def _context_check(self, context: C, *, subject: str, unknown: Reason, number: int) -> None:
-        if subject != self.id:
-            raise Refused(unknown, f"context names {self.NOUN} {subject}")
-        if context.spec != self.digest:
-            raise Refused(Reason.SPEC_CHANGED, f"context binds spec {context.spec[:16]}")
-        if context.key_epoch != self.spec.key_epoch:
-            raise Refused(Reason.KEY_UNKNOWN, f"context binds key epoch {context.key_epoch[:16]}")
-        if number > self.releases:
-            raise Refused(
-                Reason.CONTEXT_MIXED,
-                f"{self.RELEASE} {number} of a {self.NOUN} of {self.releases} {self.RELEASE}s",
-            )
+__all__ = ["Agreement", "AnyAgreement", "CampaignAgreement", "JobAgreement", "ledger_id"]
 
 
 class JobAgreement(Agreement[JobSpec, RoundContext]):
     """A job's: training, or a joint evaluation. ``aggregator`` lays its vectors out."""
 
-    NOUN, RELEASE, CONTRIBUTION = "job", "round", "contribution"
+    NOUN, RELEASE, UNKNOWN = "job", "round", Reason.JOB_UNKNOWN
 
     @cached_property
     def aggregator(self) -> Aggregator:
@@ -199,16 +39,12 @@ class JobAgreement(Agreement[JobSpec, RoundContext]):
         return self.spec.job_id
 
     @property
-    def ledger_id(self) -> str:
-        return self.spec.job_id
+    def proposer(self) -> str:
+        return self.spec.proposer
 
     @cached_property
     def cost(self) -> Cost:
         return round_cost(self.spec)
-
-    @cached_property
-    def whole_cost(self) -> Cost:
-        return job_cost(self.spec)
 
     @property
     def releases(self) -> int:
@@ -241,9 +77,7 @@ class JobAgreement(Agreement[JobSpec, RoundContext]):
         _ = self.aggregator
 
     def context_check(self, context: RoundContext) -> None:
-        self._context_check(
-            context, subject=context.job_id, unknown=Reason.JOB_UNKNOWN, number=context.round
-        )
+        super().context_check(context)
         asked, least, most = (
             context.minimum_cohort,
             self.spec.minimum_cohort,
@@ -260,7 +94,7 @@ class JobAgreement(Agreement[JobSpec, RoundContext]):
 class CampaignAgreement(Agreement[CampaignSpec, CampaignContext]):
     """A campaign's. ``layouts`` are those of its votes, one per metric."""
 
-    NOUN, RELEASE, CONTRIBUTION = "campaign", "run", "submission"
+    NOUN, RELEASE, UNKNOWN = "campaign", "run", Reason.CAMPAIGN_UNKNOWN
 
     @cached_property
     def layouts(self) -> tuple[VoteLayout, ...]:
@@ -286,7 +120,15 @@ class CampaignAgreement(Agreement[CampaignSpec, CampaignContext]):
     def id(self) -> str:
         return self.spec.campaign_id
 
-    @cached_property
+    @property
+    def proposer(self) -> str:
+        return self.spec.creator
+
+    @property
+    def pure_epsilon(self) -> float:
+        return self.spec.noise.epsilon if self.spec.noise.delta is None else 0.0
+
+    @property
     def ledger_id(self) -> str:
         return ledger_id(self.spec)
 
@@ -294,10 +136,6 @@ class CampaignAgreement(Agreement[CampaignSpec, CampaignContext]):
     def cost(self) -> Cost:
         """Pure epsilon is converted to rho = epsilon^2 / 2."""
         return Cost(dataset=self.spec.dataset, unit="organization", rho=self._rho())
-
-    @cached_property
-    def whole_cost(self) -> Cost:
-        return self.cost.model_copy(update={"rho": self.cost.rho * self.releases})
 
     @property
     def releases(self) -> int:
@@ -307,8 +145,9 @@ class CampaignAgreement(Agreement[CampaignSpec, CampaignContext]):
     def seconds(self) -> int:
         return self.spec.run_seconds
 
-    def minimum(self, context: CampaignContext) -> int:
-        return self.spec.minimum_cohort
+    def approvers(self, members: Collection[str]) -> Collection[str]:
+        """Its members': who did not approve takes no part, and the others run without it."""
+        return members
 
     def approval(self, organization: str) -> CampaignApproval:
         return CampaignApproval(
@@ -332,29 +171,16 @@ class CampaignAgreement(Agreement[CampaignSpec, CampaignContext]):
                 f"the spec claims {noise.epsilon:g}"
             )
 
-    def context_check(self, context: CampaignContext) -> None:
-        self._context_check(
-            context,
-            subject=context.campaign_id,
-            unknown=Reason.CAMPAIGN_UNKNOWN,
-            number=context.run,
-        )
-
     def _rho(self) -> float:
         if self.spec.noise.kind == "laplace":
             return accountant.pure_epsilon_to_rho(self.spec.noise.epsilon)
         return gaussian_rho(self.layouts, honest=self.honest_trustees)
 
 
-AnyAgreement = JobAgreement | CampaignAgreement
+def ledger_id(spec: CampaignSpec) -> str:
+    """The name under which a site's ledger keeps an approved campaign: a UUID of this very spec.
 
-
-@overload
-def agreement_of(spec: JobSpec, epoch: KeyEpoch) -> JobAgreement: ...
-@overload
-def agreement_of(spec: CampaignSpec, epoch: KeyEpoch) -> CampaignAgreement: ...
-def agreement_of(spec: JobSpec | CampaignSpec, epoch: KeyEpoch) -> AnyAgreement:
-    """The agreement of either kind of spec. Raises Refused(key_unknown)."""
-    if isinstance(spec, CampaignSpec):
-        return CampaignAgreement(spec, epoch)
-    return JobAgreement(spec, epoch)
+    A changed campaign is approved, reserved and charged anew. Entries of the ledger name a job, a
+    round and an attempt; of a campaign they name this, the run's number and 1.
+    """
+    return str(uuid.uuid5(_CAMPAIGNS, spec.digest()))

@@ -26,25 +26,35 @@ from functools import cached_property
 from typing import Any
 
 from federated.errors import Conflict, Forbidden, InvalidInput
-from federated.protocol.agreement import AnyAgreement, CampaignAgreement
+from federated.protocol.agreement import AnyAgreement
 from federated.protocol.attempt import State
-from federated.protocol.campaign_noise import noise_check
 from federated.protocol.kinds import Kind, kind_of
+from federated.protocol.kinds.base import Closed
+from federated.protocol.kinds.benchmark import CampaignClosed
+from federated.protocol.noise import noise_check
 from federated.protocol.share import share_check
 from federated.wire.base import Message, Signed
 from federated.wire.campaign import NoisedCohort
 from federated.wire.round import Refusal
 from federated.wire.site import Work
 
-
-class Closed(Conflict):
-    code = "closed"
-    title = "It is closed"
-
-
-class CampaignClosed(Closed):
-    code = "campaign_closed"
-    title = "The campaign is past this"
+__all__ = [
+    "WORK",
+    "AlreadySent",
+    "CampaignClosed",
+    "ChargeMismatch",
+    "Closed",
+    "CohortMismatch",
+    "ContextMismatch",
+    "Held",
+    "arrival_check",
+    "refusal_check",
+    "refusal_counts",
+    "sender_check",
+    "sent_before",
+    "state_check",
+    "work_due",
+]
 
 
 class AlreadySent(Conflict):
@@ -173,20 +183,17 @@ def state_check(held: Held, message: str) -> None:
     """Raises Closed where the attempt's state takes no such message."""
     during = held.kind.taken[message]
     if held.state is not during:
-        closed = CampaignClosed if isinstance(held.agreement, CampaignAgreement) else Closed
         past = _PAST[during].format(held.kind.contribution)
-        raise closed(f"{held.name.capitalize()} is {held.state}: it {past}.")
+        raise held.kind.closed(f"{held.name.capitalize()} is {held.state}: it {past}.")
 
 
 WORK = {
-    "contribution": Work.TRAIN,
-    "submission": Work.SUBMIT,
     "receipt": Work.CHARGE,
     "noise": Work.NOISE,
     "share": Work.DECRYPT,
     "verdict": Work.VERIFY,
 }
-"""What a site is asked to do for each message."""
+"""What a site is asked to do for each message but its contribution, which the kind says."""
 
 
 def work_due(
@@ -207,7 +214,7 @@ def work_due(
     else:
         able = held.members if message == "receipt" else asked()
         wanted = "refusal" not in sent and name in able
-    return WORK[message] if wanted else None
+    return (WORK | {held.kind.contribution: held.kind.work})[message] if wanted else None
 
 
 def refusal_check(held: Held, signed: Signed[Refusal], *, sender: str) -> bool:
@@ -264,7 +271,6 @@ def _serving(held: Held, name: str) -> None:
 def _noise(held: Held, signed: Signed[Any], product: Callable[[], list[int]]) -> None:
     _cohort(held, signed.body.cohort, held.cohort)
     _serving(held, signed.body.organization)
-    assert isinstance(held.agreement, CampaignAgreement)
     noise_check(signed, agreement=held.agreement, cohort=held.cohort)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from federated.errors import InvalidInput
 from federated.privacy import accountant
 from federated.protocol.propose import default_minimum_cohort
-from federated.wire.campaign import QUANTILES, CampaignNoise, CampaignSpec
+from federated.wire.campaign import CampaignNoise, CampaignSpec, sums_needed
 from federated.wire.job import Participant
 
 DEFAULT_STATISTICS = ("mean", "std", "median", "p10", "p25", "p75", "p90")
@@ -94,12 +94,7 @@ def _split(drafts: Sequence[MetricDraft], whole: float) -> list[dict[str, Any]]:
     weights = sum(Fraction(draft.weight) for draft in drafts)
     metrics = []
     for draft in drafts:
-        asked = set(draft.statistics)
-        sums = {
-            "values": bool(asked & {"mean", "std"}),
-            "squares": "std" in asked,
-            "histogram": bool(asked & set(QUANTILES)),
-        }
+        sums = sums_needed(draft.statistics)
         share = Fraction(whole) * Fraction(draft.weight) / weights / max(1, sum(sums.values()))
         part = _rounded_down(share)
         metrics.append(

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from federated.errors import InvalidInput, SignatureInvalid
 from federated.protocol.agreement import AnyAgreement
 from federated.protocol.refused import Refused
-from federated.wire.base import Signed
-from federated.wire.campaign import CampaignApproval, SubmissionCohort
-from federated.wire.job import Approval
-from federated.wire.round import ChargeReceipt, Cohort, Reason
-
-AnyApproval = Approval | CampaignApproval
+from federated.wire.base import Message, Signed
+from federated.wire.round import ChargeReceipt, Reason
 
 
 @contextmanager
@@ -31,22 +28,20 @@ def blaming(what: str) -> Iterator[None]:
         raise Refused(Reason.PROOF_INVALID, f"{what}: {error.message}") from error
 
 
-def approval_check(
-    signed: Signed[Approval] | Signed[CampaignApproval], *, agreement: AnyAgreement
-) -> None:
+def approval_check(signed: Signed[Any], *, agreement: AnyAgreement) -> None:
     """Check one countersignature: a participant's, of this very spec, with its cost.
 
     Raises Refused.
     """
-    given: AnyApproval = signed.body
-    name = given.organization
+    given = signed.body
+    name: str = given.organization
     if agreement.participant(name) is None:
         raise Refused(Reason.MEMBER_UNKNOWN, f"approval of {name}")
-    expected = agreement.approval(name)
+    expected: Any = agreement.approval(name)
     if type(given) is not type(expected) or given.spec != expected.spec:
         raise Refused(Reason.APPROVAL_MISSING, f"{name} approved another spec")
     with blaming(f"approval of {name}"):
-        agreement.verify_by(signed, name)  # type: ignore[misc]  # either approval
+        agreement.verify(signed)
     if given != expected:
         raise Refused(
             Reason.APPROVAL_MISSING,
@@ -54,19 +49,15 @@ def approval_check(
         )
 
 
-def _terms(approval: AnyApproval) -> str:
-    if isinstance(approval, CampaignApproval):
-        subject, count = approval.campaign_id, f"{approval.runs} runs of rho"
-    else:
-        subject, count = approval.job_id, f"{approval.rounds} rounds for rho"
-    return f"{subject[:8]}, {count} {approval.cost.rho} of {approval.cost.dataset}"
+def _terms(approval: Message) -> str:
+    terms = approval.dump()
+    terms |= terms.pop("cost")
+    hidden = ("spec", "organization", "unit")
+    return ", ".join(f"{name} {value}" for name, value in terms.items() if name not in hidden)
 
 
 def approvals_check(
-    approvals: Sequence[Signed[Approval]] | Sequence[Signed[CampaignApproval]],
-    needed: Collection[str],
-    *,
-    agreement: AnyAgreement,
+    approvals: Sequence[Signed[Any]], needed: Collection[str], *, agreement: AnyAgreement
 ) -> None:
     """Check every approval, and that all of ``needed`` gave one. Raises Refused."""
     for signed in approvals:
@@ -76,13 +67,14 @@ def approvals_check(
         raise Refused(Reason.APPROVAL_MISSING, f"not approved by {', '.join(missing)}")
 
 
-def members_check(names: Sequence[str], *, agreement: AnyAgreement, minimum: int) -> None:
+def members_check(
+    names: Sequence[str], *, agreement: AnyAgreement, minimum: int, what: str
+) -> None:
     """Check that a cohort's organizations are participants, none twice, and enough.
 
     ``minimum`` is the attempt's: fewer members' noise shares do not reach the target together.
-    Raises Refused.
+    ``what`` is what people call a contribution. Raises Refused.
     """
-    what = agreement.CONTRIBUTION
     for name in names:
         if agreement.participant(name) is None:
             raise Refused(Reason.MEMBER_UNKNOWN, f"{what} of {name}, not in the spec")
@@ -98,10 +90,7 @@ def members_check(names: Sequence[str], *, agreement: AnyAgreement, minimum: int
 
 
 def charges_check(
-    receipts: Sequence[Signed[ChargeReceipt]],
-    *,
-    agreement: AnyAgreement,
-    cohort: Cohort | SubmissionCohort,
+    receipts: Sequence[Signed[ChargeReceipt]], *, agreement: AnyAgreement, cohort: Any
 ) -> None:
     """Check that every member of the cohort committed this attempt's whole charge.
 

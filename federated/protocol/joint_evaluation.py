@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from federated.protocol.cost import job_epsilons, sum_sigma
 from federated.wire.job import Evaluation, JobSpec
-from federated.wire.round import Release
+from federated.wire.round import Release, Transcript
 
 if TYPE_CHECKING:
     from federated.training.estimates import Estimate
@@ -76,3 +76,16 @@ def evaluation_of(
     sigma = sum_sigma(spec, minimum_cohort=minimum_cohort, members=len(members))
     result = joint_result(spec, release.values, sigma=sigma)
     return JointEvaluation(spec, result, members, verified)
+
+
+def evaluation_in(transcript: Transcript, *, verified: bool) -> JointEvaluation:
+    """The results that a transcript's release holds."""
+    release, spec = transcript.release, transcript.spec.body
+    assert release is not None
+    return evaluation_of(
+        spec,
+        release,
+        tuple(sorted(transcript.cohort().members)),
+        minimum_cohort=transcript.context.minimum(spec),
+        verified=verified,
+    )

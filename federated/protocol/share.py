@@ -1,52 +1,37 @@
-"""A trustee's decryption share of a cohort's product, and its check."""
+"""A trustee's decryption share of what an attempt decrypts, and its check."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from federated.crypto.share_proofs import prove_shares, verify_shares
 from federated.crypto.threshold import KeyShare, partial_decrypt
 from federated.errors import InvalidInput, ProofInvalid
-from federated.protocol.agreement import AnyAgreement, JobAgreement
-from federated.protocol.identity import SiteIdentity, verify_signed
+from federated.protocol.agreement import AnyAgreement
+from federated.protocol.identity import SiteIdentity
+from federated.protocol.kinds import kind_of
 from federated.wire.base import Signed, decode_bytes, encode_bytes
-from federated.wire.campaign import NoisedCohort
-from federated.wire.round import Cohort, DecryptionShare, Transcript
+from federated.wire.round import ClosedAttempt, DecryptionShare
 
 
-def product_of(transcript: Transcript, *, agreement: JobAgreement) -> list[int]:
-    """The ciphertexts of the cohort's sum, recomputed from its contributions."""
-    combined = agreement.aggregator.combine(
-        [
-            [decode_bytes(ciphertext) for ciphertext in signed.body.ciphertexts]
-            for signed in transcript.contributions
-        ]
-    )
-    return [int.from_bytes(ciphertext, "big") for ciphertext in combined]
+def product_of(transcript: ClosedAttempt, *, agreement: AnyAgreement) -> list[int]:
+    """The ciphertexts that trustees decrypt, recomputed from a transcript."""
+    return kind_of(agreement).product(transcript, agreement=agreement)
 
 
 def share_make(
-    transcript: Transcript,
+    transcript: ClosedAttempt,
     *,
-    agreement: JobAgreement,
-    share: KeyShare,
-    identity: SiteIdentity,
-) -> Signed[DecryptionShare]:
-    """The signed, proven share. Check the transcript and its receipts first, and remember the
-    cohort on disk: two shares for two cohorts of one attempt give their difference away."""
-    product = product_of(transcript, agreement=agreement)
-    return share_of(
-        product, cohort=transcript.cohort(), agreement=agreement, share=share, identity=identity
-    )
-
-
-def share_of(
-    product: list[int],
-    *,
-    cohort: Cohort | NoisedCohort,
     agreement: AnyAgreement,
     share: KeyShare,
     identity: SiteIdentity,
 ) -> Signed[DecryptionShare]:
-    """The signed, proven share of ciphertexts that the trustee itself recomputed for ``cohort``."""
+    """The signed, proven share.
+
+    First check the transcript, its receipts and its noise, and remember what is decrypted on disk:
+    two shares for two cohorts of one attempt give their difference away.
+    """
+    product, cohort = product_of(transcript, agreement=agreement), transcript.decrypted()
     partials = partial_decrypt(share, product)
     proof = prove_shares(
         share,
@@ -69,27 +54,20 @@ def share_of(
 
 
 def share_signature_check(
-    signed: Signed[DecryptionShare], *, agreement: AnyAgreement, cohort: Cohort | NoisedCohort
+    signed: Signed[DecryptionShare], *, agreement: AnyAgreement, cohort: Any
 ) -> None:
     """Check that a trustee of the epoch signed a share for exactly this cohort.
 
     Raises InvalidInput or SignatureInvalid. The values themselves are not checked here.
     """
     body = signed.body
-    trustee = agreement.trustee(body.organization)
-    if trustee is None or trustee.index != body.index:
-        raise InvalidInput(f"organization: {body.organization} is not trustee {body.index}")
-    verify_signed(signed, trustee.public_key)
+    agreement.verify_trustee(signed)
     if body.context != cohort.context or body.cohort != cohort.digest():
         raise InvalidInput(f"share of {body.organization} is for another attempt or cohort")
 
 
 def share_check(
-    signed: Signed[DecryptionShare],
-    *,
-    agreement: AnyAgreement,
-    cohort: Cohort | NoisedCohort,
-    product: list[int],
+    signed: Signed[DecryptionShare], *, agreement: AnyAgreement, cohort: Any, product: list[int]
 ) -> None:
     """Check one share whole: trustee, signature, cohort and equality proof.
 

@@ -1,70 +1,79 @@
-"""Every check that a site makes before it charges its ledger or gives a decryption share.
+"""Every check that a site makes before it charges its ledger, adds noise or gives a share.
 
 The coordinator is not trusted: all is recomputed from the agreement that the site keeps. What is
 remembered across requests (which cohort was served for which attempt, the site's own contribution)
 is the site's, not here.
+
+Once retention has deleted the contributions, neither their signatures and proofs can be checked nor
+the proofs of shares, which need the product. Their digests still are in the cohort, which every
+charge receipt and every share signs, and the signed shares still combine to the released sums.
 """
 
 from __future__ import annotations
 
-from federated.protocol.agreement import JobAgreement
-from federated.protocol.checks import approvals_check, blaming, members_check
-from federated.protocol.contribute import contribution_check
+from typing import Any
+
+from federated.protocol.agreement import AnyAgreement
+from federated.protocol.checks import approvals_check, members_check
+from federated.protocol.kinds import kind_of
 from federated.protocol.refused import Refused
 from federated.wire.base import Signed
-from federated.wire.job import JobSpec
-from federated.wire.round import Cohort, Contribution, Reason, RoundContext, Transcript
+from federated.wire.round import ClosedAttempt, Reason
 
 
-def transcript_check(transcript: Transcript, *, agreement: JobAgreement) -> Cohort:
-    """Check spec, approvals, context and contributions of a closed attempt.
+def transcript_check(transcript: ClosedAttempt, *, agreement: AnyAgreement) -> Any:
+    """Check spec, context, members, approvals and contributions of a closed attempt.
 
     ``agreement`` is of the spec that this site approved and the epoch that it keeps. Returns the
-    cohort that is to be charged and served. Raises Refused with the reason of the first check that
-    fails.
+    cohort that is to be charged, noised and served. Raises Refused with the reason of the first
+    check that fails.
     """
-    if transcript.expired:
-        raise Refused(
-            Reason.CONTRIBUTION_EXPIRED, "the contributions are gone, their retention is over"
-        )
-    attempt_check(transcript, agreement=agreement)
-    names = [signed.body.organization for signed in transcript.contributions]
-    members_check(names, agreement=agreement, minimum=agreement.minimum(transcript.context))
-    for signed in transcript.contributions:
-        _check_contribution(signed, agreement=agreement, context=transcript.context)
+    kind = kind_of(agreement)
+    if transcript.left:
+        raise Refused(kind.gone, f"the {kind.contribution}s are gone, their retention is over")
+    cohort = expired_check(transcript, agreement=agreement)
+    for signed in transcript.given:
+        if signed.body.context != cohort.context:
+            raise Refused(
+                Reason.CONTEXT_MIXED,
+                f"{kind.contribution} of {signed.body.organization} is bound to another attempt",
+            )
+    kind.contributions_check(transcript.given, agreement=agreement, context=transcript.context)
+    return cohort
+
+
+def expired_check(transcript: ClosedAttempt, *, agreement: AnyAgreement) -> Any:
+    """All that transcript_check checks but the contributions' own signatures and proofs.
+
+    Returns the cohort. Raises Refused. Nobody charges, adds noise or decrypts on it:
+    transcript_check refuses such a transcript.
+    """
+    kind, context = kind_of(agreement), transcript.context
+    kind.spec_check(transcript, agreement=agreement)
+    agreement.context_check(context)
+    names = [signed.body.organization for signed in transcript.given]
+    names += [left.organization for left in transcript.left]
+    minimum = agreement.minimum(context)
+    members_check(names, agreement=agreement, minimum=minimum, what=kind.contribution)
+    approvals_check(transcript.approvals, agreement.approvers(names), agreement=agreement)
     return transcript.cohort()
 
 
-def attempt_check(transcript: Transcript, *, agreement: JobAgreement) -> None:
-    """Check spec, context and approvals, all but the contributions. Raises Refused."""
-    _check_spec(transcript, agreement=agreement)
-    agreement.context_check(transcript.context)
-    approvals_check(transcript.approvals, agreement.participants, agreement=agreement)
-
-
-def _check_spec(transcript: Transcript, *, agreement: JobAgreement) -> None:
-    shown, approved = transcript.spec.body, agreement.spec
-    if shown.digest() != agreement.digest:
-        raise Refused(
-            Reason.SPEC_CHANGED,
-            f"shown spec {shown.digest()[:16]}, approved {agreement.digest[:16]}"
-            + _privacy_difference(shown, approved),
-        )
-    with blaming("spec"):
-        agreement.verify_by(transcript.spec, approved.proposer)
-
-
-def _privacy_difference(shown: JobSpec, approved: JobSpec) -> str:
-    if shown.privacy.epsilon != approved.privacy.epsilon:
-        return f"; epsilon {shown.privacy.epsilon} instead of {approved.privacy.epsilon}"
-    return ""
-
-
-def _check_contribution(
-    signed: Signed[Contribution], *, agreement: JobAgreement, context: RoundContext
+def cohort_check(
+    cohort: Any, *, agreement: AnyAgreement, context: Any, own: Signed[Any] | None
 ) -> None:
-    name = signed.body.organization
-    if signed.body.context != context.digest():
-        raise Refused(Reason.CONTEXT_MIXED, f"contribution of {name} is bound to another attempt")
-    with blaming(f"contribution of {name}"):
-        contribution_check(signed, agreement=agreement, context=context)
+    """What a member checks where it is shown the cohort alone: minimum, members, its own bytes.
+
+    The members' votes matter to the result and not to this site's privacy: the trustees check them
+    before they decrypt, and anyone can afterwards. Raises Refused.
+    """
+    kind = kind_of(agreement)
+    agreement.context_check(context)
+    if cohort.context != context.digest():
+        raise Refused(Reason.CONTEXT_MIXED, "the cohort is bound to another attempt")
+    minimum = agreement.minimum(context)
+    members_check(
+        sorted(cohort.members), agreement=agreement, minimum=minimum, what=kind.contribution
+    )
+    if own is None or cohort.members.get(own.body.organization) != own.digest():
+        raise Refused(kind.changed, f"the cohort does not hold the {kind.contribution} made here")

@@ -137,39 +137,6 @@ def _path_up(nodes: Nodes, leaf: int, level: int, size: int) -> list[bytes]:
     return path
 
 
-def verify_inclusion(
-    leaf: bytes, index: int, size: int, proof: Sequence[bytes], expected_root: bytes
-) -> None:
-    """Check that leaf hash `leaf` is leaf `index` of the tree; RFC 9162 section 2.1.3.2.
-
-    Raises `ProofInvalid` if it is not.
-    """
-    if not 0 <= index < size:
-        raise ProofInvalid(f"leaf {index} is not in a tree of {size} leaves")
-    # Written out, without a call a node: this loop is most of a verifier's time.
-    position, last, current, begin = index, size - 1, leaf, _node
-    for sibling in proof:
-        if len(sibling) != HASH_SIZE:
-            raise ProofInvalid(f"a proof's hash has {len(sibling)} bytes, not {HASH_SIZE}")
-        if not last:
-            raise ProofInvalid("the inclusion proof is too long")
-        node = begin()
-        if position & 1 or position == last:
-            node.update(sibling + current)
-            while position and not position & 1:
-                position >>= 1
-                last >>= 1
-        else:
-            node.update(current + sibling)
-        current = node.digest()
-        position >>= 1
-        last >>= 1
-    if last != 0:
-        raise ProofInvalid("the inclusion proof is too short")
-    if current != expected_root:
-        raise ProofInvalid("the inclusion proof leads to another root")
-
-
 class Step(NamedTuple):
     """One level of an inclusion proof: the sibling, on which side it is, and their node's hash."""
 
@@ -208,13 +175,17 @@ class InclusionVerifier:
         """By place, its hash and the rest of its path."""
 
     def verify(self, leaf: bytes, index: int, proof: Sequence[bytes]) -> None:
-        """Verify as `verify_inclusion`, against this tree. Raises `ProofInvalid`."""
+        """Check that leaf hash `leaf` is leaf `index` of the tree; RFC 9162 section 2.1.3.2.
+
+        Raises `ProofInvalid` if it is not.
+        """
         if not 0 <= index < self._size:
             raise ProofInvalid(f"leaf {index} is not in a tree of {self._size} leaves")
         path, known, begin = list(proof), self._known, _node
         met = known.get((0, index))
         if met is not None:
             return self._agree(met, leaf, path)
+        # Written out, without a call a node: this loop is most of a verifier's time.
         position, last, level, current = index, self._size - 1, 0, leaf
         found: list[tuple[Place, bytes, list[bytes]]] = [((0, index), leaf, path)]
         for at, sibling in enumerate(path, start=1):

@@ -15,13 +15,13 @@ import httpx
 
 from federated.api.coordinator import CoordinatorAPI
 from federated.errors import Conflict, Forbidden, InvalidInput, NotFound
-from federated.protocol.campaign_submit import vote_values
+from federated.protocol.kinds.benchmark import vote_values
 from federated.sdk.waiting import wait_until
 from federated.site.agent import SiteAgent
 from federated.site.campaign_folder import Measurements, RunFolder, measurements_of
 from federated.site.folder import AgentRuns, SiteHome
 from federated.site.site import Say, Site
-from federated.site.work.campaign import submission_renew, submission_send
+from federated.site.work.run import RunPart
 from federated.wire.campaign import CampaignRelease, CampaignSpec
 
 AGENT_SECONDS = 60.0
@@ -159,8 +159,8 @@ class CampaignClient:
         return Delivered(spec.campaign_id, run.number, None if kept is None else kept.digest())
 
     def _send(self, run: RunFolder, *, again: bool) -> None:
-        send = submission_renew if again else submission_send
-        send(self.site, run.campaign.campaign_id, run.number)
+        part = RunPart(self.site, run.campaign.campaign_id, run.number)
+        part.replace() if again else part.contribute()
 
     def _leave_to_agent(self, run: RunFolder, *, before: str | None) -> None:
         if before is not None:

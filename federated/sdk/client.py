@@ -225,12 +225,7 @@ class FederatedClient:
         ``timeout`` is in seconds. Raises JobEnded where the job failed, was declined or
         cancelled, with the reason; TimedOut, after which it can be called again.
         """
-        folder = self.home.job(job_id)
-        if folder.binding() is not None:
-            self._ensure_agent()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        job = wait_for_end(self.api, job_id, deadline=deadline, show=self._progress)
-        return model_receive(self._site, job, deadline=deadline)
+        return model_receive(self._site, *self._ended(job_id, timeout))
 
     def submit_evaluation(
         self,
@@ -267,12 +262,14 @@ class FederatedClient:
 
         Raises as receive_update does.
         """
-        folder = self.home.job(job_id)
-        if folder.binding() is not None:
+        return evaluation_receive(self._site, *self._ended(job_id, timeout))
+
+    def _ended(self, job_id: str, timeout: float | None) -> tuple[dict[str, Any], float | None]:
+        """A finished job, and the moment that what follows may take until."""
+        if self.home.job(job_id).binding() is not None:
             self._ensure_agent()
         deadline = None if timeout is None else time.monotonic() + timeout
-        job = wait_for_end(self.api, job_id, deadline=deadline, show=self._progress)
-        return evaluation_receive(self._site, job, deadline=deadline)
+        return wait_for_end(self.api, job_id, deadline=deadline, show=self._progress), deadline
 
     def cancel(self, job_id: str, reason: str = "") -> None:
         """Ask, signed, that a job stops; what was charged stays charged."""

@@ -13,14 +13,15 @@ from federated.protocol.address import Attempt
 from federated.protocol.agreement import JobAgreement
 from federated.protocol.evaluation import evaluation_make
 from federated.protocol.identity import verify_signed
-from federated.protocol.joint_evaluation import JointEvaluation, evaluation_of
+from federated.protocol.joint_evaluation import JointEvaluation, evaluation_in
 from federated.sdk.outcome import verified_wait
 from federated.sdk.proposal import participants_choose, privacy_choose
 from federated.site.joint_evaluation import evaluation_kept
 from federated.site.site import Site
-from federated.site.work.evaluate import evaluation_accept, held_out_of
+from federated.site.work.approve import evaluation_accept
+from federated.site.work.evaluate import held_out_of
 from federated.site.work.key import epoch_of
-from federated.site.work.verify import catch_up
+from federated.site.work.round import catch_up
 from federated.training.server import ServerState
 from federated.wire.base import Signed
 from federated.wire.job import Evaluation, JobSpec
@@ -74,9 +75,7 @@ def evaluation_propose(
     return spec, content
 
 
-def evaluation_receive(
-    site: Site, job: dict[str, Any], *, deadline: float | None
-) -> JointEvaluation:
+def evaluation_receive(site: Site, job: dict[str, Any], deadline: float | None) -> JointEvaluation:
     """The results of a finished evaluation.
 
     Where this home approved it, they are those that this site recomputed itself; elsewhere the
@@ -99,6 +98,4 @@ def evaluation_receive(
     transcript = site.api.transcript(Attempt(spec.job_id, 1, number))
     if transcript.release is None or transcript.spec.digest() != signed.digest():
         raise InvalidInput("the coordinator's transcript is not the one of this evaluation")
-    members = tuple(sorted(transcript.cohort().members))
-    minimum = transcript.context.minimum(spec)
-    return evaluation_of(spec, transcript.release, members, minimum_cohort=minimum, verified=False)
+    return evaluation_in(transcript, verified=False)

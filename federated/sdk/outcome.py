@@ -17,7 +17,7 @@ from federated.sdk.waiting import wait_until
 from federated.site.agent import ENDED
 from federated.site.joint_evaluation import evaluations_of
 from federated.site.site import Site
-from federated.site.work.verify import catch_up
+from federated.site.work.round import catch_up
 from federated.training.server import ServerState, released_parameters
 from federated.wire.base import Signed
 from federated.wire.job import JobSpec
@@ -82,7 +82,7 @@ def _state(job: dict[str, Any]) -> str:
     return f"{job['state']} ({job['reason']})" if job["reason"] else str(job["state"])
 
 
-def model_receive(site: Site, job: dict[str, Any], *, deadline: float | None) -> GlobalModel:
+def model_receive(site: Site, job: dict[str, Any], deadline: float | None) -> GlobalModel:
     """The model of a finished job.
 
     Where this home approved the job, it is the one that this site recomputed itself; a coordinator

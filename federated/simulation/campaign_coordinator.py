@@ -7,7 +7,7 @@ from typing import Any
 from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.arrival import AlreadySent, state_check
 from federated.protocol.attempt import State
-from federated.protocol.campaign_release import campaign_release_make
+from federated.protocol.release import release_make
 from federated.simulation.coordinator import Coordinator, Played
 from federated.wire.base import Signed
 from federated.wire.campaign import (
@@ -103,4 +103,6 @@ class CampaignCoordinator(Coordinator[CampaignAgreement]):
         )
 
     def _release(self, played: Played) -> CampaignRelease:
-        return campaign_release_make(self._transcript(played), agreement=self.agreement)
+        release: CampaignRelease
+        release, _ = release_make(self._transcript(played), agreement=self.agreement)
+        return release

@@ -17,16 +17,13 @@ from typing import Any
 
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.attempt import State
-from federated.protocol.campaign_noise import noise_make
-from federated.protocol.campaign_release import campaign_release_check, campaign_share_make
-from federated.protocol.campaign_submit import submission_make, vote_points
-from federated.protocol.campaign_transcript import (
-    campaign_transcript_check,
-    noised_cohort_check,
-    submission_cohort_check,
-)
 from federated.protocol.checks import charges_check
+from federated.protocol.kinds.benchmark import submission_make, vote_points
+from federated.protocol.noise import noise_make, noised_cohort_check
 from federated.protocol.refused import Refused
+from federated.protocol.release import release_check
+from federated.protocol.share import share_make
+from federated.protocol.transcript import cohort_check, transcript_check
 from federated.simulation.campaign_coordinator import CampaignCoordinator
 from federated.simulation.campaign_malice import lies_of, submission_forge
 from federated.simulation.campaign_truth import CampaignTruth
@@ -150,7 +147,7 @@ class CampaignRun:
             if played.cohort is not None:
                 self._truth.violations.append(f"{played.title} closed, but {played.reason}")
             return RunResult(number, played.state.value, count)
-        campaign_release_check(self._coordinator.transcript(played), agreement=self._agreement)
+        release_check(self._coordinator.transcript(played), agreement=self._agreement)
         rows = self._truth.measured[number].values()
         values = {
             metric.key: [
@@ -212,7 +209,7 @@ class CampaignRun:
         """Every member checks the cohort, charges its ledger and says so."""
         agreement, cohort, digest = self._agreement, played.cohort, played.cohort.digest()
         for name, own in list(played.sent["submission"].items()):
-            submission_cohort_check(cohort, agreement=agreement, context=played.context, own=own)
+            cohort_check(cohort, agreement=agreement, context=played.context, own=own)
             self._ledgers[name].commit(
                 job_id=self._spec.campaign_id, round=played.at.round, attempt=1, cohort=digest
             )
@@ -226,7 +223,7 @@ class CampaignRun:
         """A quorum adds its noise, checks all, and gives its shares; with cheats, after lies."""
         agreement, coordinator = self._agreement, self._coordinator
         quorum = self._rng.sample(sorted(self._world.shares), agreement.threshold)
-        cohort = campaign_transcript_check(coordinator.transcript(played), agreement=agreement)
+        cohort = transcript_check(coordinator.transcript(played), agreement=agreement)
         kept = {}
         for name in quorum:
             identity = self._world.identities[name]
@@ -247,7 +244,7 @@ class CampaignRun:
     ) -> Signed[DecryptionShare]:
         """What a trustee does with a transcript. Raises Refused."""
         spec, agreement, run = self._spec, self._agreement, transcript.context.run
-        cohort = campaign_transcript_check(transcript, agreement=agreement)
+        cohort = transcript_check(transcript, agreement=agreement)
         charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
         noised = noised_cohort_check(transcript, agreement=agreement, own=own)
         ledger = self._ledgers[name]
@@ -256,7 +253,7 @@ class CampaignRun:
         ledger.serve(
             job_id=spec.campaign_id, round=run, attempt=1, cohort=noised.digest(), charged=False
         )
-        return campaign_share_make(
+        return share_make(
             transcript,
             agreement=agreement,
             share=self._world.shares[name],

@@ -8,8 +8,8 @@ from typing import Any
 from federated.files import read_optional
 from federated.protocol.address import Attempt
 from federated.protocol.attempt import State
-from federated.protocol.campaign_noise import noise_ciphertexts
-from federated.protocol.campaign_submit import vote_points
+from federated.protocol.kinds.benchmark import vote_points
+from federated.protocol.noise import noise_ciphertexts
 from federated.simulation.campaign_coordinator import CampaignCoordinator
 from federated.simulation.coordinator import Played
 from federated.simulation.truth import Truth

@@ -117,6 +117,7 @@ class JobCoordinator(Coordinator[JobAgreement]):
         )
 
     def _release(self, played: Played) -> Release:
+        release: Release
         release, after = release_make(
             self._transcript(played),
             agreement=self.agreement,

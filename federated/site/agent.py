@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -20,22 +20,14 @@ from federated.site.retention import contributions_expire, submissions_expire
 from federated.site.site import Say, Site, Waiting, short
 from federated.site.work.allot import request_decide
 from federated.site.work.approve import job_decide
-from federated.site.work.campaign import campaign_decide, submission_send
-from federated.site.work.campaign_decrypt import (
-    campaign_entries,
-    campaigns_settle,
-    noise_send,
-    run_charge,
-    run_share,
-    run_verify,
-)
+from federated.site.work.attempt import Part
+from federated.site.work.campaign import campaign_decide, campaign_entries, campaigns_settle
 from federated.site.work.cosign import checkpoint_cosign
-from federated.site.work.decrypt import charge_send, share_send
 from federated.site.work.key import key_take
 from federated.site.work.renew import certificate_renew
 from federated.site.work.retire import key_retire
-from federated.site.work.train import contribution_send
-from federated.site.work.verify import verdict_send
+from federated.site.work.round import RoundPart
+from federated.site.work.run import RunPart
 from federated.wire.site import (
     AllotTask,
     AttemptTask,
@@ -56,6 +48,15 @@ ENDED_SECONDS = 15.0
 EXPIRE_SECONDS = 3600.0
 RENEW_SECONDS = 3600.0
 LOADED_EARLY = ("pandas", "sklearn.metrics")
+PARTS: Mapping[Work, Callable[[Part], None]] = {
+    Work.TRAIN: Part.contribute,
+    Work.SUBMIT: Part.contribute,
+    Work.CHARGE: Part.charge,
+    Work.NOISE: Part.noise,
+    Work.DECRYPT: Part.share,
+    Work.VERIFY: Part.verdict,
+}
+"""What a site does in an attempt, of whatever kind."""
 ENDED = frozenset({"finished", "failed", "declined", "cancelled"})
 
 
@@ -293,21 +294,6 @@ class SiteAgent:
         self.comparing.start()
 
 
-_ATTEMPT = {
-    Work.TRAIN: contribution_send,
-    Work.CHARGE: charge_send,
-    Work.DECRYPT: share_send,
-    Work.VERIFY: verdict_send,
-}
-_RUN = {
-    Work.SUBMIT: submission_send,
-    Work.CHARGE: run_charge,
-    Work.NOISE: noise_send,
-    Work.DECRYPT: run_share,
-    Work.VERIFY: run_verify,
-}
-
-
 def task_do(site: Site, task: Task) -> None:
     """Do one task."""
     match task:
@@ -322,11 +308,11 @@ def task_do(site: Site, task: Task) -> None:
         case JobTask():
             job_decide(site, task.job_id)
         case AttemptTask():
-            _ATTEMPT[task.kind](site, Attempt(task.job_id, task.round, task.attempt))
+            PARTS[task.kind](RoundPart(site, Attempt(task.job_id, task.round, task.attempt)))
         case CampaignTask():
             campaign_decide(site, task.campaign_id)
         case RunTask():
-            _RUN[task.kind](site, task.campaign_id, task.run)
+            PARTS[task.kind](RunPart(site, task.campaign_id, task.run))
         case _:
             assert_never(task)
 

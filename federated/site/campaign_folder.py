@@ -27,7 +27,6 @@ from federated.wire.campaign import (
 )
 
 M = TypeVar("M", bound=Message)
-NOISE = "noise"
 EXPIRED = "expired.json"
 
 

@@ -45,9 +45,9 @@ def deal_and_write(
     ) as progress:
         task = progress.add_task(f"searching two safe primes of {bits // 2} bits")
 
-        def step(found: int, tested: int) -> None:
+        def step(primes: int, tested: int) -> None:
             progress.update(
-                task, description=f"safe primes: {found} of 2 found, {tested:,} candidates tested"
+                task, description=f"safe primes: {primes} of 2 found, {tested:,} candidates tested"
             )
 
         epoch, sealed = ceremony(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,7 @@ def site_join(url: str, token: str, home: str | Path, **options: Any) -> SiteHom
     pending = folder.path / "joining.key"
     key = _signing_key(pending)
     encryption = _encryption_key(folder.path / "encryption.key")
-    api = CoordinatorAPI(url, trusting((authority,)), **options)
-    try:
+    with closing(CoordinatorAPI(url, trusting((authority,)), **options)) as api:
         answer = api.join(
             JoinRequest(
                 token=parsed.text,
@@ -93,8 +93,6 @@ def site_join(url: str, token: str, home: str | Path, **options: Any) -> SiteHom
                 encryption_key=encode_bytes(encryption.public_key().public_bytes_raw()),
             )
         )
-    finally:
-        api.close()
     certificate = issued_check(
         answer.certificate, key.public_key(), (authority,), parsed.organization
     )
@@ -122,11 +120,8 @@ def authority_fetch(url: str, expected: str, **options: Any) -> x509.Certificate
     blind.minimum_version = ssl.TLSVersion.TLSv1_3
     blind.check_hostname = False
     blind.verify_mode = ssl.CERT_NONE
-    api = CoordinatorAPI(url, blind, **options)
-    try:
+    with closing(CoordinatorAPI(url, blind, **options)) as api:
         content = api.authority()
-    finally:
-        api.close()
     try:
         certificate = x509.load_pem_x509_certificate(content)
     except ValueError as error:

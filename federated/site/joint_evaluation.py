@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from federated.protocol.joint_evaluation import JointEvaluation, evaluation_of
+from federated.protocol.joint_evaluation import JointEvaluation, evaluation_in, evaluation_of
 from federated.site.folder import SiteHome
 from federated.site.job_folder import JobFolder
 from federated.site.site import Site
@@ -19,11 +19,10 @@ def evaluation_keep(site: Site, spec: JobSpec, folder: JobFolder, transcript: Tr
     """Keep the counts of a release that this site has just recomputed, and say the results."""
     release = transcript.release
     assert release is not None and isinstance(spec.strategy, Evaluation)
-    members = tuple(sorted(transcript.cohort().members))
+    results = evaluation_in(transcript, verified=True)
     minimum = transcript.context.minimum(spec)
-    folder.counts_keep(release, members, minimum_cohort=minimum)
-    found = evaluation_of(spec, release, members, minimum_cohort=minimum, verified=True)
-    told = ", ".join(_told(name, value) for name, value in list(found.metrics.items())[:2])
+    folder.counts_keep(release, results.members, minimum_cohort=minimum)
+    told = ", ".join(_told(name, value) for name, value in list(results.metrics.items())[:2])
     site.say(f"joint evaluation of job {spec.strategy.job_id[:8]}: {told} (95%, noise)")
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from federated.files import write_once
 from federated.protocol.address import Attempt
-from federated.protocol.campaign_ledger import ledger_id
-from federated.site.campaign_folder import EXPIRED, NOISE, CampaignFolder, RunFolder
+from federated.protocol.agreement import ledger_id
+from federated.site.campaign_folder import EXPIRED, CampaignFolder, RunFolder
 from federated.site.folder import SiteHome
 from federated.site.job_folder import JobFolder
 from federated.wire.base import Signed, canonical
@@ -31,16 +31,16 @@ def contributions_expire(home: SiteHome, *, now: float) -> int:
     ``now`` is seconds since 1970; a contribution's age is its file's. Safe to repeat after a
     crash at any line: the note is on the disk before the contribution goes.
     """
-    oldest = now - home.policy().keep_contributions_days * DAY_SECONDS
-    open_here = set(home.ledger.open_jobs())
+    oldest, open_here = _limits(home, now)
     removed = 0
     for job_id in home.jobs():
         kept = sorted((home.job(job_id).path / "attempts").glob(f"*/{NAME}"))
-        if not kept or job_id in open_here or max(_written(path) for path in kept) > oldest:
-            continue
-        for path in kept:
-            _expire(path)
-            removed += 1
+        if job_id not in open_here and _old(kept, oldest):
+            for path in kept:
+                digest = Signed[Contribution].parse(path.read_bytes()).digest()
+                note = canonical({"at": _moment(), "contribution": digest})
+                _expire(path.with_name(NOTE), note, [*path.parent.glob("*.vector"), path])
+            removed += len(kept)
     return removed
 
 
@@ -49,17 +49,21 @@ def submissions_expire(home: SiteHome, *, now: float) -> int:
 
     Measurements, releases and verdicts stay; they are this site's own.
     """
-    oldest = now - home.policy().keep_contributions_days * DAY_SECONDS
-    open_here = set(home.ledger.open_jobs())
+    oldest, open_here = _limits(home, now)
     removed = 0
     for campaign_id in home.campaigns():
         folder = home.campaign(campaign_id)
         going = any(ledger_id(spec) in open_here for spec in folder.specs())
         for run in _runs_over(folder, going=going):
-            kept = [run.path / f"{NOISE}.json", run.path / "submission.json"]
+            kept = [run.path / "noise.json", run.path / "submission.json"]
             kept = [path for path in kept if path.exists()]
-            if kept and max(_written(path) for path in kept) <= oldest:
-                _run_expire(run, [*kept, *run.path.glob("replaced-*.json")])
+            if _old(kept, oldest):
+                kept += run.path.glob("replaced-*.json")
+                digests = {
+                    path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept
+                }
+                note = json.dumps({"at": _moment(), "sha256": digests}).encode()
+                _expire(run.path / EXPIRED, note, kept)
                 removed += 1
     return removed
 
@@ -73,30 +77,27 @@ def _runs_over(folder: CampaignFolder, *, going: bool) -> Iterator[RunFolder]:
             yield run
 
 
-def _run_expire(run: RunFolder, kept: list[Path]) -> None:
-    """The note first: without it, a run that is asked for again would get fresh noise."""
-    digests = {
-        path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept if path.exists()
-    }
-    moment = datetime.now(UTC).isoformat(timespec="seconds")
-    write_once(run.path / EXPIRED, json.dumps({"at": moment, "sha256": digests}).encode())
-    for path in kept:
-        path.unlink(missing_ok=True)
-
-
 def expired_here(folder: JobFolder, at: Attempt) -> bool:
     """Whether this site made a contribution to the attempt and has let it go."""
     return (folder.path / at.file(NOTE)).exists()
 
 
-def _written(path: Path) -> float:
-    return path.stat().st_mtime
+def _limits(home: SiteHome, now: float) -> tuple[float, set[str]]:
+    """The oldest file that is kept, and what the ledger holds open."""
+    days = home.policy().keep_contributions_days
+    return now - days * DAY_SECONDS, set(home.ledger.open_jobs())
 
 
-def _expire(path: Path) -> None:
-    digest = Signed[Contribution].parse(path.read_bytes()).digest()
-    moment = datetime.now(UTC).isoformat(timespec="seconds")
-    write_once(path.with_name(NOTE), canonical({"at": moment, "contribution": digest}))
-    for vector in path.parent.glob("*.vector"):
-        vector.unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
+def _old(kept: list[Path], oldest: float) -> bool:
+    return bool(kept) and max(path.stat().st_mtime for path in kept) <= oldest
+
+
+def _moment() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _expire(note: Path, content: bytes, kept: list[Path]) -> None:
+    """The note first: without it, what is asked for again would get fresh noise."""
+    write_once(note, content)
+    for path in kept:
+        path.unlink(missing_ok=True)

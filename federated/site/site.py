@@ -6,27 +6,22 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import overload
+from typing import Any, overload
 
 from federated.api.coordinator import CoordinatorAPI
 from federated.errors import DomainError, InvalidInput
-from federated.protocol.agreement import (
-    AnyAgreement,
-    CampaignAgreement,
-    JobAgreement,
-    agreement_of,
-)
-from federated.protocol.campaign_transcript import campaign_transcript_check
+from federated.protocol.agreement import AnyAgreement, CampaignAgreement, JobAgreement
 from federated.protocol.identity import SiteIdentity
+from federated.protocol.kinds import agreement_of
 from federated.protocol.refused import Refused
 from federated.protocol.transcript import transcript_check
 from federated.provenance.cosignature import CosignerKey
 from federated.site.folder import SiteHome
 from federated.site.local_data import LocalData
-from federated.wire.campaign import CampaignSpec, CampaignTranscript, SubmissionCohort
+from federated.wire.campaign import CampaignSpec
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch
-from federated.wire.round import Cohort, Reason, Transcript
+from federated.wire.round import ClosedAttempt, Reason
 
 Say = Callable[[str], None]
 CHECKED_KEPT = 8
@@ -46,10 +41,7 @@ class Site:
     cosigners: dict[str, CosignerKey] = field(default_factory=dict)
     """Other organizations' witnesses by the digest of their signed key."""
     _agreements: OrderedDict[str, AnyAgreement] = field(default_factory=OrderedDict)
-    _checked: OrderedDict[tuple[str, ...], Cohort] = field(default_factory=OrderedDict)
-    _checked_runs: OrderedDict[tuple[str, ...], SubmissionCohort] = field(
-        default_factory=OrderedDict
-    )
+    _checked: OrderedDict[tuple[str, ...], Any] = field(default_factory=OrderedDict)
 
     @cached_property
     def identity(self) -> SiteIdentity:
@@ -81,7 +73,7 @@ class Site:
     def agreement(self, spec: JobSpec) -> JobAgreement: ...
     @overload
     def agreement(self, spec: CampaignSpec) -> CampaignAgreement: ...
-    def agreement(self, spec: JobSpec | CampaignSpec) -> AnyAgreement:
+    def agreement(self, spec: Any) -> AnyAgreement:
         """The agreement of an approved spec with the epoch kept here. Raises Refused(key_unknown).
 
         The newest few are remembered, with the layouts that they computed.
@@ -93,38 +85,20 @@ class Site:
                 self._agreements.popitem(last=False)
         return self._agreements[digest]
 
-    def check(self, transcript: Transcript, *, agreement: JobAgreement) -> Cohort:
+    def check(self, transcript: ClosedAttempt, *, agreement: AnyAgreement) -> Any:
         """transcript_check, once for the same bytes of an attempt. Raises Refused."""
-        cohort = transcript.cohort()
         key = (
             agreement.digest,
             transcript.spec.digest(),
             *(approval.digest() for approval in transcript.approvals),
-            cohort.digest(),
-            str(bool(transcript.expired)),
+            transcript.cohort().digest(),
+            str(bool(transcript.left)),
         )
         if key not in self._checked:
             self._checked[key] = transcript_check(transcript, agreement=agreement)
             while len(self._checked) > CHECKED_KEPT:
                 self._checked.popitem(last=False)
         return self._checked[key]
-
-    def check_run(
-        self, transcript: CampaignTranscript, *, agreement: CampaignAgreement
-    ) -> SubmissionCohort:
-        """campaign_transcript_check, once for the same bytes of a run. Raises Refused."""
-        key = (
-            agreement.digest,
-            transcript.spec.digest(),
-            *(approval.digest() for approval in transcript.approvals),
-            transcript.cohort().digest(),
-            str(transcript.expired is not None),
-        )
-        if key not in self._checked_runs:
-            self._checked_runs[key] = campaign_transcript_check(transcript, agreement=agreement)
-            while len(self._checked_runs) > CHECKED_KEPT:
-                self._checked_runs.popitem(last=False)
-        return self._checked_runs[key]
 
 
 def short(error: DomainError) -> str:
@@ -146,9 +120,20 @@ def pins_check(site: Site, agreement: AnyAgreement) -> None:
     consortium = site.home.about().consortium
     if spec.consortium != consortium:
         raise InvalidInput(f"{kind} of consortium {spec.consortium}, this is {consortium}")
-    for participant in spec.participants:
-        trustee = agreement.trustee(participant.organization)
-        if trustee is not None and trustee.public_key != participant.public_key:
-            raise InvalidInput(
-                f"the spec pins another key of {participant.organization} than the key epoch"
-            )
+    if other := agreement.pinned_otherwise():
+        raise InvalidInput(f"the spec pins another key of {other} than the key epoch")
+
+
+def reserve(site: Site, agreement: AnyAgreement, *, first: int = 1) -> None:
+    """Set aside, in the site's ledger, what the releases from ``first`` on cost."""
+    cost = agreement.cost
+    site.home.ledger.reserve(
+        job_id=agreement.ledger_id,
+        spec=agreement.digest,
+        proposer=agreement.proposer,
+        cost=cost,
+        rounds=agreement.releases,
+        allotment=site.home.policy().allotment_of(cost.dataset),
+        first=first,
+        pure_epsilon=agreement.pure_epsilon,
+    )

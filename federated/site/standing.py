@@ -54,11 +54,13 @@ def standings(folder: CampaignFolder, number: int | None = None) -> list[Standin
     raise NotFound("no release of a run that this site took part in is kept here yet")
 
 
-def _standing(run: int, metric: Metric, value: float, found: MetricRelease, count: int) -> Standing:
+def _standing(
+    run: int, metric: Metric, value: float, released: MetricRelease, count: int
+) -> Standing:
     clamped = min(max(value, metric.lower), metric.upper)
     quantiles = sorted(
         (QUANTILES[name], estimate)
-        for name, estimate in found.statistics.items()
+        for name, estimate in released.statistics.items()
         if name in QUANTILES
     )
     ahead = least = most = None
@@ -79,8 +81,8 @@ def _standing(run: int, metric: Metric, value: float, found: MetricRelease, coun
         better=metric.better,
         value=value,
         count=count,
-        illustrative=found.illustrative,
-        statistics={str(name): estimate for name, estimate in found.statistics.items()},
+        illustrative=released.illustrative,
+        statistics={str(name): estimate for name, estimate in released.statistics.items()},
         ahead=ahead,
         ahead_least=least,
         ahead_most=most,

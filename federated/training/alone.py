@@ -103,7 +103,7 @@ def _both(
 
 
 def _difference(
-    name: str, found: tuple[Metrics, Metrics], resampled: list[tuple[Metrics, Metrics]]
+    name: str, whole: tuple[Metrics, Metrics], resampled: list[tuple[Metrics, Metrics]]
 ) -> Difference:
     def of(both: tuple[Metrics, Metrics]) -> float | None:
         alone, federated = both[0][name], both[1][name]
@@ -111,6 +111,6 @@ def _difference(
 
     differences = [value for value in map(of, resampled) if value is not None]
     low = high = None
-    if of(found) is not None and len(differences) >= _LEAST_DEFINED * len(resampled):
+    if of(whole) is not None and len(differences) >= _LEAST_DEFINED * len(resampled):
         low, high = (float(q) for q in np.quantile(differences, (0.025, 0.975)))
-    return Difference(found[0][name], found[1][name], of(found), low, high)
+    return Difference(whole[0][name], whole[1][name], of(whole), low, high)

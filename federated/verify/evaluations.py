@@ -8,8 +8,8 @@ from functools import partial
 from federated.errors import InvalidInput
 from federated.protocol.evaluation import evaluation_check
 from federated.provenance.verify import Check
-from federated.verify.initial_state import initial_state
 from federated.verify.parts import checked
+from federated.verify.states import initial_state
 from federated.verify.vectors import VectorFolder
 from federated.wire.job import Evaluation, JobSpec
 from federated.wire.record import JobRecord

@@ -1,19 +1,25 @@
-"""Shared by the verifier's checks of jobs and of campaigns."""
+"""The verifier's checks that jobs and campaigns have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from federated.errors import DomainError, InvalidInput
+from federated.protocol.agreement import AnyAgreement
+from federated.protocol.checks import charges_check
 from federated.protocol.identity import verify_signed
+from federated.protocol.kinds import Kind, kind_of
+from federated.protocol.transcript import expired_check, transcript_check
 from federated.provenance.bundle import Bundle, record_read
 from federated.provenance.verify import Check
-from federated.wire.base import M, Message, Signed
+from federated.wire.base import M, Signed
 from federated.wire.campaign import CampaignRecord, CampaignSpec
-from federated.wire.job import JobSpec, Participant
+from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch
 from federated.wire.record import JobRecord
+from federated.wire.round import ClosedAttempt
 
 SECTIONS = frozenset({"jobs", "campaigns", "certificates", "witnesses"})
 
@@ -33,11 +39,11 @@ def checked(name: str, check: Callable[[], str]) -> Check:
         return Check(name, "failed", error.message)
 
 
-def equal(found: str, expected: str, what: str) -> str:
+def equal(shown: str, expected: str, what: str) -> str:
     """Raises InvalidInput where two digests differ."""
-    if found != expected:
-        raise InvalidInput(f"{what} is {found[:16]}, expected is {expected[:16]}")
-    return f"{what} {found[:16]}"
+    if shown != expected:
+        raise InvalidInput(f"{what} is {shown[:16]}, expected is {expected[:16]}")
+    return f"{what} {shown[:16]}"
 
 
 def digests_in_log(bundle: Bundle) -> frozenset[str]:
@@ -50,40 +56,100 @@ def digests_in_log(bundle: Bundle) -> frozenset[str]:
     return frozenset(named)
 
 
-def named_in_log(
-    rows: Mapping[str, tuple[Signed[Message], ...]],
-    release: Message | None,
-    named: frozenset[str],
-    more: Mapping[str, str] | None = None,
-) -> str:
-    """Every signed envelope, the release, and the digests of ``more`` are named by an event.
+def epoch_check(label: str, epoch: KeyEpoch, pinned: str) -> Check:
+    """That a record's key epoch is the one that its spec pins; without it nothing else holds."""
+    return checked(f"{label} key epoch", partial(equal, epoch.digest(), pinned, "key epoch digest"))
+
+
+def closed_check(transcript: ClosedAttempt, agreement: AnyAgreement) -> str:
+    """Check spec, approvals, context, contributions and charges of a closed attempt."""
+    kind = kind_of(agreement)
+    check = expired_check if transcript.left else transcript_check
+    cohort = check(transcript, agreement=agreement)
+    if transcript.release is not None or transcript.shares:
+        charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
+    return (
+        f"{len(transcript.approvals)} countersignatures, {len(cohort.members)} "
+        f"{kind.contribution}s {'by digest' if transcript.left else 'with proofs'}, "
+        f"{len(transcript.receipts)} charges"
+    )
+
+
+def gone(transcript: ClosedAttempt, agreement: AnyAgreement) -> str:
+    """What of an attempt cannot be checked any more."""
+    kind = kind_of(agreement)
+    noise = f", {len(_noise_left(transcript, kind))} noise shares" if kind.noising else ""
+    return (
+        f"expired by retention: {len(transcript.left)} {kind.contribution}s{noise} and their "
+        "proofs, and the proofs of shares, which need them; digests are left"
+    )
+
+
+def retention_check(expired: bool, what: str) -> str:
+    """Contributions are not left out at will: the log says that they were deleted."""
+    if not expired:
+        raise InvalidInput(f"{what} are missing, and no event says that they expired")
+    return f"an event says that the {what} expired"
+
+
+def logged(transcript: ClosedAttempt, agreement: AnyAgreement, named: frozenset[str]) -> str:
+    """Every signed envelope of a released attempt, and its release, must be named by an event.
 
     Raises InvalidInput.
     """
+    kind, name = kind_of(agreement), "{} of {}".format
+    rows: dict[str, Iterable[Signed[Any]]] = {
+        kind.contribution: transcript.given,
+        "charge": transcript.receipts,
+        "share": transcript.shares,
+    }
+    if kind.noising:
+        rows["noise"] = transcript.noise  # type: ignore[attr-defined]
     wanted = {
-        f"{kind} of {getattr(signed.body, 'organization', '')}": signed.digest()
-        for kind, group in rows.items()
+        name(what, signed.body.organization): signed.digest()
+        for what, group in rows.items()
         for signed in group
     }
-    wanted |= more or {}
-    if release is not None:
-        wanted["release"] = release.digest()
-    missing = sorted(name for name, digest in wanted.items() if digest not in named)
+    wanted |= {name(kind.contribution, e.organization): e.envelope for e in transcript.left}
+    wanted |= {name("noise", e.organization): e.envelope for e in _noise_left(transcript, kind)}
+    wanted["release"] = transcript.release.digest()
+    missing = sorted(each for each, digest in wanted.items() if digest not in named)
     if missing:
         raise InvalidInput(f"no event names the {', the '.join(missing)}")
     return f"{len(wanted)} digests"
 
 
-def signatures(
-    rows: tuple[Signed[Message], ...], key_of: Callable[[str], Participant | None]
-) -> str:
+def _noise_left(transcript: Any, kind: Kind) -> Sequence[Any]:
+    return transcript.noise_left if kind.noising else ()
+
+
+def statements(
+    label: str, agreement: AnyAgreement, groups: Mapping[str, Sequence[Any]]
+) -> Iterator[Check]:
+    """Signatures of verdicts and of those that say no; a verdict that disagrees fails.
+
+    A trustee of the key may speak that takes no part itself.
+    """
+    for kind, rows in groups.items():
+        if rows:
+            yield checked(f"{label} {kind}", partial(_signatures, rows, agreement))
+    against = [signed.body for signed in groups["verdicts"] if not signed.body.agrees]
+    if against:
+        yield Check(
+            f"{label} verdicts agree",
+            "failed",
+            "; ".join(f"{body.organization}: {body.detail}" for body in against),
+        )
+
+
+def _signatures(rows: Sequence[Signed[Any]], agreement: AnyAgreement) -> str:
     """Every statement is signed by its organization's pinned key. Raises InvalidInput."""
     for signed in rows:
-        organization = getattr(signed.body, "organization", "")
-        participant = key_of(organization)
-        if participant is None:
+        organization = signed.body.organization
+        speaker = agreement.participant(organization) or agreement.trustee(organization)
+        if speaker is None:
             raise InvalidInput(f"{organization} takes no part")
-        verify_signed(signed, participant.public_key)
+        verify_signed(signed, speaker.public_key)
     return f"{len(rows)} signatures"
 
 

@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.agreement import JobAgreement
-from federated.protocol.joint_evaluation import JointEvaluation, evaluation_of
-from federated.protocol.masked import total_of
-from federated.protocol.release import release_check
+from federated.protocol.joint_evaluation import JointEvaluation, evaluation_in
 from federated.protocol.reproducibility import reproducibility_check
 from federated.provenance.bundle import Bundle, record_read
 from federated.provenance.software import software_differences, software_here
 from federated.training.server import ServerState, released_parameters
-from federated.verify.initial_state import initial_state, state_absent
+from federated.verify.states import initial_state, state_absent, state_after
 from federated.verify.vectors import VectorFolder
 from federated.wire.job import Evaluation, JobSpec
 from federated.wire.record import JobRecord
@@ -73,50 +71,23 @@ def replay_job(
     state = initial_state(record, vectors)
     if state is None:
         raise InvalidInput(f"job {spec.job_id}: initial state {state_absent(record, vectors)}")
-    evaluation = None
+    evaluation, agreement = None, JobAgreement(spec, record.key_epoch)
     records = {made.release: made for made in record.reproducibility}
     for transcript in record.attempts:
         if transcript.release is not None:
             made = records.get(transcript.release.digest())
             with _named(transcript, made):
-                state = _step(transcript, record, spec, state, vectors)
+                state = state_after(transcript, agreement, state, vectors)
                 if made is not None:
                     reproducibility_check(made, transcript, spec=spec)
             if isinstance(spec.strategy, Evaluation):
-                members = tuple(sorted(transcript.cohort().members))
-                evaluation = evaluation_of(
-                    spec,
-                    transcript.release,
-                    members,
-                    minimum_cohort=transcript.context.minimum(spec),
-                    verified=True,
-                )
+                evaluation = evaluation_in(transcript, verified=True)
     if isinstance(spec.strategy, Evaluation) and evaluation is None:
         raise InvalidInput(f"job {spec.job_id} released no counts")
     if state.step == 0:
         raise InvalidInput(f"job {spec.job_id} released no round, there is no model")
     software = {made.software.digest(): made.software for made in records.values()}
     return Replayed(spec, state, evaluation, tuple(software.values()))
-
-
-def _step(
-    transcript: Transcript,
-    record: JobRecord,
-    spec: JobSpec,
-    state: ServerState,
-    vectors: VectorFolder | None,
-) -> ServerState:
-    agreement = JobAgreement(spec, record.key_epoch)
-    total = None
-    if vectors is not None:
-        total = total_of(transcript, agreement=agreement, source=vectors.source)
-    return release_check(
-        transcript,
-        agreement=agreement,
-        state=state,
-        proofs=not transcript.expired,
-        total=total,
-    )
 
 
 @contextmanager

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from federated.errors import DomainError, InvalidInput
 from federated.protocol.agreement import JobAgreement
-from federated.protocol.checks import charges_check
 from federated.protocol.cost import check_spec_privacy, job_epsilons
-from federated.protocol.expired import expired_check, expired_shares_check
-from federated.protocol.masked import total_of
-from federated.protocol.release import release_check
-from federated.protocol.share import product_of, share_check
-from federated.protocol.transcript import transcript_check
+from federated.protocol.release import shares_check
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check
 from federated.training.server import ServerState
 from federated.verify.evaluations import evaluated_checks
-from federated.verify.initial_state import initial_state, state_absent
 from federated.verify.parts import (
     checked,
+    closed_check,
     digests_in_log,
+    epoch_check,
     equal,
-    named_in_log,
+    gone,
+    logged,
     records_of,
-    signatures,
+    retention_check,
+    statements,
 )
 from federated.verify.reproducibility import ReproducibilityCheck, records_in_log
+from federated.verify.states import initial_state, state_absent, state_after
 from federated.verify.vectors import VectorFolder
-from federated.wire.base import Message, Signed
 from federated.wire.job import Evaluation, JobSpec
 from federated.wire.record import JobRecord
 from federated.wire.round import Transcript
@@ -75,10 +74,7 @@ def _job(
     spec = record.attempts[0].spec.body
     label = f"job {spec.job_id[:8]}"
     yield checked(f"{label} privacy", partial(_privacy, spec))
-    yield checked(
-        f"{label} key epoch",
-        partial(equal, record.key_epoch.digest(), spec.key_epoch, "key epoch digest"),
-    )
+    yield epoch_check(label, record.key_epoch, spec.key_epoch)
     if record.key_epoch.digest() != spec.key_epoch:
         return
     agreement = JobAgreement(spec, record.key_epoch)
@@ -94,14 +90,15 @@ def _job(
         yield Check(f"{label} initial state", "ok", f"digest {state.digest()[:16]}")
     claimed = spec.initial_state
     if any(transcript.expired for transcript in record.attempts):
-        yield checked(f"{label} retention", partial(_retention, spec, expiries))
+        said = spec.job_id in expiries
+        yield checked(f"{label} retention", partial(retention_check, said, "contributions"))
     reproducibility = ReproducibilityCheck(record, spec, recorded)
     for transcript in record.attempts:
         context = transcript.context
         name = f"{label} round {context.round}.{context.attempt}"
-        yield checked(f"{name} transcript", partial(_transcript, transcript, agreement))
+        yield checked(f"{name} transcript", partial(closed_check, transcript, agreement))
         if transcript.expired:
-            yield Check(f"{name} contributions", "skipped", _gone(transcript))
+            yield Check(f"{name} contributions", "skipped", gone(transcript, agreement))
         if transcript.release is None:
             yield Check(f"{name} release", "skipped", "abandoned after it closed")
             continue
@@ -112,16 +109,21 @@ def _job(
         else:
             assert state is not None
             try:
-                state = _release(transcript, agreement, state, vectors)
+                state = state_after(transcript, agreement, state, vectors)
             except DomainError as error:
                 yield Check(f"{name} release", "failed", error.message)
                 return
             yield Check(f"{name} release", "ok", _recomputed(transcript, spec))
         claimed = transcript.release.state
-        yield checked(f"{name} in the log", partial(_logged, transcript, named))
+        yield checked(f"{name} in the log", partial(logged, transcript, agreement, named))
         yield reproducibility.of(transcript, f"{name} reproducibility")
     yield from reproducibility.rest(f"{label} reproducibility")
-    yield from _statements(record, spec, label)
+    groups: dict[str, tuple[Any, ...]] = {
+        "verdicts": record.verdicts,
+        "refusals": record.refusals,
+        "declines": record.declines,
+    }
+    yield from statements(label, agreement, groups)
 
 
 def _unsummed(
@@ -138,23 +140,6 @@ def _unsummed(
     return "" if state is not None else "the state before it was not recomputed either"
 
 
-def _release(
-    transcript: Transcript,
-    agreement: JobAgreement,
-    state: ServerState,
-    vectors: VectorFolder | None,
-) -> ServerState:
-    if transcript.expired:
-        return release_check(transcript, agreement=agreement, state=state, proofs=False)
-    source = vectors.source if vectors is not None else _none
-    total = total_of(transcript, agreement=agreement, source=source)
-    return release_check(transcript, agreement=agreement, state=state, total=total)
-
-
-def _none(digest: str) -> Iterable[bytes]:
-    raise InvalidInput(f"masked vector {digest[:16]} is not here")
-
-
 def _recomputed(transcript: Transcript, spec: JobSpec) -> str:
     what = "sum"
     if transcript.expired:
@@ -166,66 +151,18 @@ def _recomputed(transcript: Transcript, spec: JobSpec) -> str:
     return f"{len(transcript.shares)} share proofs, {what} and server step recomputed"
 
 
-def _statements(record: JobRecord, spec: JobSpec, label: str) -> Iterator[Check]:
-    """Signatures of verdicts, refusals and declines; a verdict that disagrees fails."""
-    groups: dict[str, tuple[Signed[Message], ...]] = {
-        "verdicts": record.verdicts,  # type: ignore[dict-item]
-        "refusals": record.refusals,  # type: ignore[dict-item]
-        "declines": record.declines,  # type: ignore[dict-item]
-    }
-    for kind, rows in groups.items():
-        if rows:
-            yield checked(f"{label} {kind}", partial(signatures, rows, spec.participant))
-    against = [v.body for v in record.verdicts if not v.body.agrees]
-    if against:
-        yield Check(
-            f"{label} verdicts agree",
-            "failed",
-            "; ".join(f"{body.organization}: {body.detail}" for body in against),
-        )
-
-
-def _transcript(transcript: Transcript, agreement: JobAgreement) -> str:
-    check = expired_check if transcript.expired else transcript_check
-    cohort = check(transcript, agreement=agreement)
-    if transcript.release is not None or transcript.shares:
-        charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
-    of_proofs = "by digest" if transcript.expired else "with proofs"
-    return (
-        f"{len(transcript.approvals)} countersignatures, {len(cohort.members)} contributions "
-        f"{of_proofs}, {len(transcript.receipts)} charges"
-    )
-
-
-def _gone(transcript: Transcript) -> str:
-    return (
-        f"expired by retention: {len(transcript.expired)} contributions and their proofs, and the "
-        "proofs of shares, which need them; digests are left"
-    )
-
-
-def _retention(spec: JobSpec, expiries: frozenset[str]) -> str:
-    """Contributions are not left out at will: the log says that they were deleted."""
-    if spec.job_id not in expiries:
-        raise InvalidInput("contributions are missing, and no event says that they expired")
-    return "an event says that the contributions expired"
-
-
 def _shares(transcript: Transcript, agreement: JobAgreement, state: str) -> str:
     """All of a masked release that a bundle can show: its shares, and what it says it follows."""
-    cohort = transcript.cohort()
-    product = []
-    if not transcript.expired:
-        product = product_of(transcript, agreement=agreement)
-    for signed in transcript.shares if product else ():
-        share_check(signed, agreement=agreement, cohort=cohort, product=product)
-    given = expired_shares_check(transcript, agreement=agreement)
+    cohort, proofs = transcript.cohort(), not transcript.expired
+    count = shares_check(transcript, agreement=agreement, proofs=proofs)
+    if count < agreement.threshold:
+        raise InvalidInput(f"{count} shares, {agreement.threshold} are needed")
     release = transcript.release
     assert release is not None
     if (release.context, release.cohort) != (cohort.context, cohort.digest()):
         raise InvalidInput("the release is of another attempt or cohort")
     equal(transcript.context.model, state, "state before")
-    return given if transcript.expired else f"{given}, each proven"
+    return f"{count} signed shares{', each proven' if proofs else ''}"
 
 
 def _privacy(spec: JobSpec) -> str:
@@ -235,14 +172,3 @@ def _privacy(spec: JobSpec) -> str:
         f"epsilon {epsilons['coordinator']:.4f} against the coordinator with "
         f"{spec.privacy.colluding} colluding, {epsilons['insiders']:.4f} against all other insiders"
     )
-
-
-def _logged(transcript: Transcript, named: frozenset[str]) -> str:
-    """Every signed envelope of a released attempt, and its release, must be named by an event."""
-    rows: dict[str, tuple[Signed[Message], ...]] = {
-        "contribution": transcript.contributions,  # type: ignore[dict-item]
-        "charge": transcript.receipts,  # type: ignore[dict-item]
-        "share": transcript.shares,  # type: ignore[dict-item]
-    }
-    left = {f"contribution of {c.organization}": c.envelope for c in transcript.expired}
-    return named_in_log(rows, transcript.release, named, more=left)

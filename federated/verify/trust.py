@@ -127,13 +127,13 @@ def _time(text: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _trusted(pins: _Pins, issued: Sequence[_Certified], found: Sequence[_Certified]) -> str:
+def _trusted(pins: _Pins, issued: Sequence[_Certified], given: Sequence[_Certified]) -> str:
     """Every pinned key has a certificate of an authority, valid then. Raises InvalidInput."""
     for organization, public_key in sorted(pins.keys):
         whose = f"the certificate of {organization}'s key"
         own = [each.certificate for each in issued if each.public_key == public_key]
         if not own:
-            stranger = any(each.public_key == public_key for each in found)
+            stranger = any(each.public_key == public_key for each in given)
             what = "another authority's" if stranger else "not in the bundle"
             raise InvalidInput(f"{whose} is {what}")
         if not any(c.not_valid_before_utc <= pins.at <= c.not_valid_after_utc for c in own):

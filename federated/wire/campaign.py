@@ -6,8 +6,8 @@ encryption, the trustees add the noise, and all statistics follow from the noisy
 
 from __future__ import annotations
 
-import hashlib
 import math
+from collections.abc import Iterable
 from decimal import Context, Decimal, localcontext
 from functools import lru_cache
 from itertools import pairwise
@@ -16,9 +16,16 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from federated.wire.base import Bytes, Digest, Identifier, Message, Name, Signed, Slug
-from federated.wire.job import Cost, Finite, Participant
+from federated.wire.job import Cost, Finite, Participant, participants_check
 from federated.wire.key import KeyEpoch
-from federated.wire.round import ChargeReceipt, Count, DecryptionShare, Refusal, Verdict
+from federated.wire.round import (
+    ChargeReceipt,
+    Count,
+    DecryptionShare,
+    Refusal,
+    Verdict,
+    digests_of,
+)
 
 MetricKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """A metric's name in specs, results and pages, with its unit as suffix by custom."""
@@ -100,12 +107,17 @@ class Metric(Message):
 
     def sums(self) -> dict[str, bool]:
         """Which sums the statistics need: of values, of squares, of votes (the histogram)."""
-        asked = set(self.statistics)
-        return {
-            "values": bool(asked & {"mean", "std"}),
-            "squares": "std" in asked,
-            "histogram": bool(asked & set(QUANTILES)),
-        }
+        return sums_needed(self.statistics)
+
+
+def sums_needed(statistics: Iterable[str]) -> dict[str, bool]:
+    """Which sums those statistics are computed from."""
+    asked = set(statistics)
+    return {
+        "values": bool(asked & {"mean", "std"}),
+        "squares": "std" in asked,
+        "histogram": bool(asked & set(QUANTILES)),
+    }
 
 
 def grid_points(metric: Metric) -> tuple[float, ...]:
@@ -175,16 +187,7 @@ class CampaignSpec(Message):
 
     @model_validator(mode="after")
     def _whole(self) -> CampaignSpec:
-        names = [participant.organization for participant in self.participants]
-        if len(set(names)) != len(names):
-            raise ValueError("participants: an organization is listed twice")
-        if names != sorted(names):
-            raise ValueError("participants must be sorted by organization")
-        keys = [participant.public_key for participant in self.participants]
-        if len(set(keys)) != len(keys):
-            raise ValueError("participants: two organizations share a site key")
-        if self.minimum_cohort > len(names):
-            raise ValueError("minimum_cohort is above the number of participants")
+        participants_check(self.participants, self.minimum_cohort)
         metrics = [metric.key for metric in self.metrics]
         if len(set(metrics)) != len(metrics):
             raise ValueError("metrics: one is listed twice")
@@ -242,6 +245,21 @@ class CampaignContext(Message):
     run: Count
     key_epoch: Digest
     checkpoint: Digest
+
+    @property
+    def subject(self) -> str:
+        """The campaign's identifier; contexts of every kind have one."""
+        return self.campaign_id
+
+    @property
+    def number(self) -> int:
+        """The release's number; contexts of every kind have one."""
+        return self.run
+
+    @property
+    def attempt(self) -> int:
+        """The first: a run is tried once."""
+        return 1
 
 
 class Measured(Message):
@@ -380,26 +398,32 @@ class CampaignTranscript(Message):
         return self
 
     @property
-    def members(self) -> list[str]:
-        """Organizations of the submissions, as often as they are given."""
-        left = () if self.expired is None else self.expired.submissions
-        return [s.body.organization for s in self.submissions] + [e.organization for e in left]
+    def agreed(self) -> CampaignSpec:
+        return self.spec
+
+    @property
+    def given(self) -> tuple[Signed[Submission], ...]:
+        return self.submissions
+
+    @property
+    def left(self) -> tuple[ExpiredMessage, ...]:
+        return () if self.expired is None else self.expired.submissions
+
+    @property
+    def noise_left(self) -> tuple[ExpiredMessage, ...]:
+        """What retention has left of the noise."""
+        return () if self.expired is None else self.expired.noise
 
     def cohort(self) -> SubmissionCohort:
-        """The cohort that these submissions make; a repeated organization changes the digest."""
-        rows = [(signed.body.organization, signed.digest()) for signed in self.submissions]
-        if self.expired is not None:
-            rows += [(left.organization, left.envelope) for left in self.expired.submissions]
-        return SubmissionCohort(context=self.context.digest(), members=_members(rows))
+        """The cohort that these submissions make."""
+        members = digests_of(self.submissions, self.left)
+        return SubmissionCohort(context=self.context.digest(), members=members)
 
-    def noised(self) -> NoisedCohort:
+    def decrypted(self) -> NoisedCohort:
         """The cohort with the noise shares of this transcript."""
-        rows = [(signed.body.organization, signed.digest()) for signed in self.noise]
-        if self.expired is not None:
-            rows += [(left.organization, left.envelope) for left in self.expired.noise]
-        return NoisedCohort(
-            context=self.context.digest(), cohort=self.cohort().digest(), noise=_members(rows)
-        )
+        noise = digests_of(self.noise, self.noise_left)
+        cohort = self.cohort()
+        return NoisedCohort(context=cohort.context, cohort=cohort.digest(), noise=noise)
 
 
 class CampaignRecord(Message):
@@ -411,14 +435,3 @@ class CampaignRecord(Message):
     runs: tuple[CampaignTranscript, ...]
     verdicts: tuple[Signed[Verdict], ...] = ()
     refusals: tuple[Signed[Refusal], ...] = ()
-
-
-def _members(rows: list[tuple[str, str]]) -> dict[str, str]:
-    """Digests by organization, so that a repetition never hides behind an honest set's digest."""
-    members: dict[str, str] = {}
-    for name, digest in rows:
-        seen = members.get(name)
-        members[name] = (
-            digest if seen is None else hashlib.sha256(f"{seen}{digest}".encode()).hexdigest()
-        )
-    return members

@@ -6,6 +6,7 @@ denominators, noise, pinned site keys and the key epoch. Its digest is what site
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -136,6 +137,19 @@ class Participant(Message):
     public_key: Bytes
 
 
+def participants_check(participants: Sequence[Participant], minimum: int) -> None:
+    """Raises ValueError for participants that are not sorted, each once, and enough."""
+    names = [participant.organization for participant in participants]
+    if len(set(names)) != len(names):
+        raise ValueError("participants: an organization is listed twice")
+    if names != sorted(names):
+        raise ValueError("participants must be sorted by organization")
+    if len({participant.public_key for participant in participants}) != len(names):
+        raise ValueError("participants: two organizations share a site key")
+    if minimum > len(names):
+        raise ValueError("minimum_cohort is above the number of participants")
+
+
 Purpose = Annotated[
     str, Field(min_length=1, max_length=500, pattern=r"^[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
 ]
@@ -181,18 +195,9 @@ class JobSpec(Message):
 
     @model_validator(mode="after")
     def _whole(self) -> JobSpec:
-        names = [participant.organization for participant in self.participants]
-        if len(set(names)) != len(names):
-            raise ValueError("participants: an organization is listed twice")
-        if names != sorted(names):
-            raise ValueError("participants must be sorted by organization")
-        keys = [participant.public_key for participant in self.participants]
-        if len(set(keys)) != len(keys):
-            raise ValueError("participants: two organizations share a site key")
-        if self.proposer not in names:
+        participants_check(self.participants, self.minimum_cohort)
+        if self.participant(self.proposer) is None:
             raise ValueError(f"proposer {self.proposer} is not among the participants")
-        if self.minimum_cohort > len(names):
-            raise ValueError("minimum_cohort is above the number of participants")
         if self.honest < 2:
             raise ValueError("minimum_cohort - colluding must leave at least 2 honest sites")
         if self.model.inputs != self.data.width:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 
 from pydantic import (
     Field,
@@ -45,6 +46,16 @@ class RoundContext(Message):
         if not self.minimum_cohort:
             del written["minimum_cohort"]
         return written
+
+    @property
+    def subject(self) -> str:
+        """The job's identifier; contexts of every kind have one."""
+        return self.job_id
+
+    @property
+    def number(self) -> int:
+        """The release's number; contexts of every kind have one."""
+        return self.round
 
     def minimum(self, spec: JobSpec) -> int:
         """The least contributions that this attempt may sum."""
@@ -188,6 +199,56 @@ class Verdict(Message):
     detail: Annotated[str, Field(max_length=500)] = ""
 
 
+class ClosedAttempt(Protocol):
+    """What the transcript of any kind of attempt has. Nothing in it is secret."""
+
+    @property
+    def spec(self) -> Any: ...
+    @property
+    def context(self) -> Any: ...
+    @property
+    def approvals(self) -> tuple[Signed[Any], ...]: ...
+    @property
+    def receipts(self) -> tuple[Signed[ChargeReceipt], ...]: ...
+    @property
+    def shares(self) -> tuple[Signed[DecryptionShare], ...]: ...
+    @property
+    def release(self) -> Any: ...
+    @property
+    def agreed(self) -> Any:
+        """The body of the spec, signed or not."""
+
+    @property
+    def given(self) -> tuple[Signed[Any], ...]:
+        """The contributions, by whatever name."""
+
+    @property
+    def left(self) -> tuple[Any, ...]:
+        """What retention has left of them, each with ``organization`` and ``envelope``."""
+
+    def cohort(self) -> Any:
+        """The cohort that the contributions make."""
+
+    def decrypted(self) -> Any:
+        """What is decrypted: the cohort, with the trustees' noise where it has some."""
+
+
+def digests_of(signed: Iterable[Signed[Any]], left: Iterable[Any]) -> dict[str, str]:
+    """Envelopes' digests by organization, of messages and of what retention left of others.
+
+    A second message of one organization makes a digest of its own, over both, so that a repetition
+    never hides behind an honest set's digest.
+    """
+    rows = [(each.body.organization, each.digest()) for each in signed]
+    rows += [(each.organization, each.envelope) for each in left]
+    digests: dict[str, str] = {}
+    for name, digest in rows:
+        before = digests.get(name)
+        both = f"{before}{digest}".encode()
+        digests[name] = digest if before is None else hashlib.sha256(both).hexdigest()
+    return digests
+
+
 class Transcript(Message):
     """A closed attempt, for its participants to check: nothing in it is secret."""
 
@@ -208,17 +269,23 @@ class Transcript(Message):
             raise ValueError("contributions: none, or some of them expired and others not")
         return self
 
-    def cohort(self) -> Cohort:
-        """The cohort that these contributions make.
+    @property
+    def agreed(self) -> JobSpec:
+        return self.spec.body
 
-        A second contribution of one organization makes a cohort of its own (its digest covers
-        both), so that a repetition never hides behind an honest cohort's digest.
-        """
-        members: dict[str, str] = {}
-        named = [(signed.body.organization, signed.digest()) for signed in self.contributions]
-        named += [(left.organization, left.envelope) for left in self.expired]
-        for name, digest in named:
-            before = members.get(name)
-            both = f"{before}{digest}".encode()
-            members[name] = digest if before is None else hashlib.sha256(both).hexdigest()
+    @property
+    def given(self) -> tuple[Signed[Contribution], ...]:
+        return self.contributions
+
+    @property
+    def left(self) -> tuple[ExpiredContribution, ...]:
+        return self.expired
+
+    def cohort(self) -> Cohort:
+        """The cohort that these contributions make."""
+        members = digests_of(self.contributions, self.expired)
         return Cohort(context=self.context.digest(), members=members)
+
+    def decrypted(self) -> Cohort:
+        """The cohort: its contributions carry their noise."""
+        return self.cohort()

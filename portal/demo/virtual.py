@@ -30,6 +30,7 @@ from federated.site.folder import SiteHome
 from federated.site.join import site_join
 from federated.site.site import Site
 from federated.wire.campaign import CampaignSpec
+from federated.wire.site import CampaignTask, RunTask
 from portal.tenancy.grants import grants_apply
 
 ACTOR = Actor.system("demonstration")
@@ -50,7 +51,7 @@ class Virtual:
 
     def step(self) -> int:
         """Do what campaigns ask of the site now; how many things that was."""
-        tasks = [task for task in self.site.api.inbox().tasks if task.campaign_id is not None]
+        tasks = [t for t in self.site.api.inbox().tasks if isinstance(t, CampaignTask | RunTask)]
         with self.site.home.lock():
             for task in tasks:
                 task_do(self.site, task)

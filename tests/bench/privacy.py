@@ -29,14 +29,10 @@ from federated.aggregation.vote_statistics import PERCENTILES_FROM, statistics_o
 from federated.aggregation.votes import VoteLayout, nearest_point
 from federated.privacy import curator
 from federated.privacy.bounds import Bounds, linear_points, log_points
-from federated.protocol.campaign_noise import noise_make
-from federated.protocol.campaign_release import (
-    campaign_release_make,
-    campaign_share_check,
-    campaign_share_make,
-)
-from federated.protocol.campaign_submit import submission_make, votes_check
-from federated.protocol.campaign_transcript import noised_cohort_check
+from federated.protocol.kinds.benchmark import BENCHMARK, submission_make
+from federated.protocol.noise import noise_make, noised_cohort_check
+from federated.protocol.release import release_make, shares_check
+from federated.protocol.share import share_make
 from federated.simulation.campaign_world import CampaignScenario, CampaignWorld
 from federated.wire.campaign import QUANTILES, CampaignContext, CampaignTranscript
 from tests.bench.frame import OURS, VAR, Row, machine, show, write
@@ -188,7 +184,9 @@ def _release_seconds(world, agreement, context, made, label) -> Iterator[Row]:
     )
     size = sum(len(signed.canonical()) for signed in made) / len(made)
     yield Row(label, OURS, "a submission's size", size / 1000, "kB")
-    spent, _ = _timed(lambda: votes_check(made, agreement=agreement))
+    spent, _ = _timed(
+        lambda: BENCHMARK.contributions_check(made, agreement=agreement, context=context)
+    )
     yield Row(label, OURS, "verify all votes, a trustee", spent, "CPU s")
     quorum = sorted(world.shares)[: world.epoch.threshold]
     identities = world.identities
@@ -210,7 +208,7 @@ def _release_seconds(world, agreement, context, made, label) -> Iterator[Row]:
     sharing, shares = 0.0, []
     for name in quorum:
         spent, signed = _timed(
-            lambda: campaign_share_make(
+            lambda: share_make(
                 noised,
                 agreement=agreement,
                 share=world.shares[name],
@@ -223,9 +221,8 @@ def _release_seconds(world, agreement, context, made, label) -> Iterator[Row]:
     whole = noised.model_copy(update={"shares": tuple(shares)})
 
     def released() -> None:
-        for signed in shares:
-            campaign_share_check(signed, transcript=whole, agreement=agreement)
-        campaign_release_make(whole, agreement=agreement)
+        shares_check(whole, agreement=agreement)
+        release_make(whole, agreement=agreement)
 
     spent, _ = _timed(released)
     yield Row(label, OURS, "check shares and release, the portal", spent, "CPU s")

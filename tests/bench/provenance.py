@@ -100,8 +100,8 @@ def measure(leaves: int, repeats: int) -> list[frame.Row]:
             PEER: lambda i: tree.prove_inclusion(places[i] + 1),
         },
         "verify inclusion": {
-            frame.OURS: lambda i: merkle.verify_inclusion(
-                hashes[i], places[i], leaves, ours[i], root
+            frame.OURS: lambda i: merkle.InclusionVerifier(leaves, root).verify(
+                hashes[i], places[i], ours[i]
             ),
             PEER: lambda i: verify_inclusion(hashes[i], root, theirs[i]),
         },

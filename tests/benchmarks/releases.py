@@ -15,7 +15,7 @@ from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
 from federated.aggregation.vote_statistics import PERCENTILES_FROM, statistics_of
 from federated.aggregation.votes import nearest_point
-from federated.protocol.campaign_noise import noise_draw
+from federated.protocol.noise import noise_draw
 from federated.wire.campaign import CampaignRelease, MetricRelease
 from tests.benchmarks.world import draft
 

@@ -8,7 +8,7 @@ import pytest
 
 from apps.benchmarks.models import Run, Submission
 from federated.protocol.agreement import CampaignAgreement
-from federated.protocol.campaign_submit import submission_make
+from federated.protocol.kinds.benchmark import submission_make
 from federated.wire.base import Signed
 from federated.wire.campaign import CampaignContext, Measured, Vote
 from federated.wire.campaign import Submission as WireSubmission

@@ -17,8 +17,8 @@ from apps.benchmarks.services.campaigns import (
 )
 from apps.common.actor import Actor
 from federated.errors import Forbidden, InvalidInput
+from federated.protocol.agreement import ledger_id
 from federated.protocol.arrival import CampaignClosed
-from federated.protocol.campaign_ledger import ledger_id
 from federated.wire.round import Reason, Refusal, Verdict
 from tests.benchmarks.world import (
     CAST,

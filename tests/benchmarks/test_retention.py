@@ -19,13 +19,12 @@ from apps.benchmarks.services import retention
 from apps.common.coordinator import as_coordinator
 from apps.provenance.models import Event
 from federated.errors import InvalidInput, NotFound
-from federated.protocol.campaign_transcript import campaign_transcript_check
 from federated.protocol.refused import Refused
+from federated.protocol.transcript import transcript_check
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check, verify_bundle
 from federated.site.retention import submissions_expire
-from federated.site.work.campaign import submission_send
-from federated.site.work.campaign_decrypt import noise_send, run_verify
+from federated.site.work.run import RunPart
 from federated.verify.campaigns import campaign_checks
 from federated.wire.base import canonical
 from federated.wire.campaign import CampaignTranscript
@@ -188,11 +187,11 @@ def test_a_site_that_comes_late_agrees_to_nothing(consortium: Consortium) -> Non
     site.step()
     assert not site.sent("verdict"), "it is not asked"
     with pytest.raises(NotFound, match="proofs cannot be checked any more: no verdict"):
-        run_verify(site.agent.site, campaign_id, 1)
+        RunPart(site.agent.site, campaign_id, 1).verdict()
     assert site.home.campaign(campaign_id).run(1).release() is None
     # What contradicts itself gets a no, all the same.
     site.transport.lie = other_release
-    run_verify(site.agent.site, campaign_id, 1)
+    RunPart(site.agent.site, campaign_id, 1).verdict()
     verdict = RunVerdict.objects.get(run=found, organization="summit")
     assert not verdict.agrees
     assert "the released sums differ" in verdict.detail
@@ -201,9 +200,9 @@ def test_a_site_that_comes_late_agrees_to_nothing(consortium: Consortium) -> Non
     with as_coordinator():
         transcript = run_transcript(run_of(found.campaign))
     with pytest.raises(Refused) as refused:
-        campaign_transcript_check(transcript, agreement=site.agent.site.agreement(found.wire))
+        transcript_check(transcript, agreement=site.agent.site.agreement(found.wire))
     assert refused.value.reason is Reason.SUBMISSION_EXPIRED
-    noise_send(site.agent.site, str(found.campaign_id), 1)
+    RunPart(site.agent.site, str(found.campaign_id), 1).noise()
     assert site.said("REFUSED")
     assert site.said("submission_expired")
     whole = json.loads(transcript.canonical())
@@ -232,8 +231,8 @@ def test_a_site_lets_its_own_go_and_makes_nothing_in_its_place(consortium: Conso
     assert run.release() is not None
     # Asked for again, by a coordinator that says it is young: no second noise, no second vote.
     with pytest.raises(Refused):
-        submission_send(site.agent.site, str(found.campaign_id), 1)
+        RunPart(site.agent.site, str(found.campaign_id), 1).contribute()
     before = len(site.sent("noise"))
-    noise_send(site.agent.site, str(found.campaign_id), 1)
+    RunPart(site.agent.site, str(found.campaign_id), 1).noise()
     assert len(site.sent("noise")) == before
     assert site.said("REFUSED")

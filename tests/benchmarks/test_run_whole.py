@@ -6,7 +6,7 @@ from django_tenants.utils import schema_context
 
 from apps.benchmarks.models import Run, RunVerdict, SubmissionReceipt
 from apps.provenance.models import Event
-from federated.protocol.campaign_ledger import ledger_id
+from federated.protocol.agreement import ledger_id
 from federated.wire.campaign import CampaignTranscript
 from tests.benchmarks.world import CAST, Consortium, fresh, run_of
 from tests.conftest import member_client
@@ -78,7 +78,7 @@ def test_the_transcript_is_what_sites_signed(consortium: Consortium) -> None:
     answer = consortium["lakeside"].api.run_transcript(str(found.campaign_id), 1)
     assert isinstance(answer, CampaignTranscript)
     assert answer.cohort().digest() == found.cohort_digest
-    assert answer.noised().digest() == found.noised_digest
+    assert answer.decrypted().digest() == found.noised_digest
     assert answer.canonical() == CampaignTranscript.parse(answer.canonical()).canonical()
 
 

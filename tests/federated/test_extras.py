@@ -86,9 +86,9 @@ from federated.crypto.paillier import PublicKey
 from federated.crypto.signatures import generate_private_key
 from federated.aggregation.packed import PackedAggregator
 import federated.aggregation.masked, federated.aggregation.votes
-import federated.protocol.contribute, federated.protocol.share, federated.protocol.release
+import federated.protocol.kinds.training, federated.protocol.share, federated.protocol.release
 import federated.site.agent, federated.site.ceremony, federated.site.join
-import federated.site.work.verify, federated.site.work.decrypt, federated.site.work.campaign
+import federated.site.work.round, federated.site.work.run, federated.site.work.campaign
 import federated.sdk.client, federated.sdk.campaign, federated.simulation.run
 from tests.federated.protocol.conftest import make_consortium
 from tests.federated.provenance.small_bundle import small_record

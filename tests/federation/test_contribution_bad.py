@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 
 from apps.federation.models import Contribution, Round
-from federated.protocol.contribute import contribution_make
+from federated.protocol.kinds.training import contribution_make
 from federated.wire import round as wire
 from federated.wire.base import Signed, decode_bytes, encode_bytes
 from tests.federation.world import Site, World, current, dealt, identity_of, task_for

@@ -23,11 +23,11 @@ from federated.crypto.threshold import KeyShare
 from federated.privacy.config import PrivacyConfig
 from federated.protocol.agreement import JobAgreement
 from federated.protocol.checks import charges_check
-from federated.protocol.contribute import contribution_make
 from federated.protocol.cost import round_cost
 from federated.protocol.evaluation import evaluation_make
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
+from federated.protocol.kinds.training import contribution_make
 from federated.protocol.masked import total_of
 from federated.protocol.propose import spec_make
 from federated.protocol.release import release_check

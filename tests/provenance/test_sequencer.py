@@ -70,7 +70,7 @@ def test_every_event_has_a_proof_in_every_later_checkpoint(log, record):
                 continue
             proof = selectors.inclusion_proof(event_id=leaf.event_id, size=size)
             root = bytes(Checkpoint.objects.get(size=size).root)
-            merkle.verify_inclusion(proof.leaf_hash, leaf.log_index, size, proof.path, root)
+            merkle.InclusionVerifier(size, root).verify(proof.leaf_hash, leaf.log_index, proof.path)
 
 
 def test_every_checkpoint_extends_the_earlier_ones(log, record):

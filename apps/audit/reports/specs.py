@@ -14,8 +14,7 @@ from apps.common.coordinator import as_coordinator
 from apps.federation.models import Job
 from apps.federation.selectors.jobs import jobs_of
 from federated.privacy.accountant import rho_to_epsilon
-from federated.protocol.agreement import AnyAgreement, CampaignAgreement
-from federated.protocol.campaign_ledger import ledger_id
+from federated.protocol.agreement import AnyAgreement, CampaignAgreement, ledger_id
 from federated.protocol.cost import round_cost
 from federated.protocol.identity import key_id
 from federated.wire.job import Cost

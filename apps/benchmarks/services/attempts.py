@@ -17,7 +17,7 @@ from apps.common.actor import COORDINATOR
 from apps.federation.queue import enqueue
 from apps.provenance.tags import Tag
 from federated.protocol.attempt import Abandon, Charged, Noised, Release, Step
-from federated.protocol.campaign_release import campaign_product
+from federated.protocol.share import product_of
 from federated.wire.base import Signed
 
 
@@ -56,7 +56,7 @@ class Runs(RunSource, Played):
             enqueue("benchmarks.campaign_advance", row.campaign_id)
 
     def product(self, row: Run) -> list[int]:
-        return campaign_product(run_transcript(row), agreement=row.agreement)
+        return product_of(run_transcript(row), agreement=row.agreement)
 
     def beside_check(self, row: Run, message: str, signed: Signed[Any]) -> None:
         """A run's messages are whole."""

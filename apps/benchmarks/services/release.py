@@ -14,7 +14,7 @@ from apps.benchmarks.services.lifecycle import campaign_lock
 from apps.common.coordinator import as_coordinator
 from apps.provenance.tags import Tag
 from federated.errors import DomainError
-from federated.protocol.campaign_release import campaign_release_make
+from federated.protocol.release import release_make
 from federated.wire.campaign import CampaignRelease
 
 
@@ -30,7 +30,7 @@ def run_release(run_id: Any) -> bool:
         if row.runshares.count() < agreement.threshold or not lease_take(RUNS, row):
             return False
         try:
-            release = campaign_release_make(run_transcript(row), agreement=agreement)
+            release, _ = release_make(run_transcript(row), agreement=agreement)
         except DomainError as error:
             release_fail(RUNS, row, error)
             return False

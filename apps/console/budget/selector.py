@@ -23,7 +23,7 @@ from apps.console.shared.words import TERMS, job_title
 from apps.federation.models import Job, Round
 from apps.federation.selectors.jobs import jobs_of
 from apps.organizations.models import Organization
-from federated.protocol.campaign_ledger import ledger_id
+from federated.protocol.agreement import ledger_id
 from federated.protocol.cost import mechanism_of
 
 #: The rules of composition in words, in the order of the page.

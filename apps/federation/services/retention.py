@@ -19,7 +19,7 @@ from apps.federation.models import Contribution, Job, MaskedVector, Round
 from apps.federation.services.vectors import vector_delete
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
-from federated.protocol.expired import expired_of
+from federated.protocol.kinds.training import expired_of
 
 JOBS_MOST = 20
 REASON = "retention"

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from federated.errors import DomainError, InvalidInput, Unavailable
 from federated.extras import MissingExtra
 from federated.protocol.agreement import JobAgreement
-from federated.protocol.cost import job_cost, round_cost
+from federated.protocol.cost import job_cost
+from federated.protocol.evaluation import evaluation_check
 from federated.site.folder import SiteHome
-from federated.site.site import Site, Waiting, pins_check, short
-from federated.site.work.evaluate import evaluation_accept, held_out_of
+from federated.site.site import Site, Waiting, pins_check, reserve, short
+from federated.site.work.evaluate import held_out_of, trained_of
 from federated.site.work.key import epoch_of
+from federated.site.work.round import catch_up
 from federated.training.server import ServerState
 from federated.wire.base import Signed
 from federated.wire.job import LARGEST_EPSILON, Decline, Evaluation, JobSpec
@@ -54,7 +56,7 @@ def job_decide(site: Site, job_id: str) -> None:
         try:
             _check(site, signed, agreement, state)
             _check_person(site, spec, job)
-            _reserve(site, spec)
+            reserve(site, agreement)
             folder.state_keep(0, [state])
             folder.spec_keep(spec)
             fit = site.data.fit(spec)
@@ -102,6 +104,24 @@ def _check(site: Site, signed: Signed[JobSpec], agreement: JobAgreement, content
     _check_data(site, spec)
 
 
+def evaluation_accept(site: Site, spec: JobSpec, evaluation: Evaluation) -> None:
+    """Check that the evaluation is of a release that this site recomputed.
+
+    Raises InvalidInput naming what is wrong.
+    """
+    trained = trained_of(site, evaluation)
+    folder = site.home.job(evaluation.job_id)
+    if evaluation.round <= trained.strategy.rounds:
+        catch_up(site, evaluation.job_id, upto=evaluation.round)
+    state = folder.state_read(evaluation.round)
+    if state is None:
+        raise InvalidInput(
+            f"strategy.round: this site holds no state of round {evaluation.round} of job "
+            f"{evaluation.job_id}"
+        )
+    evaluation_check(spec, trained=trained, state=state)
+
+
 def _check_data(site: Site, spec: JobSpec) -> None:
     """Encode the site's rows, and count how they fit. The coordinator learns neither."""
     try:
@@ -141,17 +161,6 @@ def cost_line(home: SiteHome, spec: JobSpec) -> str:
         f"{told.allotment.epsilon:g} a {told.allotment.period}, "
     )
     return line + (f"{told.after:.3f} would be" if told.after >= 0 else f"{-told.after:.3f} short")
-
-
-def _reserve(site: Site, spec: JobSpec) -> None:
-    site.home.ledger.reserve(
-        job_id=spec.job_id,
-        spec=spec.digest(),
-        proposer=spec.proposer,
-        cost=round_cost(spec),
-        rounds=spec.strategy.rounds,
-        allotment=site.home.policy().allotment_of(spec.data.dataset),
-    )
 
 
 def _decline(site: Site, spec: JobSpec, error: DomainError) -> None:

@@ -1,4 +1,4 @@
-"""A site's part in a joint evaluation: whether it is of a model verified here, and the counts."""
+"""A site's part in a joint evaluation: the counts of its held-out rows."""
 
 from __future__ import annotations
 
@@ -6,30 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federated.errors import InvalidInput
-from federated.protocol.evaluation import evaluation_check
 from federated.site.site import Site
-from federated.site.work.verify import catch_up
 from federated.training.data import Dataset
 from federated.training.server import ServerState, released_parameters
 from federated.wire.job import Evaluation, JobSpec
-
-
-def evaluation_accept(site: Site, spec: JobSpec, evaluation: Evaluation) -> None:
-    """Check that the evaluation is of a release that this site recomputed.
-
-    Raises InvalidInput naming what is wrong.
-    """
-    trained = _trained(site, evaluation)
-    folder = site.home.job(evaluation.job_id)
-    if (folder.verified_round() or 0) < evaluation.round <= trained.strategy.rounds:
-        catch_up(site, evaluation.job_id, upto=evaluation.round)
-    state = folder.state_read(evaluation.round)
-    if state is None:
-        raise InvalidInput(
-            f"strategy.round: this site holds no state of round {evaluation.round} of job "
-            f"{evaluation.job_id}"
-        )
-    evaluation_check(spec, trained=trained, state=state)
 
 
 def evaluation_counts(site: Site, spec: JobSpec, state: ServerState) -> NDArray[np.int64]:
@@ -37,12 +17,13 @@ def evaluation_counts(site: Site, spec: JobSpec, state: ServerState) -> NDArray[
     from federated.training.tally import bounded_counts
 
     assert isinstance(spec.strategy, Evaluation)
-    trained = _trained(site, spec.strategy)
+    trained = trained_of(site, spec.strategy)
     parameters = released_parameters(state, trained.training)
     return bounded_counts(spec, parameters, held_out_of(site, spec))
 
 
-def _trained(site: Site, evaluation: Evaluation) -> JobSpec:
+def trained_of(site: Site, evaluation: Evaluation) -> JobSpec:
+    """The job whose model is evaluated. Raises InvalidInput where this site took no part in it."""
     trained = site.home.job(evaluation.job_id).spec()
     if trained is None:
         raise InvalidInput(f"strategy.job_id: this site took no part in job {evaluation.job_id}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from federated.errors import NotFound
-from federated.protocol.campaign_ledger import ledger_id
+from federated.protocol.agreement import ledger_id
 from federated.site.epochs import EpochFolder
 from federated.site.folder import SiteHome
 from federated.site.site import Site, Waiting

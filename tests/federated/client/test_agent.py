@@ -27,7 +27,7 @@ from federated.errors import Unavailable
 from federated.protocol.address import Attempt
 from federated.protocol.cost import round_cost
 from federated.site.local_data import LocalData
-from federated.site.work.train import contribution_send
+from federated.site.work.round import RoundPart
 from federated.training.data import load_table
 from federated.training.server import ServerState
 from federated.wire.base import Signed, encode_bytes
@@ -337,7 +337,7 @@ def test_a_site_that_missed_a_release_verifies_it_before_it_trains_on(sites: Sit
     second = current(job)
     assert (second.number, second.state) == (2, Round.State.COLLECTING)
     assert folder.verified_round() == 0
-    contribution_send(site.agent.site, Attempt(str(job.pk), 2, 1))
+    RoundPart(site.agent.site, Attempt(str(job.pk), 2, 1)).contribute()
     assert folder.verified_round() == 1
     assert site.said("missed release verified")
 

@@ -28,8 +28,8 @@ from federated.site import job_folder, signed_folder
 from federated.site.folder import About, SiteHome
 from federated.site.site import Site
 from federated.site.work import attempt as work_attempt
-from federated.site.work import train as work_train
-from federated.site.work.train import contribution_send
+from federated.site.work import round as work_round
+from federated.site.work.round import RoundPart
 from federated.training.server import ServerState
 from federated.wire.base import Signed
 from federated.wire.round import Contribution, RoundContext
@@ -158,13 +158,13 @@ def test_a_vector_that_is_not_kept_any_more_is_not_sent(sites: Sites) -> None:
     for path in site.home.path.glob("jobs/*/attempts/1-1/*.vector"):
         path.unlink()
     with pytest.raises(Refused, match="not kept any more"):
-        contribution_send(site.agent.site, Attempt(str(job.pk), 1, 1))
+        RoundPart(site.agent.site, Attempt(str(job.pk), 1, 1)).contribute()
 
 
 # Killed at any line.
 
 TRACED = {
-    module.__file__ for module in (files, home, job_folder, signed_folder, work_attempt, work_train)
+    module.__file__ for module in (files, home, job_folder, signed_folder, work_attempt, work_round)
 }
 NAME = "summit"
 
@@ -219,7 +219,7 @@ def template(consortium: Consortium) -> Iterator[Path]:
 def work(path: Path, context: RoundContext) -> None:
     """One attempt's training, by a process that has nothing but the folder."""
     site = Site(SiteHome(path), Outbox(path / "sent", context))  # type: ignore[arg-type]
-    contribution_send(site, Attempt(context.job_id, 1, 1))
+    RoundPart(site, Attempt(context.job_id, 1, 1)).contribute()
 
 
 def killed_at(path: Path, context: RoundContext, line: int) -> bool:

@@ -12,7 +12,7 @@ from apps.federation.models import Job, JobParticipant, Receipt, Round
 from federated.protocol import arrival
 from federated.protocol.agreement import JobAgreement
 from federated.protocol.share import share_make, share_signature_check
-from federated.site.work import decrypt as work_decrypt
+from federated.site.work import attempt as work_attempt
 from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.round import ChargeReceipt, Cohort, Transcript, Verdict
 from tests.federated.client.portal import SiteAtWork, home_make
@@ -153,7 +153,7 @@ def test_a_wrong_share_that_the_portal_lets_through_is_named_by_every_site(
     ) -> None:
         share_signature_check(signed, agreement=agreement, cohort=cohort)
 
-    monkeypatch.setattr(work_decrypt, "share_make", shifted)
+    monkeypatch.setattr(work_attempt, "share_make", shifted)
     monkeypatch.setattr(arrival, "share_check", lax)
     job = sites.start()
     sites.play(job, most=8)

@@ -14,7 +14,7 @@ from federated.protocol.address import Attempt
 from federated.protocol.refused import Refused
 from federated.site import retention
 from federated.site.retention import contributions_expire, expired_here
-from federated.site.work.train import contribution_send
+from federated.site.work.round import RoundPart
 from federated.wire.round import Contribution as WireContribution
 from federated.wire.round import Reason
 from tests.federated.client.portal import SiteAtWork, home_make
@@ -90,7 +90,7 @@ def test_no_second_contribution_is_made_for_an_attempt_that_expired(
     at = Attempt(str(job.pk), 1, 1)
     assert expired_here(site.home.job(at.job_id), at)
     with pytest.raises(Refused, match="its contribution is not kept any more") as refused:
-        contribution_send(site.agent.site, at)
+        RoundPart(site.agent.site, at).contribute()
     assert refused.value.reason is Reason.ATTEMPT_SUPERSEDED
     Job.objects.filter(pk=job.pk).update(state=Job.State.RUNNING)
     Round.objects.filter(job=job).update(state=Round.State.COLLECTING)
@@ -120,7 +120,7 @@ def test_a_crash_between_the_note_and_the_end_makes_nothing_new(
             contributions_expire(site.home, now=later(DAYS + 1))
     assert kept(site, job) is not None
     with pytest.raises(Refused):
-        contribution_send(site.agent.site, Attempt(str(job.pk), 1, 1))
+        RoundPart(site.agent.site, Attempt(str(job.pk), 1, 1)).contribute()
     assert contributions_expire(site.home, now=later(DAYS + 1)) == 1
     assert kept(site, job) is None
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from federated.protocol.contribute import contribution_make
+from federated.protocol.kinds.training import contribution_make
 from federated.provenance.bundle import Bundle
 from federated.verify.rounds import round_checks
 from federated.wire.base import decode_bytes, encode_bytes

@@ -8,16 +8,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from federated.protocol.agreement import CampaignAgreement
-from federated.protocol.campaign_noise import noise_make
 from federated.protocol.campaign_propose import MetricDraft, campaign_make
-from federated.protocol.campaign_release import campaign_release_make, campaign_share_make
-from federated.protocol.campaign_submit import submission_make
-from federated.protocol.campaign_transcript import (
-    campaign_transcript_check,
-    noised_cohort_check,
-)
 from federated.protocol.checks import charges_check
+from federated.protocol.kinds.benchmark import submission_make
+from federated.protocol.noise import noise_make, noised_cohort_check
 from federated.protocol.refused import Refused
+from federated.protocol.release import release_make
+from federated.protocol.share import product_of, share_check, share_make
+from federated.protocol.transcript import transcript_check
 from federated.wire.base import Signed
 from federated.wire.campaign import (
     CampaignApproval,
@@ -145,18 +143,23 @@ class Campaign:
         )
 
     def share(self, name: str, transcript: CampaignTranscript):
-        return campaign_share_make(
+        return share_make(
             transcript,
             agreement=self.agreement,
             share=self.consortium.shares[name],
             identity=self.consortium.identities[name],
         )
 
+    def share_check(self, signed, transcript: CampaignTranscript) -> None:
+        agreement = self.agreement
+        product = product_of(transcript, agreement=agreement)
+        share_check(signed, agreement=agreement, cohort=transcript.decrypted(), product=product)
+
     def released(self, transcript: CampaignTranscript | None = None) -> CampaignTranscript:
         transcript = self.noised(transcript or self.closed())
         names = [signed.body.organization for signed in transcript.noise]
         transcript = with_(transcript, shares=tuple(self.share(name, transcript) for name in names))
-        release = campaign_release_make(transcript, agreement=self.agreement)
+        release, _ = release_make(transcript, agreement=self.agreement)
         return with_(transcript, release=release)
 
 
@@ -184,7 +187,7 @@ def make_campaign(consortium: Consortium, **changes: object) -> Campaign:
 def refusal(campaign, transcript, own=None) -> Reason:
     """The reason that a trustee refuses to decrypt a transcript for."""
     with pytest.raises(Refused) as caught:
-        cohort = campaign_transcript_check(transcript, agreement=campaign.agreement)
+        cohort = transcript_check(transcript, agreement=campaign.agreement)
         charges_check(transcript.receipts, cohort=cohort, agreement=campaign.agreement)
         noised_cohort_check(transcript, own=own, agreement=campaign.agreement)
     return caught.value.reason

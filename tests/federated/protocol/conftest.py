@@ -13,10 +13,10 @@ from federated.crypto import envelope, signatures
 from federated.crypto.threshold import KeyShare
 from federated.privacy.config import PrivacyConfig
 from federated.protocol.agreement import JobAgreement
-from federated.protocol.contribute import contribution_make
 from federated.protocol.cost import job_cost, round_cost
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
+from federated.protocol.kinds.training import contribution_make
 from federated.protocol.layout import clamp_of
 from federated.protocol.masked import total_of
 from federated.protocol.propose import spec_make

@@ -6,11 +6,11 @@ import pytest
 
 from federated.crypto import signatures
 from federated.errors import InvalidInput, SignatureInvalid
-from federated.protocol.agreement import CampaignAgreement, JobAgreement, agreement_of
+from federated.protocol.agreement import CampaignAgreement, JobAgreement
 from federated.protocol.checks import approval_check
 from federated.protocol.cost import job_cost, round_cost
 from federated.protocol.identity import SiteIdentity
-from federated.protocol.kinds import KINDS, kind_of
+from federated.protocol.kinds import KINDS, agreement_of, kind_of
 from federated.protocol.refused import Refused
 from federated.wire.round import Reason, Verdict
 
@@ -35,7 +35,7 @@ def test_it_is_of_the_spec_s_kind(consortium, campaign):
     job, run = (agreement_of(s, consortium.epoch) for s in (consortium.spec, campaign.spec))
     assert isinstance(job, JobAgreement) and isinstance(run, CampaignAgreement)
     assert [kind_of(each).name for each in (job, run)] == ["training", "benchmark"]
-    assert [sum(kind.takes(each) for kind in KINDS) for each in (job, run)] == [1, 1]
+    assert [sum(kind.takes(each.spec) for kind in KINDS) for each in (job, run)] == [1, 1]
 
 
 def test_costs_are_those_of_spec_and_key(consortium, campaign):

@@ -48,7 +48,7 @@ class Side:
 
     @property
     def decrypted(self) -> Any:
-        return self.transcript.noised() if self.kind.noising else self.transcript.cohort()
+        return self.transcript.decrypted()
 
     def verdict(self, name: str, **changes: Any) -> Any:
         body = Verdict(
@@ -67,7 +67,7 @@ class Side:
             "state": state,
             "approved": CAST,
             "cohort": None if state is State.COLLECTING else self.transcript.cohort(),
-            "noised": self.transcript.noised() if self.kind.noising else None,
+            "noised": self.transcript.decrypted() if self.kind.noising else None,
             "release": self.transcript.release,
         }
         return Held(**{**body, **changes})

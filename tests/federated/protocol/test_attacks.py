@@ -12,9 +12,9 @@ from federated.crypto import signatures
 from federated.errors import DomainError, InvalidInput, ProofInvalid
 from federated.protocol.agreement import JobAgreement
 from federated.protocol.checks import charges_check
-from federated.protocol.contribute import contribution_make
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
+from federated.protocol.kinds.training import contribution_make
 from federated.protocol.refused import Refused
 from federated.protocol.release import release_check, release_make
 from federated.protocol.share import product_of, share_check, share_make, share_signature_check

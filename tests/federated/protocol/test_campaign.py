@@ -14,19 +14,12 @@ from federated.privacy import discrete_laplace
 from federated.privacy.accountant import rho_to_epsilon
 from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.campaign_propose import _rounded_down
-from federated.protocol.campaign_release import (
-    _close,
-    campaign_product,
-    campaign_release_check,
-    campaign_share_check,
-)
-from federated.protocol.campaign_submit import submission_check, vote_points, vote_values
-from federated.protocol.campaign_transcript import (
-    campaign_transcript_check,
-    noised_cohort_check,
-    submission_cohort_check,
-)
 from federated.protocol.checks import charges_check
+from federated.protocol.kinds.benchmark import BENCHMARK, _close, vote_points, vote_values
+from federated.protocol.noise import noised_cohort_check
+from federated.protocol.release import release_check
+from federated.protocol.share import product_of, share_check
+from federated.protocol.transcript import cohort_check, transcript_check
 from federated.wire.campaign import CampaignSpec, CampaignTranscript, Measured, grid_points
 from tests.federated.aggregation.vote_cases import case
 
@@ -62,7 +55,7 @@ def opened(campaign, ciphertexts):
 
 
 def test_votes_without_noise_add_up_to_their_codewords(campaign):
-    sums = opened(campaign, campaign_product(campaign.closed(), agreement=campaign.agreement))
+    sums = opened(campaign, product_of(campaign.closed(), agreement=campaign.agreement))
     for position, found in enumerate(sums):
         layout = campaign.agreement.layouts[position]
         points = [vote_points(campaign.spec, campaign.measured(n))[position] for n in CAST]
@@ -72,12 +65,18 @@ def test_votes_without_noise_add_up_to_their_codewords(campaign):
 def test_a_run_from_votes_to_a_release_that_everybody_recomputes(campaign, released):
     agreement = campaign.agreement
     transcript = CampaignTranscript.parse(released.canonical())
-    cohort = campaign_transcript_check(transcript, agreement=agreement)
+    cohort = transcript_check(transcript, agreement=agreement)
     charges_check(transcript.receipts, agreement=agreement, cohort=cohort)
     noised_cohort_check(transcript, agreement=agreement)
     for signed in transcript.shares:
-        campaign_share_check(signed, transcript=transcript, agreement=agreement)
-    release = campaign_release_check(transcript, agreement=agreement)
+        share_check(
+            signed,
+            agreement=agreement,
+            cohort=transcript.decrypted(),
+            product=product_of(transcript, agreement=agreement),
+        )
+    release_check(transcript, agreement=agreement)
+    release = transcript.release
     assert release.count == 4
     latency, throughput = release.metrics
     assert latency.illustrative and throughput.illustrative
@@ -94,7 +93,7 @@ def test_each_trustee_decrypts_only_what_holds_its_own_noise(campaign, released)
 
 
 def test_a_member_checks_its_own_bytes_and_the_minimum_without_the_votes(campaign, released):
-    submission_cohort_check(
+    cohort_check(
         released.cohort(),
         agreement=campaign.agreement,
         context=released.context,
@@ -104,7 +103,7 @@ def test_a_member_checks_its_own_bytes_and_the_minimum_without_the_votes(campaig
 
 def test_a_submission_checks_alone(campaign):
     context = campaign.context(run=2)
-    submission_check(
+    BENCHMARK.contribution_check(
         campaign.submit("summit", context),
         agreement=campaign.agreement,
         context=context,
@@ -267,14 +266,14 @@ def test_a_gaussian_spec_that_claims_too_little_is_refused(consortium):
 def test_a_gaussian_run_releases(consortium):
     campaign = make_campaign(consortium, noise="gaussian", delta=1e-6, epsilon=1.0)
     transcript = campaign.released()
-    campaign_release_check(transcript, agreement=campaign.agreement)
+    release_check(transcript, agreement=campaign.agreement)
 
 
 def test_noise_is_in_the_release_once_and_for_each_trustee(campaign, released):
     """The released sums minus the votes are exactly the shares' plaintexts."""
     agreement = campaign.agreement
-    votes = opened(campaign, campaign_product(with_(released, noise=()), agreement=agreement))
-    whole = opened(campaign, campaign_product(released, agreement=agreement))
+    votes = opened(campaign, product_of(with_(released, noise=()), agreement=agreement))
+    whole = opened(campaign, product_of(released, agreement=agreement))
     assert [metric.slots for metric in released.release.metrics] == whole
     shares = []
     for signed in released.noise:

@@ -10,13 +10,10 @@ import pytest
 from federated.crypto import vote_proofs
 from federated.crypto.vote_proofs import Statement, VoteProof
 from federated.errors import InvalidInput, ProofInvalid
-from federated.protocol.campaign_submit import submission_check
-from federated.protocol.campaign_transcript import (
-    campaign_transcript_check,
-    submission_cohort_check,
-)
 from federated.protocol.keys import public_key_of
+from federated.protocol.kinds.benchmark import BENCHMARK
 from federated.protocol.refused import Refused
+from federated.protocol.transcript import cohort_check, transcript_check
 from federated.wire.base import decode_bytes, encode_bytes
 from federated.wire.campaign import Submission, Vote
 from federated.wire.round import Reason
@@ -80,7 +77,7 @@ def test_a_proof_for_another_position(consortium):
     campaign = make_campaign(consortium, metrics=(LATENCY, twin))
     measured = campaign.measured("summit")["latency_ms"]
     context = campaign.context()
-    from federated.protocol.campaign_submit import submission_make
+    from federated.protocol.kinds.benchmark import submission_make
 
     honest = submission_make(
         context=context,
@@ -88,10 +85,10 @@ def test_a_proof_for_another_position(consortium):
         measured={"latency_ms": measured, "tail_ms": measured},
         agreement=campaign.agreement,
     )
-    submission_check(honest, context=context, agreement=campaign.agreement)
+    BENCHMARK.contribution_check(honest, context=context, agreement=campaign.agreement)
     swapped = signed_votes(campaign, "summit", context, honest.body.votes[::-1])
     with pytest.raises(ProofInvalid, match="position 0"):
-        submission_check(swapped, context=context, agreement=campaign.agreement)
+        BENCHMARK.contribution_check(swapped, context=context, agreement=campaign.agreement)
 
 
 def test_a_vote_is_not_left_out_or_added(campaign, closed):
@@ -181,7 +178,7 @@ def test_a_wrong_proof_is_found_among_many_and_its_maker_named(campaign, closed)
     theirs = campaign.submit("lakeside", closed.context)
     mine = signed_votes(campaign, "summit", closed.context, theirs.body.votes)
     with pytest.raises(Refused, match="the vote of summit for latency_ms is not proven"):
-        campaign_transcript_check(instead(closed, "summit", mine), agreement=campaign.agreement)
+        transcript_check(instead(closed, "summit", mine), agreement=campaign.agreement)
 
 
 # Members and their approvals.
@@ -200,7 +197,7 @@ def test_a_cohort_under_the_minimum(campaign):
     small = campaign.closed(members=CAST[:2])
     assert refusal(campaign, small) is Reason.COHORT_BELOW_MINIMUM
     with pytest.raises(Refused) as caught:
-        submission_cohort_check(
+        cohort_check(
             small.cohort(),
             context=small.context,
             own=small.submissions[0],
@@ -259,9 +256,7 @@ def test_a_members_submission_is_swapped_or_left_out(campaign, closed):
     own = campaign.submit("summit", closed.context)
     for cohort in (swapped, without):
         with pytest.raises(Refused) as caught:
-            submission_cohort_check(
-                cohort, context=closed.context, own=own, agreement=campaign.agreement
-            )
+            cohort_check(cohort, context=closed.context, own=own, agreement=campaign.agreement)
         assert caught.value.reason is Reason.OWN_SUBMISSION_CHANGED
 
 

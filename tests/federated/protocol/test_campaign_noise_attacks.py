@@ -10,18 +10,13 @@ import pytest
 
 from federated.crypto import proofs, vote_proofs
 from federated.errors import DomainError, InvalidInput, ProofInvalid
-from federated.protocol.campaign_release import (
-    campaign_release_check,
-    campaign_release_make,
-    campaign_share_check,
-)
-from federated.protocol.campaign_transcript import (
-    campaign_transcript_check,
-    noised_cohort_check,
-)
 from federated.protocol.checks import charges_check
 from federated.protocol.keys import public_key_of
+from federated.protocol.noise import noised_cohort_check
 from federated.protocol.refused import Refused
+from federated.protocol.release import release_check, release_make
+from federated.protocol.share import product_of, share_check
+from federated.protocol.transcript import transcript_check
 from federated.site.ledger import Ledger
 from federated.wire.base import decode_bytes, encode_bytes
 from federated.wire.campaign import CampaignTranscript, NoisedCohort
@@ -132,9 +127,14 @@ def test_a_proof_of_a_vote_is_no_proof_of_noise(campaign, released):
 def test_any_quorum_decrypts_the_same_sums(campaign, released):
     """A trustee is lost after it gave noise: one that gave none finishes."""
     other = campaign.share("westbrook", released)
-    campaign_share_check(other, transcript=released, agreement=campaign.agreement)
+    share_check(
+        other,
+        agreement=campaign.agreement,
+        cohort=released.decrypted(),
+        product=product_of(released, agreement=campaign.agreement),
+    )
     finished = with_(released, shares=(*released.shares[1:], other))
-    campaign_release_check(finished, agreement=campaign.agreement)
+    release_check(finished, agreement=campaign.agreement)
 
 
 def test_a_split_quorum_never_decrypts_two_sets_of_noise(campaign, closed, tmp_path):
@@ -164,7 +164,12 @@ def test_a_split_quorum_never_decrypts_two_sets_of_noise(campaign, closed, tmp_p
 def test_a_share_for_one_set_of_noise_does_not_count_for_another(campaign, released):
     other = with_(released, noise=(*released.noise[:2], campaign.noise("westbrook", released)))
     with pytest.raises(InvalidInput, match="another attempt or cohort"):
-        campaign_share_check(released.shares[0], transcript=other, agreement=campaign.agreement)
+        share_check(
+            released.shares[0],
+            agreement=campaign.agreement,
+            cohort=other.decrypted(),
+            product=product_of(other, agreement=campaign.agreement),
+        )
 
 
 # The release.
@@ -184,7 +189,7 @@ def test_released_numbers_that_do_not_follow(campaign, released):
     ):
         release = with_(released.release, metrics=(metric, *rest))
         with pytest.raises(InvalidInput, match=message):
-            campaign_release_check(with_(released, release=release), agreement=campaign.agreement)
+            release_check(with_(released, release=release), agreement=campaign.agreement)
 
 
 def test_a_share_that_moves_a_sum_by_one_is_named(campaign, released):
@@ -196,17 +201,17 @@ def test_a_share_that_moves_a_sum_by_one_is_named(campaign, released):
     name = first.body.organization
     signed = consortium.identities[name].sign(with_(first.body, partials=moved))
     forged = with_(released, shares=(signed, *rest))
-    release = campaign_release_make(forged, agreement=campaign.agreement)
+    release, _ = release_make(forged, agreement=campaign.agreement)
     assert release.metrics[0].slots != released.release.metrics[0].slots
     with pytest.raises(ProofInvalid, match=f"share of {name}: partial decryption"):
-        campaign_release_check(with_(forged, release=release), agreement=campaign.agreement)
+        release_check(with_(forged, release=release), agreement=campaign.agreement)
 
 
 def whole_check(campaign, transcript):
-    cohort = campaign_transcript_check(transcript, agreement=campaign.agreement)
+    cohort = transcript_check(transcript, agreement=campaign.agreement)
     charges_check(transcript.receipts, cohort=cohort, agreement=campaign.agreement)
     noised_cohort_check(transcript, agreement=campaign.agreement)
-    campaign_release_check(transcript, agreement=campaign.agreement)
+    release_check(transcript, agreement=campaign.agreement)
 
 
 def test_a_flipped_bit_of_a_transcript_is_noticed(campaign, released):

@@ -13,9 +13,9 @@ from sklearn.metrics import accuracy_score, recall_score
 from federated.errors import InvalidInput
 from federated.privacy import discrete_gaussian
 from federated.privacy.config import PrivacyConfig
-from federated.protocol.contribute import contribution_make
 from federated.protocol.cost import check_spec_privacy, share_sigma, sum_sigma
 from federated.protocol.evaluation import evaluation_make
+from federated.protocol.kinds.training import contribution_make
 from federated.protocol.propose import spec_make
 from federated.protocol.release import release_make
 from federated.training.data import Dataset

@@ -13,10 +13,10 @@ import pytest
 from federated.crypto import envelope, signatures
 from federated.privacy.config import PrivacyConfig
 from federated.protocol.agreement import JobAgreement
-from federated.protocol.contribute import contribution_check, contribution_make
 from federated.protocol.cost import privacy_warnings
 from federated.protocol.identity import SiteIdentity
 from federated.protocol.keys import ceremony, open_share
+from federated.protocol.kinds.training import TRAINING, contribution_make
 from federated.protocol.release import release_check, release_make
 from federated.protocol.share import share_make
 from federated.protocol.strategy import strategy_make
@@ -120,7 +120,7 @@ def train(dealt, names, table, data, **options):
         )
         if number == 1:
             first = transcript.contributions[0]
-            contribution_check(first, agreement=agreement, context=context)
+            TRAINING.contribution_check(first, agreement=agreement, context=context)
         decrypted = tuple(
             share_make(
                 transcript,

@@ -8,8 +8,8 @@ import pytest
 from federated.aggregation import MaskedAggregator
 from federated.crypto import masking
 from federated.errors import InvalidInput, MaskKeyInvalid
-from federated.protocol import contribute
-from federated.protocol.contribute import contribution_check, contribution_make
+from federated.protocol.kinds import training
+from federated.protocol.kinds.training import TRAINING, contribution_make
 from federated.protocol.masked import masked_bytes, total_of
 from federated.protocol.refused import Refused
 from federated.protocol.release import release_check, release_make
@@ -77,8 +77,8 @@ def test_release_is_the_sum_of_gradients_and_noise(consortium, monkeypatch, memb
         drawn.append(sample(sigma, size))
         return drawn[-1]
 
-    sample = contribute.discrete_gaussian.sample
-    monkeypatch.setattr(contribute.discrete_gaussian, "sample", recorded)
+    sample = training.discrete_gaussian.sample
+    monkeypatch.setattr(training.discrete_gaussian, "sample", recorded)
     store, transcript = close(consortium, members)
     cohort = transcript_check(transcript, agreement=consortium.agreement)
     product = product_of(transcript, agreement=consortium.agreement)
@@ -198,7 +198,7 @@ def test_a_mask_key_out_of_range_stops_the_release_by_name(consortium, monkeypat
     forged = np.full(masking.DEGREE, 300, dtype=np.int64)
     monkeypatch.setattr(masking, "fresh_key", lambda: forged)
     bad = store.contribute(consortium, CAST[0], context)
-    contribution_check(bad, agreement=consortium.agreement, context=context)
+    TRAINING.contribution_check(bad, agreement=consortium.agreement, context=context)
     transcript = Transcript(
         spec=consortium.signed_spec,
         approvals=consortium.approvals,

@@ -8,10 +8,10 @@ import pytest
 from federated.crypto import signatures
 from federated.errors import InvalidInput, ProofInvalid, SignatureInvalid
 from federated.protocol.checks import charges_check
-from federated.protocol.contribute import contribution_make
 from federated.protocol.cost import check_spec_privacy, job_cost, round_cost
 from federated.protocol.identity import SiteIdentity, verify_signed
 from federated.protocol.keys import ceremony, open_share, public_key_of
+from federated.protocol.kinds.training import contribution_make
 from federated.protocol.refused import Refused
 from federated.protocol.share import product_of, share_check
 from federated.protocol.transcript import transcript_check

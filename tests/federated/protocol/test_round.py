@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from federated.errors import InvalidInput
-from federated.protocol import contribute
 from federated.protocol.checks import charges_check
+from federated.protocol.kinds import training
 from federated.protocol.release import release_check, release_make
 from federated.protocol.share import product_of, share_check
 from federated.protocol.transcript import transcript_check
@@ -34,8 +34,8 @@ def test_release_is_the_sum_of_gradients_and_noise(consortium, monkeypatch, memb
         drawn.append(noise)
         return noise
 
-    sample = contribute.discrete_gaussian.sample
-    monkeypatch.setattr(contribute.discrete_gaussian, "sample", recorded)
+    sample = training.discrete_gaussian.sample
+    monkeypatch.setattr(training.discrete_gaussian, "sample", recorded)
     transcript = closed_and_shared(consortium, members, trustees)
     cohort = transcript_check(transcript, agreement=consortium.agreement)
     charges_check(transcript.receipts, agreement=consortium.agreement, cohort=cohort)

@@ -112,7 +112,7 @@ def test_every_small_proof_verifies_and_every_change_is_noticed():
         for index in range(size):
             leaf = merkle.leaf_hash(data[index])
             path = merkle.inclusion_proof(nodes, index, size)
-            merkle.verify_inclusion(leaf, index, size, path, root)
+            merkle.InclusionVerifier(size, root).verify(leaf, index, path)
             for wrong in changed(path, chance):
                 refuses_inclusion(leaf, index, size, wrong, root)
             refuses_inclusion(merkle.leaf_hash(b"other"), index, size, path, root)
@@ -193,7 +193,7 @@ def test_impossible_proofs_are_refused():
         with pytest.raises(InvalidInput):
             merkle.consistency_proof(nodes, old, new)
     with pytest.raises(ProofInvalid, match="31 bytes"):
-        merkle.verify_inclusion(bytes(32), 0, 2, [bytes(31)], bytes(32))
+        merkle.InclusionVerifier(2, bytes(32)).verify(bytes(32), 0, [bytes(31)])
     with pytest.raises(ProofInvalid, match="another root"):
         merkle.verify_consistency(0, 3, b"\x01" * 32, bytes(32), [])
 
@@ -213,7 +213,8 @@ def changed(path, chance):
 
 def refuses_inclusion(*arguments):
     with pytest.raises(ProofInvalid):
-        merkle.verify_inclusion(*arguments)
+        leaf, index, size, path, root = arguments
+        merkle.InclusionVerifier(size, root).verify(leaf, index, path)
 
 
 def refuses_consistency(*arguments, when=True):
@@ -244,9 +245,9 @@ def test_any_proof_up_to_ten_thousand_leaves(grown, data) -> None:
     assert root == tree.get_root(size)
     leaf = merkle.leaf_hash(index.to_bytes(4, "big"))
     proof = merkle.inclusion_proof(nodes, index, size)
-    merkle.verify_inclusion(leaf, index, size, proof, root)
+    merkle.InclusionVerifier(size, root).verify(leaf, index, proof)
     with pytest.raises(ProofInvalid):
-        merkle.verify_inclusion(merkle.leaf_hash(b"another"), index, size, proof, root)
+        merkle.InclusionVerifier(size, root).verify(merkle.leaf_hash(b"another"), index, proof)
     path = merkle.consistency_proof(nodes, old, size)
     merkle.verify_consistency(old, size, merkle.root(nodes, old), root, path)
     if 0 < old < size:
@@ -269,7 +270,7 @@ def test_a_verifier_of_many_leaves_says_what_one_by_one_says(size: int) -> None:
         proof = merkle.inclusion_proof(nodes, index, size)
         for bent in bent_proofs(hashes[index], index, proof, rng):
             with pytest.raises(ProofInvalid):
-                merkle.verify_inclusion(bent[0], bent[1], size, bent[2], root)
+                merkle.InclusionVerifier(size, root).verify(bent[0], bent[1], bent[2])
             with pytest.raises(ProofInvalid):
                 many.verify(*bent)
         many.verify(hashes[index], index, proof)

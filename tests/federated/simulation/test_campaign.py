@@ -11,8 +11,7 @@ from click.testing import CliRunner
 
 from federated.command.main import main
 from federated.errors import InvalidInput
-from federated.protocol import campaign_release
-from federated.protocol.kinds import benchmark
+from federated.protocol.kinds.benchmark import Benchmark
 from federated.simulation.campaign_run import simulate_campaign
 from federated.simulation.campaign_world import CampaignScenario, CampaignWorld, scenario_load
 
@@ -73,15 +72,14 @@ def test_a_seed_repeats_what_is_measured_and_who_drops_out():
 
 
 def test_a_wrong_sum_is_noticed(monkeypatch):
-    real = campaign_release.campaign_product
+    real = Benchmark.product
 
-    def without_one(transcript, *, agreement):
+    def without_one(kind, transcript, *, agreement):
         fewer = transcript.model_copy(update={"submissions": transcript.submissions[1:]})
-        return real(fewer, agreement=agreement)
+        return real(kind, fewer, agreement=agreement)
 
     # Trustees and coordinator alike: a share of another product would be refused.
-    for module in (campaign_release, benchmark):
-        monkeypatch.setattr(module, "campaign_product", without_one)
+    monkeypatch.setattr(Benchmark, "product", without_one)
     outcome = simulate_campaign(world(), seed=0, drop=0.0)
     assert outcome.violations == [
         f"run {run}: {key} is not the plain sum"

@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from federated.command.main import main
-from federated.protocol import campaign_release
 from federated.protocol.attempt import State
 from federated.protocol.kinds import benchmark
 from federated.simulation import campaign_coordinator
@@ -18,7 +17,7 @@ from federated.simulation.campaign_world import CampaignScenario, scenario_load
 from federated.simulation.home import MortalRun
 from federated.simulation.run import Outcome
 from federated.simulation.world import World
-from federated.site.work import campaign_decrypt as work_campaign_decrypt
+from federated.site.work import attempt as work_attempt
 
 SPEC = Path(__file__).parents[2] / "data" / "campaign_faults.yaml"
 
@@ -78,15 +77,14 @@ def test_noise_that_is_drawn_again_is_noticed(monkeypatch):
 
 
 def test_a_wrong_sum_is_noticed(monkeypatch):
-    real = campaign_release.campaign_product
+    real = benchmark.Benchmark.product
 
-    def without_one(transcript, *, agreement):
+    def without_one(self, transcript, *, agreement):
         fewer = transcript.model_copy(update={"submissions": transcript.submissions[1:]})
-        return real(fewer, agreement=agreement)
+        return real(self, fewer, agreement=agreement)
 
     # Sites and coordinator alike: a share of another product would be refused.
-    for module in (campaign_release, benchmark):
-        monkeypatch.setattr(module, "campaign_product", without_one)
+    monkeypatch.setattr(benchmark.Benchmark, "product", without_one)
     assert any("is not the plain sum" in line for line in played(0).violations)
 
 
@@ -98,8 +96,8 @@ def test_a_share_before_every_charge_is_noticed(monkeypatch):
         enter(self, played, State.NOISING if state is State.CHARGING else state)
 
     monkeypatch.setattr(campaign_coordinator.CampaignCoordinator, "_enter", hasty)
-    monkeypatch.setattr(work_campaign_decrypt, "charges_check", lambda *a, **k: None)
-    monkeypatch.setattr(work_campaign_decrypt, "_check_charged", lambda *a: None)
+    monkeypatch.setattr(work_attempt, "charges_check", lambda *a, **k: None)
+    monkeypatch.setattr(work_attempt.Part, "charged_check", lambda *a: None)
     assert any("was charged" in line and "left before" in line for line in played(0).violations)
 
 

@@ -22,8 +22,8 @@ from federated.site.folder import About, SiteHome
 from federated.site.ledger import Ledger
 from federated.site.site import Site
 from federated.site.work import attempt as work_attempt
-from federated.site.work import decrypt as work_decrypt
-from federated.site.work.decrypt import share_send
+from federated.site.work import round as work_round
+from federated.site.work.round import RoundPart
 from federated.wire.base import Signed
 from federated.wire.round import DecryptionShare, Reason, Refusal, Transcript
 from tests.federated.client.authority import Authority, write_private
@@ -33,7 +33,7 @@ TRUSTEE = "westbrook"
 MEMBERS = tuple(name for name in CAST if name != TRUSTEE)
 TRACED = {
     module.__file__
-    for module in (files, home, job_folder, ledger, signed_folder, work_attempt, work_decrypt)
+    for module in (files, home, job_folder, ledger, signed_folder, work_attempt, work_round)
 }
 
 
@@ -94,7 +94,7 @@ def ask(path: Path, transcript: Transcript) -> None:
     """One decryption request, by a process that has nothing but the folder."""
     site = Site(SiteHome(path), Outbox(path / "sent", transcript))
     with closing(site.home.ledger):
-        share_send(site, Attempt(transcript.context.job_id, 1, 1))
+        RoundPart(site, Attempt(transcript.context.job_id, 1, 1)).share()
 
 
 def in_child(path: Path, transcript: Transcript, line: int) -> bool:

@@ -1,13 +1,19 @@
-"""Reads a job record's initial server state: in the record, or next to the bundle."""
+"""Server states of a job: the initial one, in its record or next to the bundle; and the next."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from federated.errors import InvalidInput
 from federated.files import read_mapped
+from federated.protocol.agreement import JobAgreement
+from federated.protocol.masked import total_of
+from federated.protocol.release import release_check
 from federated.training.server import ServerState
 from federated.verify.vectors import VectorFolder
 from federated.wire.base import decode_bytes
 from federated.wire.record import JobRecord
+from federated.wire.round import Transcript
 
 
 def initial_state(record: JobRecord, folder: VectorFolder | None) -> ServerState | None:
@@ -36,3 +42,29 @@ def state_absent(record: JobRecord, folder: VectorFolder | None) -> str:
     if folder is None:
         return f"{pinned[:16]} lies beside the bundle: give its folder (--vectors)"
     return f"{pinned[:16]} is not in {folder.path}"
+
+
+def state_after(
+    transcript: Transcript,
+    agreement: JobAgreement,
+    state: ServerState,
+    vectors: VectorFolder | None,
+) -> ServerState:
+    """Checks an attempt's release and returns the state that follows.
+
+    Where contributions expired by retention the signed shares alone lead to the sum. Raises
+    InvalidInput or ProofInvalid.
+    """
+    proofs = not transcript.expired
+    total = None
+    if proofs:
+        source = vectors.source if vectors is not None else _none
+        total = total_of(transcript, agreement=agreement, source=source)
+    after: ServerState = release_check(
+        transcript, agreement=agreement, state=state, proofs=proofs, total=total
+    )
+    return after
+
+
+def _none(digest: str) -> Iterable[bytes]:
+    raise InvalidInput(f"masked vector {digest[:16]} is not here")
