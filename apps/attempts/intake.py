@@ -12,11 +12,11 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from apps.aggregation.bell import bell_ring
 from apps.attempts.steps import Played
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
 from apps.common.signed import refusal_keep
+from apps.keys.bell import bell_ring
 from federated.protocol.arrival import (
     AlreadySent,
     arrival_check,

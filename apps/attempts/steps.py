@@ -16,8 +16,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from apps.aggregation.bell import bell_ring
 from apps.attempts.source import Attempts
+from apps.keys.bell import bell_ring
 from apps.provenance.tags import Tag
 from federated.errors import DomainError
 from federated.protocol.attempt import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from apps.common.coordinator import as_coordinator
-from apps.federation.models import Job, Refusal, Round, Verdict
-from apps.federation.selectors.evaluations import evaluations_of
+from apps.training.models import Job, Refusal, Round, Verdict
+from apps.training.selectors.evaluations import evaluations_of
 from federated.card.card import card_make
 from federated.card.source import CardSource, attempt_of
 from federated.errors import NotFound

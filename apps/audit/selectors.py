@@ -15,11 +15,6 @@ from apps.benchmarks.models import Campaign, Run, RunRefusal, RunVerdict
 from apps.benchmarks.selectors.campaigns import campaigns_of
 from apps.benchmarks.selectors.transcripts import run_transcript
 from apps.common.coordinator import as_coordinator
-from apps.federation.models import Job, JobParticipant, Refusal, Round, Verdict
-from apps.federation.selectors.evaluations import evaluations_of
-from apps.federation.selectors.jobs import jobs_of
-from apps.federation.selectors.transcripts import transcript_of
-from apps.federation.storage import state_bytes
 from apps.organizations.selectors import certificates_of
 from apps.provenance.models import Event, Witness
 from apps.provenance.selectors import (
@@ -29,6 +24,11 @@ from apps.provenance.selectors import (
     bundle_log,
 )
 from apps.provenance.services import checkpoint_make, log_sequence
+from apps.training.models import Job, JobParticipant, Refusal, Round, Verdict
+from apps.training.selectors.evaluations import evaluations_of
+from apps.training.selectors.jobs import jobs_of
+from apps.training.selectors.transcripts import transcript_of
+from apps.training.storage import state_bytes
 from federated.errors import NotFound
 from federated.protocol.identity import key_id
 from federated.provenance.bundle import Bundle, BundleLog

@@ -29,12 +29,12 @@ from apps.common.actor import Actor
 from apps.common.blobs import StagedFile
 from apps.common.coordinator import as_coordinator
 from apps.common.selectors import get_for
-from apps.federation.queue import enqueue
-from apps.federation.selectors.jobs import job_get_for
-from apps.federation.storage import blob_storage, file_pieces
 from apps.organizations import ca
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
+from apps.training.queue import enqueue
+from apps.training.selectors.jobs import job_get_for
+from apps.training.storage import blob_storage, file_pieces
 from federated.errors import Conflict, DomainError, TooLarge
 from federated.provenance.bundle import Bundle, load_bundle
 from federated.provenance.bundle_file import Parts

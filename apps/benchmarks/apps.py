@@ -13,8 +13,8 @@ class BenchmarksConfig(AppConfig):
         from apps.benchmarks.selectors.inbox import tasks_of
         from apps.benchmarks.services.campaigns import campaigns_end_under
         from apps.budgets.reconcile import attempts_from
-        from apps.federation.selectors.inbox import tasks_from
-        from apps.federation.services.keys import KeyUsers, key_users_from
+        from apps.training.selectors.inbox import tasks_from
+        from apps.training.services.keys import KeyUsers, key_users_from
 
         attempts_from(charges_known)
         key_users_from(KeyUsers(campaigns_under, campaigns_end_under))

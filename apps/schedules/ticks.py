@@ -25,17 +25,17 @@ TICKS = (
     Tick("sequence", "provenance.sequence", 1, "provenance", "numbers the logs' events"),
     Tick("checkpoint", "provenance.checkpoint", 2, "provenance", "signs the logs' heads"),
     Tick("anchor", "provenance.anchor", 3, "provenance", "anchors checkpoints in the chain"),
-    Tick("federation", "federation.tick", 1, "rounds", "advances jobs and rounds"),
+    Tick("training", "training.tick", 1, "training", "advances jobs and rounds"),
     Tick("benchmarks", "benchmarks.tick", 2, "benchmarks", "opens and closes campaigns' runs"),
     Tick(
         "verifications", "audit.verifications_tick", 5, "audit", "takes up what waits or was left"
     ),
-    Tick("unused keys", "federation.keys_retire", 10, "rounds", "retires keys that no job uses"),
+    Tick("unused keys", "training.keys_retire", 10, "training", "retires keys that no job uses"),
     Tick(
         "retention",
-        "federation.contributions_expire",
+        "training.contributions_expire",
         600,
-        "rounds",
+        "training",
         "deletes ciphertexts of jobs past their retention",
     ),
     Tick(
@@ -47,16 +47,16 @@ TICKS = (
     ),
     Tick(
         "left of vectors",
-        "federation.vectors_sweep",
+        "training.vectors_sweep",
         3600,
-        "rounds",
+        "training",
         "removes unfinished uploads and parts of sums that are over",
     ),
     Tick(
         "revocation list",
         "organizations.crl_refresh",
         3600,
-        "provenance",
+        "organizations",
         "renews the revocation list",
     ),
 )

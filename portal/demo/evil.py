@@ -13,9 +13,9 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from apps.aggregation.bell import bell_ring
-from apps.federation.models import Contribution, Job, Receipt, Refusal, Round, Share, Verdict
+from apps.keys.bell import bell_ring
 from apps.provenance.models import Event
+from apps.training.models import Contribution, Job, Receipt, Refusal, Round, Share, Verdict
 from federated.wire.round import Cohort, Reason, RoundContext
 from portal.demo.stage import wait_for
 from portal.demo.story import StepFailed

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from apps.federation.models import Contribution, Receipt, Round, Share, Verdict
 from apps.provenance.models import Anchor, Event, Leaf
+from apps.training.models import Contribution, Receipt, Round, Share, Verdict
 
 
 def bytes_by_kind(job_id: str) -> dict[str, int]:

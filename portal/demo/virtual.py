@@ -16,8 +16,8 @@ import yaml
 from django.db import connection, transaction
 from django_tenants.utils import get_public_schema_name, quote_schema_name
 
-from apps.aggregation.selectors import key_epoch_current
 from apps.common.actor import Actor
+from apps.keys.selectors import key_epoch_current
 from apps.organizations.models import Organization
 from apps.organizations.services import join_token_issue
 from apps.provenance.services import consortium_event_record

@@ -14,10 +14,10 @@ from django.core.files.storage import storages
 from django.test import Client
 from django.utils import timezone
 
-from apps.federation import tasks
-from apps.federation.models import Contribution, Job, MaskedVector, Round
-from apps.federation.services import retention
 from apps.provenance.models import Event
+from apps.training import tasks
+from apps.training.models import Contribution, Job, MaskedVector, Round
+from apps.training.services import retention
 from federated.errors import InvalidInput
 from federated.protocol.refused import Refused
 from federated.protocol.transcript import transcript_check
@@ -28,8 +28,8 @@ from federated.verify.rounds import round_checks
 from federated.wire.round import Reason, Transcript
 from federated.wire.site import Work
 from tests import second_verifier
-from tests.federation.test_job_whole import play
-from tests.federation.world import CAST, World, current, task_for
+from tests.training.test_job_whole import play
+from tests.training.world import CAST, World, current, task_for
 
 
 @pytest.fixture(autouse=True)

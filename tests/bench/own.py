@@ -126,7 +126,7 @@ def _rounds(job_id: str) -> tuple[list[float], dict[str, list[float]]]:
     """
     from django.db import connections
 
-    from apps.federation.models import Round
+    from apps.training.models import Round
 
     found = list(Round.objects.filter(job_id=job_id, state=Round.State.RELEASED).order_by("number"))
     phases: dict[str, list[float]] = {}

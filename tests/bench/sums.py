@@ -133,10 +133,10 @@ def _stored(spec: JobSpec, epoch: KeyEpoch, members: list[str]) -> Any:
     """A closed attempt whose members' vectors lie in storage: random words."""
     from django.core.files.base import ContentFile
 
-    from apps.aggregation import models as keys
-    from apps.federation import models
-    from apps.federation.services.vectors import vector_key
-    from apps.federation.storage import blob_storage
+    from apps.keys import models as keys
+    from apps.training import models
+    from apps.training.services.vectors import vector_key
+    from apps.training.storage import blob_storage
     from federated.protocol.masked import masked_bytes
 
     keys.KeyEpoch.objects.get_or_create(
@@ -175,10 +175,10 @@ def _stored(spec: JobSpec, epoch: KeyEpoch, members: list[str]) -> Any:
 def _sum_once(found: Any) -> float:
     """Seconds from the first task's sending to the last part's storing; checked at one place."""
     import portal.celery  # noqa: F401 - makes it the application that tasks are sent through
-    from apps.federation.models import SumPart
-    from apps.federation.selectors.vectors import vector_open, vectors_of
-    from apps.federation.services import sums
-    from apps.federation.storage import blob_storage
+    from apps.training.models import SumPart
+    from apps.training.selectors.vectors import vector_open, vectors_of
+    from apps.training.services import sums
+    from apps.training.storage import blob_storage
 
     SumPart.objects.filter(round=found).delete()
     begun = time.monotonic()

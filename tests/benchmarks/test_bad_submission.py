@@ -13,7 +13,7 @@ from federated.wire.base import Signed
 from federated.wire.campaign import CampaignContext, Measured, Vote
 from federated.wire.campaign import Submission as WireSubmission
 from tests.benchmarks.world import Consortium, pass_deadline, run_of
-from tests.federation.world import dealt
+from tests.training.world import dealt
 
 TWO = [
     {"key": key, "unit": "ms", "lower": 0.0, "upper": 100.0, "points": 4, "bins": 2}

@@ -15,7 +15,7 @@ from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
 from federated.site.campaign_folder import measurements_of
 from tests.federated.client.portal import SiteAtWork, home_make
-from tests.federation.world import World
+from tests.training.world import World
 
 EVERYBODY = ("harbor", "lakeside", "northwind", "summit")
 CAST = ("lakeside", "northwind", "summit")

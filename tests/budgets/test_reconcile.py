@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from django_tenants.utils import schema_context
 
-from apps.federation.models import Job, Receipt, Round
 from apps.provenance.models import Event
+from apps.training.models import Job, Receipt, Round
 from federated.protocol.cost import round_cost
 from federated.wire.site import Charge, LedgerReport
 from tests.budgets.test_ledger import report, send
-from tests.federation.world import World, current
+from tests.training.world import World, current
 
 Change = Callable[[Charge], Charge | None]
 

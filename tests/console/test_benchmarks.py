@@ -17,7 +17,7 @@ from apps.schedules.services import schedules_seed
 from federated.wire.campaign import Estimate
 from tests.benchmarks.releases import campaign_with_history
 from tests.conftest import member_client
-from tests.federation.world import World
+from tests.training.world import World
 
 FORM = {
     "title": "Weekly scoring", "metrics": ["latency_ms", "throughput_ops"], "epsilon": "0.5",

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apps.federation.models import Job, JobParticipant
+from apps.training.models import Job, JobParticipant
 from federated.wire.site import Work
-from tests.federation.test_job_whole import play
-from tests.federation.world import CAST, World, current, pass_deadline
+from tests.training.test_job_whole import play
+from tests.training.world import CAST, World, current, pass_deadline
 
 
 def job_url(job: Job, rest: str = "", slug: str = "northwind") -> str:

@@ -23,8 +23,8 @@ from apps.audit.reports.specs import Specs
 from apps.audit.reports.values import Line, Report
 from apps.audit.selectors import events_visible
 from apps.benchmarks.models import Campaign, Run
-from apps.federation.models import Job
 from apps.provenance.selectors import anchoring_state
+from apps.training.models import Job
 from federated.site.ledger_report import stamp
 
 #: What the consortium's log tells to every member of it.

@@ -12,7 +12,7 @@ from apps.audit.reports.specs import Specs
 from apps.audit.reports.values import Line, Release, Statistic
 from apps.benchmarks.models import Run, RunReceipt, RunVerdict
 from apps.common.coordinator import as_coordinator
-from apps.federation.models import Receipt, Round, Verdict
+from apps.training.models import Receipt, Round, Verdict
 
 
 class Counted:

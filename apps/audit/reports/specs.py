@@ -10,8 +10,8 @@ from apps.audit.reports.values import Line
 from apps.benchmarks.models import Campaign, Run
 from apps.benchmarks.selectors.campaigns import campaigns_of
 from apps.common.coordinator import as_coordinator
-from apps.federation.models import Job
-from apps.federation.selectors.jobs import jobs_of
+from apps.training.models import Job
+from apps.training.selectors.jobs import jobs_of
 from federated.privacy.accountant import rho_to_epsilon
 from federated.protocol.agreement import AnyAgreement, CampaignAgreement
 from federated.protocol.campaign_ledger import ledger_id

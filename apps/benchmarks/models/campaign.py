@@ -6,10 +6,10 @@ from functools import cached_property, lru_cache
 
 from django.db import models
 
-from apps.aggregation.selectors import epoch_by_digest
 from apps.common.models import Model
 from apps.common.scopes import RowLevel, Scope
 from apps.common.signed import Answer
+from apps.keys.selectors import epoch_by_digest
 from federated.protocol.agreement import CampaignAgreement
 from federated.wire.base import canonical
 from federated.wire.campaign import CampaignApproval, CampaignSpec

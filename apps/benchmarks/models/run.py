@@ -7,10 +7,10 @@ from functools import cached_property
 
 from django.db import models
 
-from apps.aggregation.selectors import epoch_by_digest
 from apps.benchmarks.models.campaign import Campaign, InCampaign, _spec
 from apps.common.models import Model
 from apps.common.scopes import Scope
+from apps.keys.selectors import epoch_by_digest
 from federated.protocol.agreement import CampaignAgreement
 from federated.wire.base import canonical
 from federated.wire.campaign import (

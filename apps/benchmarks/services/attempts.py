@@ -14,8 +14,8 @@ from apps.benchmarks.selectors.transcripts import run_transcript
 from apps.benchmarks.services import lifecycle
 from apps.benchmarks.services.runs import run_event
 from apps.common.actor import COORDINATOR
-from apps.federation.queue import enqueue
 from apps.provenance.tags import Tag
+from apps.training.queue import enqueue
 from federated.protocol.attempt import Abandon, Charged, Noised, Release, Step
 from federated.protocol.campaign_release import campaign_product
 from federated.wire.base import Signed

@@ -9,8 +9,6 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from apps.aggregation.bell import bell_ring
-from apps.aggregation.services import key_epoch_hold
 from apps.benchmarks.cron import first_due
 from apps.benchmarks.drafts import CampaignDraft, spec_of
 from apps.benchmarks.models import Campaign, CampaignParticipant, Run
@@ -20,9 +18,11 @@ from apps.benchmarks.services.lifecycle import campaign_end, campaign_lock
 from apps.budgets.selectors import budget_check
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
-from apps.federation.queue import enqueue
+from apps.keys.bell import bell_ring
+from apps.keys.services import key_epoch_hold
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
+from apps.training.queue import enqueue
 from federated.errors import Forbidden, InvalidInput
 from federated.protocol.arrival import AlreadySent, CampaignClosed
 from federated.protocol.checks import approval_check

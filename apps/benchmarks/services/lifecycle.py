@@ -6,11 +6,11 @@ from typing import Any
 
 from django.utils import timezone
 
-from apps.aggregation.bell import bell_ring
 from apps.benchmarks.models import Campaign
 from apps.benchmarks.selectors.campaigns import run_last
 from apps.benchmarks.services.runs import run_abandon
 from apps.common.actor import Actor
+from apps.keys.bell import bell_ring
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
 

@@ -15,9 +15,6 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from apps.aggregation.bell import bell_ring
-from apps.aggregation.models import KeyEpoch
-from apps.aggregation.selectors import key_epoch_get
 from apps.attempts.steps import attempt_advance
 from apps.benchmarks.cron import next_due
 from apps.benchmarks.models import Campaign, CampaignParticipant, Run
@@ -27,6 +24,9 @@ from apps.benchmarks.services.attempts import RUNS
 from apps.benchmarks.services.lifecycle import campaign_end, campaign_lock
 from apps.common.actor import COORDINATOR
 from apps.common.coordinator import as_coordinator
+from apps.keys.bell import bell_ring
+from apps.keys.models import KeyEpoch
+from apps.keys.selectors import key_epoch_get
 from federated.errors import DomainError, NotFound
 
 NAMED_MOST = 5

@@ -7,12 +7,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from apps.aggregation.bell import bell_ring
 from apps.benchmarks.models import Campaign, Run
 from apps.common.actor import COORDINATOR, Actor
-from apps.federation.services.rounds import checkpoint_digest
+from apps.keys.bell import bell_ring
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
+from apps.training.services.rounds import checkpoint_digest
 from federated.wire.campaign import CampaignContext
 
 

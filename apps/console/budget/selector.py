@@ -20,9 +20,9 @@ from apps.console.budget import page as pages
 from apps.console.shared.accounts import account_row
 from apps.console.shared.charts import StepChart, time_chart
 from apps.console.shared.words import TERMS, job_title
-from apps.federation.models import Job, Round
-from apps.federation.selectors.jobs import jobs_of
 from apps.organizations.models import Organization
+from apps.training.models import Job, Round
+from apps.training.selectors.jobs import jobs_of
 from federated.protocol.campaign_ledger import ledger_id
 from federated.protocol.cost import mechanism_of
 

@@ -12,10 +12,10 @@ from apps.console.shared.accounts import account_row
 from apps.console.shared.events import log_note, logged_rows
 from apps.console.shared.sites import site_row
 from apps.console.shared.words import job_title
-from apps.federation.models import Job, Round
-from apps.federation.selectors.jobs import epsilons, jobs_of
 from apps.organizations.models import Organization
 from apps.provenance import selectors as provenance
+from apps.training.models import Job, Round
+from apps.training.selectors.jobs import epsilons, jobs_of
 
 JOBS_SHOWN = 50
 EVENTS_SHOWN = 12

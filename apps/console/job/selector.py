@@ -18,9 +18,9 @@ from apps.console.shared.access import ACTING
 from apps.console.shared.charts import StepChart, step_chart
 from apps.console.shared.events import EventRow, log_note, logged_rows
 from apps.console.shared.words import job_title
-from apps.federation.models import Job, JobParticipant, Round
-from apps.federation.selectors.jobs import epsilons, job_get_for
 from apps.provenance import selectors as provenance
+from apps.training.models import Job, JobParticipant, Round
+from apps.training.selectors.jobs import epsilons, job_get_for
 from federated.protocol.cost import job_cost, privacy_warnings
 from federated.wire.base import decode_bytes
 from federated.wire.job import Evaluation, JobSpec

@@ -17,9 +17,9 @@ from apps.common.urls import organization_url
 from apps.console.job.selector import job_page, page_fingerprint
 from apps.console.shared.access import acting_only
 from apps.console.shared.live import live_answer
-from apps.federation.models import Job
-from apps.federation.selectors.jobs import job_get_for
-from apps.federation.services.jobs import (
+from apps.training.models import Job
+from apps.training.selectors.jobs import job_get_for
+from apps.training.services.jobs import (
     job_approve_by_person,
     job_cancel_by_person,
     job_decline_by_person,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from apps.federation.models import Job, Round
+from apps.training.models import Job, Round
 from federated.wire.job import Evaluation, FedProx, FedSGD, JobSpec
 
 

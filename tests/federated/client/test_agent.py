@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from django_tenants.utils import schema_context
 
-from apps.aggregation.bell import bell_ring
 from apps.common.actor import Actor
-from apps.federation.models import (
+from apps.keys.bell import bell_ring
+from apps.training.models import (
     Contribution,
     ContributionReceipt,
     Job,
@@ -22,7 +22,7 @@ from apps.federation.models import (
     Round,
     Verdict,
 )
-from apps.federation.services.jobs import job_approve_by_person
+from apps.training.services.jobs import job_approve_by_person
 from federated.errors import Unavailable
 from federated.protocol.address import Attempt
 from federated.protocol.cost import round_cost
@@ -35,7 +35,7 @@ from federated.wire.round import Cohort, Reason, RoundContext
 from federated.wire.round import Contribution as WireContribution
 from federated.wire.round import Verdict as WireVerdict
 from tests.federated.client.portal import SiteAtWork, home_make
-from tests.federation.world import CAST, World, current, workers
+from tests.training.world import CAST, World, current, workers
 
 
 class Sites(dict[str, SiteAtWork]):

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from apps.federation.models import Job, JobParticipant, ModelState
-from apps.federation.storage import state_bytes
+from apps.training.models import Job, JobParticipant, ModelState
+from apps.training.storage import state_bytes
 from federated import FederatedClient, PrivacyConfig
 from federated.command.main import main
 from federated.errors import InvalidInput, NotFound
@@ -31,7 +31,7 @@ from federated.wire.job import JobSpec, ModelSpec
 from tests import second_verifier
 from tests.conftest import SITE_KEYS
 from tests.federated.client.portal import URL, PortalTransport, SiteAtWork, home_make
-from tests.federation.world import CAST, World, workers
+from tests.training.world import CAST, World, workers
 
 LOUD = PrivacyConfig(epsilon=10.0)
 FRESH = "00000000-0000-4000-8000-000000000001"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.aggregation.models import KeyEpoch
-from apps.federation import tasks
-from apps.federation.models import Job, JobParticipant
+from apps.keys.models import KeyEpoch
+from apps.training import tasks
+from apps.training.models import Job, JobParticipant
 from federated.errors import NotFound
 from federated.site.epochs import EpochFolder, destroy
 from federated.site.work.retire import retire_by_person
@@ -16,7 +16,7 @@ from federated.wire.base import Signed
 from federated.wire.key import KeyRetired
 from federated.wire.site import Work
 from tests.federated.client.portal import SiteAtWork, home_make
-from tests.federation.world import CAST, EVERYBODY, World, dealt, workers
+from tests.training.world import CAST, EVERYBODY, World, dealt, workers
 
 
 @pytest.fixture

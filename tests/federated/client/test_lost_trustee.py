@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.federation.models import Job, Round
+from apps.training.models import Job, Round
 from tests.federated.client.portal import SiteAtWork, home_make
-from tests.federation.world import (
+from tests.training.world import (
     EVERYBODY,
     World,
     current,

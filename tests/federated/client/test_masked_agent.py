@@ -17,7 +17,7 @@ import httpx
 import pytest
 from django.core.files.storage import storages
 
-from apps.federation.models import Job, MaskedVector
+from apps.training.models import Job, MaskedVector
 from federated import files
 from federated.api import octets
 from federated.protocol.address import Attempt
@@ -37,8 +37,8 @@ from tests.federated.client.authority import Authority, write_private
 from tests.federated.client.portal import table
 from tests.federated.client.test_agent import Sites, sites, world
 from tests.federated.protocol.conftest import Consortium, make_consortium
-from tests.federation.test_masked_job import empty_storage
-from tests.federation.world import current
+from tests.training.test_masked_job import empty_storage
+from tests.training.world import current
 
 __all__ = ["empty_storage", "sites", "world"]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from apps.federation.models import Job, JobParticipant
+from apps.training.models import Job, JobParticipant
 from federated.errors import InvalidInput
 from federated.site.local_data import read, split
 from federated.training.data import load_table
 from tests.federated.client.portal import SiteAtWork, home_make
 from tests.federated.client.test_agent import Sites
-from tests.federation.world import CAST, DICTIONARY, World
+from tests.training.world import CAST, DICTIONARY, World
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from apps.aggregation.bell import bell_ring
-from apps.federation.models import Job, JobParticipant, Receipt, Round
+from apps.keys.bell import bell_ring
+from apps.training.models import Job, JobParticipant, Receipt, Round
 from federated.protocol import arrival
 from federated.protocol.agreement import JobAgreement
 from federated.protocol.share import share_make, share_signature_check
@@ -17,7 +17,7 @@ from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.round import ChargeReceipt, Cohort, Transcript, Verdict
 from tests.federated.client.portal import SiteAtWork, home_make
 from tests.federated.client.test_agent import Sites, present, refusals, states_of
-from tests.federation.world import CAST, World, current, workers
+from tests.training.world import CAST, World, current, workers
 
 
 @pytest.fixture

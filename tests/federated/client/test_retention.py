@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.aggregation.bell import bell_ring
-from apps.federation.models import Contribution, Job, Round
+from apps.keys.bell import bell_ring
+from apps.training.models import Contribution, Job, Round
 from federated.protocol.address import Attempt
 from federated.protocol.refused import Refused
 from federated.site import retention
@@ -18,7 +18,7 @@ from federated.site.work.train import contribution_send
 from federated.wire.round import Contribution as WireContribution
 from federated.wire.round import Reason
 from tests.federated.client.portal import SiteAtWork, home_make
-from tests.federation.world import CAST, World, workers
+from tests.training.world import CAST, World, workers
 
 DAYS = 30
 
