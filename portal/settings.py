@@ -35,6 +35,7 @@ _OURS = [
     "apps.accounts",
     "apps.budgets",
     "apps.keys",
+    "apps.attempts",
     "apps.training",
     "apps.benchmarks",
     "apps.audit",

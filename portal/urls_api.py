@@ -17,6 +17,7 @@ urlpatterns = [
     path("", include("apps.organizations.api_urls")),
     path("", include("apps.budgets.urls")),
     path("", include("apps.keys.urls")),
+    path("", include("apps.attempts.urls")),
     path("", include("apps.training.urls")),
     path("", include("apps.benchmarks.urls")),
     path("", include("apps.audit.urls")),

@@ -22,6 +22,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 from django_tenants.utils import schema_context
 
+from apps.attempts.queue import enqueue
 from apps.audit.models import Verification
 from apps.audit.selectors import bundle_assemble, campaign_bundle_assemble
 from apps.benchmarks.selectors.campaigns import campaign_get_for
@@ -32,7 +33,6 @@ from apps.common.selectors import get_for
 from apps.organizations import ca
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
-from apps.training.queue import enqueue
 from apps.training.selectors.jobs import job_get_for
 from apps.training.storage import blob_storage, file_pieces
 from federated.errors import Conflict, DomainError, TooLarge

@@ -8,8 +8,10 @@ class TrainingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from apps.budgets.reconcile import attempts_from
-        from apps.training import openapi  # noqa: F401  (registers itself)
-        from apps.training.selectors.charges import charges_known
+        from apps.attempts.played import play
+        from apps.training.services.played import JOBS
+        from federated.protocol.kinds.evaluation import EVALUATION
+        from federated.protocol.kinds.training import TRAINING
 
-        attempts_from(charges_known)
+        play(TRAINING, JOBS)
+        play(EVALUATION, JOBS)

@@ -144,7 +144,7 @@ def test_a_finished_attempt_reaches_the_workers_through_the_broker(
 
     job = world.start()
     with app.connection_for_write() as broker:
-        queue = broker.SimpleQueue("rounds")
+        queue = broker.SimpleQueue("training")
         queue.clear()
         with django_capture_on_commit_callbacks(execute=True):
             for slug in CAST:

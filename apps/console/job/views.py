@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.attempts.services.answers import endorse
 from apps.common.actor import request_actor
 from apps.common.urls import organization_url
 from apps.console.job.selector import job_page, page_fingerprint
@@ -20,7 +21,6 @@ from apps.console.shared.live import live_answer
 from apps.training.models import Job
 from apps.training.selectors.jobs import job_get_for
 from apps.training.services.jobs import (
-    job_approve_by_person,
     job_cancel_by_person,
     job_decline_by_person,
 )
@@ -54,9 +54,7 @@ def job_live(request: Any, job_id: UUID) -> HttpResponse:
 @require_POST
 def job_approve(request: Any, job_id: UUID) -> HttpResponse:
     def act(found: Job) -> str:
-        job_approve_by_person(
-            job=found, organization=request.organization.slug, actor=request_actor(request)
-        )
+        endorse(found, organization=request.organization.slug, actor=request_actor(request))
         return "Approved. The site checks the job, signs and reserves its cost next."
 
     return _act(request, job_id, act)

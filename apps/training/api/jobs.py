@@ -1,8 +1,7 @@
-"""Dictionaries, jobs, participants' answers, models."""
+"""Dictionaries, jobs, models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpResponse, StreamingHttpResponse
@@ -10,7 +9,7 @@ from drf_spectacular.utils import OpenApiTypes, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.common.api import MemberAPIView, SiteAPIView
+from apps.common.api import MemberAPIView
 from apps.common.bodies import SMALL, message_read
 from apps.common.pagination import keyset_page
 from apps.training.api.octets import (
@@ -23,7 +22,7 @@ from apps.training.api.octets import (
     octets_answer,
     part_of,
 )
-from apps.training.models import DataDictionary, Job
+from apps.training.models import DataDictionary
 from apps.training.selectors.evaluations import evaluation_describe
 from apps.training.selectors.jobs import (
     dictionary_get,
@@ -127,35 +126,6 @@ class JobView(MemberAPIView):
         job = job_get_for(organization=slug, job_id=job_id)
         told = job_describe(job, organization=slug)
         return Response(told | evaluation_describe(job, organization=slug))
-
-
-class _AnswerView(SiteAPIView):
-    """A site's signed answer to a job."""
-
-    def answer(self, request: Request, job_id: Any, kind: Any, service: Callable[..., bool]) -> Any:
-        slug = self.organization.slug
-        job: Job = job_get_for(organization=slug, job_id=job_id)
-        signed = message_read(request, Signed[kind], limit=SMALL)
-        created = service(job=job, organization=slug, signed=signed, actor=self.actor)
-        return Response({"digest": signed.digest()}, status=201 if created else 200)
-
-
-class ApprovalView(_AnswerView):
-    @extend_schema(summary="Countersign a job", request=Signed[wire.Approval], responses=CREATED)
-    def post(self, request: Request, job_id: Any) -> Response:
-        return self.answer(request, job_id, wire.Approval, jobs.job_approve)
-
-
-class DeclineView(_AnswerView):
-    @extend_schema(summary="Decline a job", request=Signed[wire.Decline], responses=CREATED)
-    def post(self, request: Request, job_id: Any) -> Response:
-        return self.answer(request, job_id, wire.Decline, jobs.job_decline)
-
-
-class CancelView(_AnswerView):
-    @extend_schema(summary="Stop a job", request=Signed[wire.Cancel], responses=CREATED)
-    def post(self, request: Request, job_id: Any) -> Response:
-        return self.answer(request, job_id, wire.Cancel, jobs.job_cancel)
 
 
 class ModelView(MemberAPIView):

@@ -9,6 +9,7 @@ from drf_spectacular.utils import OpenApiTypes, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.attempts.api.views import OfPlayed
 from apps.common.api import MemberAPIView
 from apps.training.api.octets import (
     OCTETS,
@@ -20,12 +21,13 @@ from apps.training.api.octets import (
     octets_answer,
     part_of,
 )
-from apps.training.api.rounds import Attempting
 from apps.training.selectors.vectors import vector_get_for, vector_open
+from apps.training.services.played import JOBS
 from apps.training.services.vectors import vector_receive
 
 
-class VectorView(Attempting, MemberAPIView):
+class VectorView(OfPlayed, MemberAPIView):
+    played = JOBS
     content_negotiation_class = AnyType
 
     @extend_schema(
@@ -37,13 +39,11 @@ class VectorView(Attempting, MemberAPIView):
         parameters=[PART_HEADER],
         responses=RECEIVED,
     )
-    def put(
-        self, request: Request, job_id: Any, number: int, attempt: int, digest: str
-    ) -> Response:
-        found = self.attempt(job_id, number, attempt)
+    def put(self, request: Request, digest: str, **where: Any) -> Response:
+        attempt = self.attempt(where)
         part = part_of(request, "masked vector")
         received, stored = vector_receive(
-            attempt=found,
+            attempt=attempt,
             organization=self.organization.slug,
             digest=digest,
             part=part,
@@ -58,8 +58,8 @@ class VectorView(Attempting, MemberAPIView):
         responses=SENT,
     )
     def get(
-        self, request: Request, job_id: Any, number: int, attempt: int, digest: str
+        self, request: Request, digest: str, **where: Any
     ) -> HttpResponse | StreamingHttpResponse:
-        found = self.attempt(job_id, number, attempt)
-        vector = vector_get_for(found, organization=self.organization.slug, digest=digest)
+        attempt = self.attempt(where)
+        vector = vector_get_for(attempt, organization=self.organization.slug, digest=digest)
         return octets_answer(request, vector_open(vector), size=vector.size, digest=digest)

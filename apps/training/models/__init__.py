@@ -1,31 +1,6 @@
-"""Jobs, their rounds, and what sites send for each attempt."""
+"""Jobs, the models that they made, and the masked vectors of their attempts."""
 
-from apps.training.models.job import DataDictionary, Job, JobParticipant, ModelState
-from apps.training.models.messages import (
-    Contribution,
-    ContributionReceipt,
-    Receipt,
-    Refusal,
-    RoundMessage,
-    Share,
-    Verdict,
-)
-from apps.training.models.round import Round
+from apps.training.models.job import DataDictionary, Job, ModelState
 from apps.training.models.vector import MaskedVector, SumPart
 
-__all__ = [
-    "Contribution",
-    "ContributionReceipt",
-    "DataDictionary",
-    "Job",
-    "JobParticipant",
-    "MaskedVector",
-    "ModelState",
-    "Receipt",
-    "Refusal",
-    "Round",
-    "RoundMessage",
-    "Share",
-    "SumPart",
-    "Verdict",
-]
+__all__ = ["DataDictionary", "Job", "MaskedVector", "ModelState", "SumPart"]

@@ -1,34 +1,16 @@
-"""A job: its signed spec, who takes part, where it stands, and the models it made."""
+"""A job: what training adds to an agreement, and the models that it made."""
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
-
 from django.db import models
 
+from apps.attempts.models import Agreement, OfAgreement
+from apps.attempts.models.agreement import spec_parsed
 from apps.common.models import Model
 from apps.common.scopes import RowLevel, Scope
-from apps.common.signed import Answer
-from apps.keys.selectors import epoch_by_digest
-from federated.protocol.agreement import JobAgreement
 from federated.wire.base import Signed, canonical
-from federated.wire.job import Approval, JobSpec
 from federated.wire.job import DataDictionary as WireDictionary
-
-# The policy of job participants asks about its own table, so the look-up steps out of it.
-TAKES_PART = """
-CREATE OR REPLACE FUNCTION fsc_takes_part(job uuid, organization text) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public AS
-$$ SELECT EXISTS (SELECT 1 FROM public.training_jobparticipant p
-                  WHERE p.job_id = job AND p.organization = $2) $$
-"""
-
-
-class Participants(RowLevel):
-    """Rows of a job, for the organizations that take part in it."""
-
-    predicate = "fsc_takes_part(job_id, (SELECT fsc_organization_slug()))"
-    functions = (TAKES_PART,)
+from federated.wire.job import JobSpec
 
 
 class DataDictionary(Model):
@@ -57,16 +39,11 @@ class DataDictionary(Model):
         return WireDictionary.parse(self.message)
 
 
-@lru_cache(maxsize=256)
-def _spec(envelope: bytes) -> Signed[JobSpec]:
-    return Signed[JobSpec].parse(envelope)
-
-
-class Job(Model):
-    """One federated training; ``id`` is the spec's ``job_id``.
+class Job(Agreement):
+    """One federated training, or joint evaluation; ``id`` is the spec's ``job_id``.
 
     proposed -> queued (all approved) -> running -> finished | failed; declined and cancelled end
-    it before. ``reason`` says what it waits for, or why it ended.
+    it before. Its ``spec`` is signed by the proposer.
     """
 
     class State(models.TextChoices):
@@ -78,69 +55,19 @@ class Job(Model):
         DECLINED = "declined", "Declined"
         CANCELLED = "cancelled", "Cancelled"
 
-    ENDED = (State.FINISHED, State.FAILED, State.DECLINED, State.CANCELLED)
+    RowLevel = Agreement.OwnRow
 
-    class RowLevel(Participants):
-        predicate = "fsc_takes_part(id, (SELECT fsc_organization_slug()))"
-
-    scope = Scope.SHARED
-
-    spec = models.JSONField(help_text="the signed spec")
-    spec_digest = models.CharField(max_length=64, unique=True)
-    proposer = models.CharField(max_length=41)
-    state = models.CharField(max_length=10, choices=State, default=State.PROPOSED)
-    reason = models.CharField(max_length=1000, blank=True, default="")
     queued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
-    ended_at = models.DateTimeField(null=True, blank=True)
-    expired_at = models.DateTimeField(
-        null=True, blank=True, help_text="when what its sites sent in ciphertext was deleted"
-    )
     model_digest = models.CharField(max_length=64, help_text="the current server state's")
 
     class Meta:
-        ordering = ["-created_at"]
-        indexes = [models.Index(fields=["state", "queued_at"], name="training_job_queue")]
-
-    def __str__(self) -> str:
-        return str(self.pk)
+        indexes = [models.Index(fields=["queued_at"], name="training_job_queue")]
 
     @property
     def signed(self) -> Signed[JobSpec]:
-        return _spec(canonical(self.spec))
-
-    @cached_property
-    def wire(self) -> JobSpec:
-        return self.signed.body
-
-    @cached_property
-    def agreement(self) -> JobAgreement:
-        """The spec with the key that it pins, which is read once."""
-        return JobAgreement(self.wire, epoch_by_digest(self.wire.key_epoch))
-
-    @property
-    def ended(self) -> bool:
-        return self.state in self.ENDED
-
-    def slugs(self) -> list[str]:
-        """The participants' organizations, in the spec's order."""
-        return [participant.organization for participant in self.wire.participants]
-
-
-class JobParticipant(Answer):
-    """An organization's part in a job, and its answer."""
-
-    RowLevel = Participants
-    approves = Approval
-
-    job = models.ForeignKey(Job, models.CASCADE, related_name="participants")
-
-    class Meta(Answer.Meta):
-        verbose_name = "participant"
-        constraints = [
-            models.UniqueConstraint(fields=["job", "organization"], name="participant_once")
-        ]
-        indexes = [models.Index(fields=["organization", "state"], name="participant_answer")]
+        parsed: Signed[JobSpec] = spec_parsed(Signed[JobSpec], canonical(self.spec))
+        return parsed
 
 
 class ModelState(Model):
@@ -149,7 +76,9 @@ class ModelState(Model):
     A small one's bytes are ``content``, a large one's lie in storage under ``key``: see storage.py.
     """
 
-    RowLevel = Participants
+    class RowLevel(OfAgreement):
+        predicate = "fsc_takes_part(job_id, (SELECT fsc_organization_slug()))"
+
     scope = Scope.SHARED
 
     job = models.ForeignKey(Job, models.CASCADE, related_name="states")

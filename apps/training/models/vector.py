@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from django.db import models
 
+from apps.attempts.models import Attempt, OfAttempt
 from apps.common.models import Model
 from apps.common.scopes import Scope
-from apps.training.models.messages import OfParticipants
-from apps.training.models.round import Round
 
 
 class MaskedVector(Model):
@@ -16,10 +15,10 @@ class MaskedVector(Model):
     ``deleted_at`` is set once its bytes are gone; the digest stays.
     """
 
-    RowLevel = OfParticipants
+    RowLevel = OfAttempt
     scope = Scope.SHARED
 
-    round = models.ForeignKey(Round, models.CASCADE, related_name="vectors")
+    attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="vectors")
     organization = models.CharField(max_length=41)
     digest = models.CharField(max_length=64)
     size = models.PositiveBigIntegerField(help_text="bytes")
@@ -30,7 +29,7 @@ class MaskedVector(Model):
         ordering = ["organization"]
         verbose_name = "masked vector"
         constraints = [
-            models.UniqueConstraint(fields=["round", "organization"], name="vector_once")
+            models.UniqueConstraint(fields=["attempt", "organization"], name="vector_once")
         ]
 
     def __str__(self) -> str:
@@ -45,7 +44,7 @@ class SumPart(Model):
 
     scope = Scope.SHARED
 
-    round = models.ForeignKey(Round, models.CASCADE, related_name="sum_parts")
+    attempt = models.ForeignKey(Attempt, models.CASCADE, related_name="sum_parts")
     start = models.PositiveBigIntegerField(help_text="first coefficient")
     words = models.PositiveIntegerField(help_text="coefficients")
     key = models.CharField(max_length=255, blank=True, default="")
@@ -55,7 +54,7 @@ class SumPart(Model):
         ordering = ["start"]
         verbose_name = "part of a sum"
         verbose_name_plural = "parts of sums"
-        constraints = [models.UniqueConstraint(fields=["round", "start"], name="sum_part_once")]
+        constraints = [models.UniqueConstraint(fields=["attempt", "start"], name="sum_part_once")]
 
     def __str__(self) -> str:
         return f"coefficients {self.start} to {self.start + self.words - 1}"

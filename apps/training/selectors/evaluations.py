@@ -8,41 +8,46 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from apps.training.models import Job, Round
+from apps.attempts.models import Attempt
+from apps.training.models import Job
 from apps.training.selectors.jobs import jobs_of
 from federated.protocol.cost import sum_sigma
+from federated.protocol.kinds.evaluation import EVALUATION
 from federated.training.joint import JointResult, joint_result
 from federated.wire.job import Evaluation, JobSpec
 
 
 def evaluations_of(job: Job, *, organization: str) -> QuerySet[Job]:
     """The joint evaluations of a job's model that the organization takes part in, oldest first."""
-    found = jobs_of(organization).filter(
-        spec__body__strategy__kind="evaluation", spec__body__strategy__job_id=str(job.pk)
+    evaluations = jobs_of(organization).filter(
+        kind=EVALUATION.name, spec__body__strategy__job_id=str(job.pk)
     )
-    return found.order_by("created_at")
+    return evaluations.order_by("created_at")
 
 
 def evaluation_result(job: Job) -> JointResult | None:
     """The released results; None for a job that trains, or that has released nothing."""
-    if not isinstance(job.wire.strategy, Evaluation):
-        return None
-    found = job.rounds.filter(state=Round.State.RELEASED).defer("product").first()
-    release = None if found is None else found.wire_release
-    if found is None or release is None:
+    attempt = _released(job) if job.kind == EVALUATION.name else None
+    if attempt is None:
         return None
     sigma = sum_sigma(
         job.wire,
-        minimum_cohort=found.wire_context.minimum(job.wire),
-        members=len(found.members),
+        minimum_cohort=attempt.wire_context.minimum(job.wire),
+        members=len(attempt.members),
     )
-    return _result(job.wire, release.values, sigma)
+    return _result(job.wire, attempt.wire_release.values, sigma)
 
 
 def evaluation_members(job: Job) -> list[str]:
     """The cohort whose counts an evaluation released; empty before."""
-    found = job.rounds.filter(state=Round.State.RELEASED).defer("product").first()
-    return [] if found is None else found.members
+    attempt = _released(job)
+    return [] if attempt is None else attempt.members
+
+
+def _released(job: Job) -> Attempt | None:
+    released = job.attempts.filter(state=Attempt.State.RELEASED).defer("product")
+    attempt: Attempt | None = released.first()
+    return attempt
 
 
 @lru_cache(maxsize=256)

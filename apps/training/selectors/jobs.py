@@ -7,30 +7,23 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from apps.attempts.models import Attempt
+from apps.attempts.selectors.agreements import agreement_get_for, agreements_of, time_text
 from apps.budgets.selectors import cost_outlook
 from apps.common.selectors import get_for
-from apps.training.models import DataDictionary, Job, JobParticipant, ModelState, Round
+from apps.training.models import DataDictionary, Job, ModelState
 from federated.protocol.cost import job_cost, job_epsilons, privacy_warnings
-from federated.wire.job import Evaluation, JobSpec
+from federated.wire.job import JobSpec
 
 
 def jobs_of(organization: str) -> QuerySet[Job]:
     """The jobs that an organization takes part in, newest first."""
-    parts = JobParticipant.objects.filter(organization=organization)
-    return Job.objects.filter(pk__in=parts.values("job_id"))
+    return agreements_of(organization, Job)
 
 
 def job_get_for(*, organization: str, job_id: Any) -> Job:
     """Raises NotFound for a job of others, too."""
-    return get_for(jobs_of(organization), pk=job_id)
-
-
-def round_get_for(*, organization: str, job_id: Any, number: int, attempt: int) -> Round:
-    """Raises NotFound for a round of others' jobs, too."""
-    job = job_get_for(organization=organization, job_id=job_id)
-    found = get_for(Round.objects.filter(job=job), number=number, attempt=attempt)
-    found.job = job
-    return found
+    return agreement_get_for(Job, organization=organization, pk=job_id)
 
 
 def model_get_for(*, organization: str, digest: str) -> ModelState:
@@ -45,11 +38,6 @@ def dictionary_get(*, name: str) -> DataDictionary:
     return get_for(DataDictionary.objects.all(), name=name)
 
 
-def round_last(job: Job) -> Round | None:
-    """The job's newest attempt."""
-    return job.rounds.order_by("-number", "-attempt").first()
-
-
 @lru_cache(maxsize=1024)
 def epsilons(spec: JobSpec, rounds: int) -> dict[str, float]:
     """Epsilon at the spec's delta after so many charged attempts (see job_epsilons)."""
@@ -60,8 +48,8 @@ def job_describe(job: Job, *, organization: str) -> dict[str, Any]:
     """The job as the API shows it to a participant."""
     participants = list(job.participants.all())
     own = next((p for p in participants if p.organization == organization), None)
-    rounds = list(job.rounds.defer("product", "release"))
-    charged = sum(1 for r in rounds if r.charged_at is not None)
+    attempts = list(job.attempts.defer("product", "release"))
+    charged = sum(1 for a in attempts if a.charged_at is not None)
     return {
         **job_summary(job),
         "spec": job.spec,
@@ -70,7 +58,7 @@ def job_describe(job: Job, *, organization: str) -> dict[str, Any]:
                 "organization": p.organization,
                 "state": p.state,
                 "reason": p.reason,
-                "answered_at": _time(p.answered_at),
+                "answered_at": time_text(p.answered_at),
             }
             for p in participants
         ],
@@ -78,7 +66,7 @@ def job_describe(job: Job, *, organization: str) -> dict[str, Any]:
         "approved_by_person": own is not None and own.endorsed_by is not None,
         "cost": cost_describe(job.wire),
         "warnings": privacy_warnings(job.wire),
-        "rounds": [round_summary(r) for r in rounds],
+        "rounds": [round_summary(attempt) for attempt in attempts],
         "epsilons": {
             "target": job.wire.privacy.epsilon,
             "delta": job.wire.privacy.delta,
@@ -106,31 +94,27 @@ def job_summary(job: Job) -> dict[str, Any]:
         "state": job.state,
         "reason": job.reason,
         "proposer": job.proposer,
-        "kind": "evaluation" if isinstance(job.wire.strategy, Evaluation) else "training",
+        "kind": job.kind,
         "dataset": job.wire.data.dataset,
         "rounds_total": job.wire.strategy.rounds,
         "spec_digest": job.spec_digest,
         "model": job.model_digest,
-        "created_at": _time(job.created_at),
-        "started_at": _time(job.started_at),
-        "ended_at": _time(job.ended_at),
+        "created_at": time_text(job.created_at),
+        "started_at": time_text(job.started_at),
+        "ended_at": time_text(job.ended_at),
     }
 
 
-def round_summary(found: Round) -> dict[str, Any]:
+def round_summary(attempt: Attempt) -> dict[str, Any]:
     """An attempt's line in a job."""
     return {
-        "number": found.number,
-        "attempt": found.attempt,
-        "state": found.state,
-        "reason": found.reason,
-        "cohort": found.members,
-        "cohort_digest": found.cohort_digest or None,
-        "context_digest": found.context_digest,
-        "deadline": _time(found.deadline),
-        "phase_seconds": found.phase_seconds,
+        "number": attempt.number,
+        "attempt": attempt.attempt,
+        "state": attempt.state,
+        "reason": attempt.reason,
+        "cohort": attempt.members,
+        "cohort_digest": attempt.cohort_digest or None,
+        "context_digest": attempt.context_digest,
+        "deadline": time_text(attempt.deadline),
+        "phase_seconds": attempt.phase_seconds,
     }
-
-
-def _time(value: Any) -> str | None:
-    return None if value is None else value.isoformat()

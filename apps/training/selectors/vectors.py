@@ -6,18 +6,19 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from apps.attempts.models import Attempt
 from apps.common.selectors import get_for
-from apps.training.models import MaskedVector, Round
+from apps.training.models import MaskedVector
 from apps.training.storage import blob_storage
 from federated.errors import InvalidInput
 
 
-def vectors_of(attempt: Round) -> QuerySet[MaskedVector]:
+def vectors_of(attempt: Attempt) -> QuerySet[MaskedVector]:
     """The vectors of an attempt whose bytes are kept."""
-    return MaskedVector.objects.filter(round=attempt, deleted_at=None)
+    return MaskedVector.objects.filter(attempt=attempt, deleted_at=None)
 
 
-def vector_get_for(attempt: Round, *, organization: str, digest: str) -> MaskedVector:
+def vector_get_for(attempt: Attempt, *, organization: str, digest: str) -> MaskedVector:
     """A cohort member's vector once the attempt has closed, one's own at any time.
 
     ``attempt`` is an attempt that the organization may see. Raises NotFound.

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from mmap import mmap
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from apps.budgets.selectors import budget_check
+from apps.attempts.models import Agreement, Participant
+from apps.attempts.played import played_of
+from apps.attempts.services.agreements import agreement_end, agreement_lock
+from apps.attempts.services.answers import (
+    own_budget_check,
+    participants_make,
+    statement_check,
+    to_answer,
+)
+from apps.attempts.services.events import agreement_event
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
 from apps.keys.bell import bell_ring
 from apps.keys.services import key_epoch_hold
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
-from apps.training.models import DataDictionary, Job, JobParticipant
-from apps.training.queue import enqueue
-from apps.training.selectors.jobs import jobs_of
-from apps.training.services import lifecycle, proposals
+from apps.training.models import DataDictionary, Job
+from apps.training.services import proposals
 from apps.training.services.states import state_received
 from apps.training.storage import state_put
-from federated.errors import Conflict, Forbidden, InvalidInput
-from federated.protocol.arrival import AlreadySent, Closed, sender_check
-from federated.protocol.checks import approval_check
-from federated.protocol.cost import job_cost, job_epsilons
-from federated.protocol.refused import Refused
+from federated.errors import Conflict, Forbidden
+from federated.protocol.arrival import AlreadySent, Closed
+from federated.protocol.cost import job_epsilons
+from federated.protocol.kinds import kind_of
 from federated.wire import job as wire
 from federated.wire.base import Signed
 
@@ -89,33 +95,35 @@ def job_propose(
 def _propose(signed: Signed[wire.JobSpec], state: bytes | mmap, actor: Actor) -> tuple[Job, bool]:
     spec = signed.body
     with as_coordinator():
-        proposals.proposal_check(signed, state)
-    _budget_check(spec, spec.proposer)
+        terms = proposals.proposal_check(signed, state)
+    kind = kind_of(terms).name
+    own_budget_check(played_of(kind), terms, organization=spec.proposer)
     first = state_put(job_id=spec.job_id, step=0, digest=spec.initial_state, content=state)
     with as_coordinator(), transaction.atomic():
         key_epoch_hold(digest=spec.key_epoch)
         job, created = Job.objects.get_or_create(
             id=spec.job_id,
             defaults={
+                "kind": kind,
                 "spec": signed.dump(),
                 "spec_digest": spec.digest(),
+                "key_epoch": spec.key_epoch,
                 "proposer": spec.proposer,
+                "state": Job.State.PROPOSED,
                 "model_digest": spec.initial_state,
-                "reason": _waits_for(p.organization for p in spec.participants),
+                "reason": waits_for(p.organization for p in spec.participants),
             },
         )
         if not created:
             return _same(job, signed), False
-        JobParticipant.objects.bulk_create(
-            JobParticipant(job=job, organization=p.organization) for p in spec.participants
-        )
+        participants_make(job)
         first.save(force_insert=True)
         epsilons = job_epsilons(spec)
-        event_record(
-            tag=Tag.JOB_PROPOSED,
+        agreement_event(
+            Tag.JOB_PROPOSED,
+            job,
             actor=actor,
-            subject=("job", job.pk),
-            digests={"spec": job.spec_digest, "model": spec.initial_state},
+            digests={"model": spec.initial_state},
             data={
                 **_evaluates(spec),
                 "dataset": spec.data.dataset,
@@ -128,11 +136,10 @@ def _propose(signed: Signed[wire.JobSpec], state: bytes | mmap, actor: Actor) ->
             signature=signed.digest(),
         )
         if spec.privacy.high_epsilon_reason is not None:
-            event_record(
-                tag=Tag.EPSILON_OVERRIDDEN,
+            agreement_event(
+                Tag.EPSILON_OVERRIDDEN,
+                job,
                 actor=actor,
-                subject=("job", job.pk),
-                digests={"spec": job.spec_digest},
                 data={
                     "epsilon": spec.privacy.epsilon,
                     "reason": spec.privacy.high_epsilon_reason,
@@ -154,89 +161,18 @@ def _same(job: Job, signed: Signed[wire.JobSpec]) -> Job:
     return job
 
 
-def _waits_for(slugs: Any) -> str:
+def waits_for(slugs: Iterable[str]) -> str:
+    """Why a proposed job is no further, while these have not answered."""
     names = ", ".join(slugs)
     return f"waits for approval of {names}" if names else "waits for its turn"
 
 
-def job_approve(
-    *, job: Job, organization: str, signed: Signed[wire.Approval], actor: Actor
+def job_cancel(
+    agreement: Agreement, *, organization: str, signed: Signed[wire.Cancel], actor: Actor
 ) -> bool:
-    """Keep a site's countersignature; the last one queues the job. True if it is new."""
-    sender_check(signed, sender=organization)
-    try:
-        approval_check(signed, agreement=job.agreement)
-    except Refused as error:
-        raise InvalidInput(error.message, reason=error.reason.value) from error
-    return _answer(job, signed, state=JobParticipant.State.APPROVED, reason="", actor=actor)
-
-
-def job_decline(*, job: Job, organization: str, signed: Signed[wire.Decline], actor: Actor) -> bool:
-    """Keep a site's signed no; it ends the job. True if it is new."""
-    sender_check(signed, sender=organization)
-    _same_spec(job, signed.body)
-    job.agreement.verify(signed)
-    declined = JobParticipant.State.DECLINED
-    return _answer(job, signed, state=declined, reason=signed.body.reason, actor=actor)
-
-
-def _same_spec(job: Job, body: wire.Decline | wire.Cancel) -> None:
-    if body.job_id != str(job.pk) or body.spec != job.spec_digest:
-        raise InvalidInput(f"job_id, spec: of another job than {job.pk}")
-
-
-def _answer(
-    job: Job, signed: Signed[Any], *, state: JobParticipant.State, reason: str, actor: Actor
-) -> bool:
-    organization = signed.body.organization
-    with as_coordinator(), transaction.atomic():
-        locked = lifecycle.job_lock(job.pk)
-        part = locked.participants.get(organization=organization)
-        if part.state != JobParticipant.State.PENDING:
-            if part.answer == signed.dump():
-                return False
-            raise AlreadySent(f"{organization} has {part.state} this job before.")
-        if locked.state != Job.State.PROPOSED:
-            raise Closed(f"The job is {locked.state}; nothing is to be approved.")
-        part.state, part.reason = state, reason
-        part.answer, part.answered_at = signed.dump(), timezone.now()
-        part.save(update_fields=["state", "reason", "answer", "answered_at"])
-        if state == JobParticipant.State.DECLINED:
-            lifecycle.job_end(
-                locked,
-                state=Job.State.DECLINED,
-                reason=f"declined by {organization}: {reason}",
-                actor=actor,
-                signature=signed.digest(),
-            )
-            return True
-        event_record(
-            tag=Tag.JOB_APPROVED,
-            actor=actor,
-            subject=("job", job.pk),
-            digests={"spec": job.spec_digest, "message": signed.digest()},
-            data={"organization": organization, "rho": signed.body.cost.rho},
-            signature=signed.digest(),
-        )
-        _wait_for_others(locked)
-        return True
-
-
-def _wait_for_others(job: Job) -> None:
-    pending = job.participants.filter(state=JobParticipant.State.PENDING)
-    names = list(pending.values_list("organization", flat=True))
-    Job.objects.filter(pk=job.pk).update(reason=_waits_for(names))
-    bell_ring(job.slugs())
-    if not names:
-        enqueue("training.job_advance", job.pk)
-
-
-def job_cancel(*, job: Job, organization: str, signed: Signed[wire.Cancel], actor: Actor) -> bool:
     """A participant stops the job: its open attempt ends, nothing more is charged."""
-    sender_check(signed, sender=organization)
-    _same_spec(job, signed.body)
-    job.agreement.verify(signed)
-    return _cancel(job, organization, signed.body.reason, actor, signature=signed.digest())
+    statement_check(agreement, signed, sender=organization)
+    return _cancel(agreement, organization, signed.body.reason, actor, signature=signed.digest())
 
 
 def job_cancel_by_person(*, job: Job, organization: str, reason: str, actor: Actor) -> bool:
@@ -245,72 +181,30 @@ def job_cancel_by_person(*, job: Job, organization: str, reason: str, actor: Act
 
 
 def _cancel(
-    job: Job, organization: str, reason: str, actor: Actor, signature: str | None = None
+    job: Agreement, organization: str, reason: str, actor: Actor, signature: str | None = None
 ) -> bool:
     with as_coordinator(), transaction.atomic():
-        locked = lifecycle.job_lock(job.pk)
+        locked = agreement_lock(job.pk)
         if locked.state == Job.State.CANCELLED:
             return False
         if locked.ended:
             raise Closed(f"The job is {locked.state}; there is nothing to cancel.")
         why = f"cancelled by {organization}" + (f": {reason}" if reason else "")
-        return lifecycle.job_end(
+        return agreement_end(
             locked, state=Job.State.CANCELLED, reason=why, actor=actor, signature=signature
         )
-
-
-def job_approve_by_person(*, job: Job, organization: str, actor: Actor) -> bool:
-    """A person lets the organization's site approve, where its policy waits for one.
-
-    The site still decides and signs. Raises BudgetExceeded by the mirrored ledger, Closed where
-    the organization has answered or the job is past approval.
-    """
-    _budget_check(job.wire, organization)
-    with as_coordinator(), transaction.atomic():
-        locked, part = _to_answer(job, organization)
-        if part.endorsed_by is not None:
-            return False
-        part.endorsed_by = actor.snapshot()
-        part.save(update_fields=["endorsed_by"])
-        event_record(
-            tag=Tag.JOB_ENDORSED,
-            actor=actor,
-            subject=("job", job.pk),
-            digests={"spec": job.spec_digest},
-            data={"organization": organization},
-        )
-        bell_ring(locked.slugs())
-        return True
-
-
-def _budget_check(spec: wire.JobSpec, organization: str) -> None:
-    proposed = jobs_of(organization).filter(proposer=spec.proposer).exclude(pk=spec.job_id)
-    budget_check(
-        organization=organization,
-        cost=job_cost(spec),
-        proposer=spec.proposer,
-        proposed=dict(proposed.values_list("pk", "created_at")),
-    )
 
 
 def job_decline_by_person(*, job: Job, organization: str, reason: str, actor: Actor) -> bool:
     """A person says no for the organization; it ends the job."""
     with as_coordinator(), transaction.atomic():
-        locked, part = _to_answer(job, organization)
-        part.state, part.reason = JobParticipant.State.DECLINED, reason[:500]
+        locked, part = to_answer(job, organization)
+        part.state, part.reason = Participant.State.DECLINED, reason[:500]
         part.answered_at = timezone.now()
         part.save(update_fields=["state", "reason", "answered_at"])
-        return lifecycle.job_end(
+        return agreement_end(
             locked,
             state=Job.State.DECLINED,
             reason=f"declined by {organization}: {reason}",
             actor=actor,
         )
-
-
-def _to_answer(job: Job, organization: str) -> tuple[Job, JobParticipant]:
-    locked = lifecycle.job_lock(job.pk)
-    part = locked.participants.get(organization=organization)
-    if locked.state != Job.State.PROPOSED or part.state != JobParticipant.State.PENDING:
-        raise Closed(f"The job is {locked.state}, {organization} has {part.state} it.")
-    return locked, part

@@ -16,17 +16,17 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from apps.attempts.steps import attempt_advance
-from apps.common.actor import COORDINATOR
+from apps.attempts.models import Agreement, Participant
+from apps.attempts.selectors.agreements import attempt_last
+from apps.attempts.services.agreements import agreement_lock
+from apps.attempts.services.events import agreement_event
+from apps.attempts.services.steps import attempt_advance
 from apps.common.coordinator import as_coordinator
 from apps.keys.bell import bell_ring
 from apps.keys.selectors import key_epoch_get
-from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
-from apps.training.models import Job, JobParticipant, Round
-from apps.training.selectors.jobs import round_last
-from apps.training.services.attempts import ROUNDS
-from apps.training.services.lifecycle import job_continue, job_lock
+from apps.training.models import Job
+from apps.training.services.lifecycle import job_continue
 from federated.errors import DomainError, NotFound
 
 QUEUE_LOCK = 0x717565
@@ -37,7 +37,7 @@ def tick() -> int:
     """Advance everything that is due; return how many jobs were looked at."""
     with as_coordinator():
         approved = Job.objects.filter(state=Job.State.PROPOSED).exclude(
-            participants__state=JobParticipant.State.PENDING
+            participants__state=Participant.State.PENDING
         )
         running = Job.objects.filter(state=Job.State.RUNNING)
         due = [*approved.values_list("pk", flat=True), *running.values_list("pk", flat=True)]
@@ -63,25 +63,16 @@ def job_advance(job_id: Any) -> None:
             case Job.State.QUEUED:
                 queue_advance()
             case Job.State.RUNNING:
-                found = round_last(job)
-                if found is None or not found.open:
+                last = attempt_last(job)
+                if last is None or not last.open:
                     _continue(job)
                 else:
-                    round_advance(found.pk)
-
-
-def round_advance(round_id: Any) -> None:
-    """Take the step of one attempt that is due, if one is."""
-    with as_coordinator():
-        found = Round.objects.select_related("job").filter(pk=round_id).first()
-        if found is None:
-            raise NotFound("No such round.")
-        attempt_advance(ROUNDS, found)
+                    attempt_advance(last.pk)
 
 
 def _continue(job: Job) -> None:
     with transaction.atomic():
-        locked = job_lock(job.pk)
+        locked = agreement_lock(job.pk)
         if locked.state == Job.State.RUNNING:
             job_continue(locked)
 
@@ -89,19 +80,12 @@ def _continue(job: Job) -> None:
 def _queue(job: Job) -> None:
     """proposed -> queued, once every participant has approved."""
     with transaction.atomic():
-        locked = job_lock(job.pk)
-        if locked.participants.exclude(state=JobParticipant.State.APPROVED).exists():
+        locked = agreement_lock(job.pk)
+        if locked.participants.exclude(state=Participant.State.APPROVED).exists():
             return
-        won = Job.objects.filter(pk=job.pk, state=Job.State.PROPOSED).update(
-            state=Job.State.QUEUED, queued_at=timezone.now(), reason="waits for its turn"
-        )
-        if won:
-            event_record(
-                tag=Tag.JOB_QUEUED,
-                actor=COORDINATOR,
-                subject=("job", job.pk),
-                digests={"spec": job.spec_digest},
-            )
+        if _claim(job, Job.State.PROPOSED, state=Job.State.QUEUED, reason="waits for its turn"):
+            Job.objects.filter(pk=job.pk).update(queued_at=timezone.now())
+            agreement_event(Tag.JOB_QUEUED, job)
             bell_ring(job.slugs())
 
 
@@ -125,24 +109,21 @@ def queue_advance() -> None:
                 running += _start(job)
 
 
+def _claim(job: Job, before: Job.State, **columns: Any) -> bool:
+    """Change a job by one conditional UPDATE, which locks it. False where another did."""
+    return Agreement.objects.filter(pk=job.pk, state=before).update(**columns) == 1
+
+
 def _wait(job: Job, reason: str) -> None:
-    if job.reason != reason:
-        changed = Job.objects.filter(pk=job.pk, state=Job.State.QUEUED).update(reason=reason)
-        if changed:
-            bell_ring(job.slugs())
+    if job.reason != reason and _claim(job, Job.State.QUEUED, reason=reason):
+        bell_ring(job.slugs())
 
 
 def _start(job: Job) -> int:
-    won = Job.objects.filter(pk=job.pk, state=Job.State.QUEUED).update(
-        state=Job.State.RUNNING, started_at=timezone.now(), reason=""
-    )
+    won = _claim(job, Job.State.QUEUED, state=Job.State.RUNNING, reason="")
     if won:
+        Job.objects.filter(pk=job.pk).update(started_at=timezone.now())
         job.refresh_from_db()
-        event_record(
-            tag=Tag.JOB_STARTED,
-            actor=COORDINATOR,
-            subject=("job", job.pk),
-            digests={"spec": job.spec_digest, "model": job.model_digest},
-        )
+        agreement_event(Tag.JOB_STARTED, job, digests={"model": job.model_digest})
         job_continue(job)
-    return won
+    return int(won)

@@ -20,8 +20,11 @@ from federated.wire.base import Signed
 from federated.wire.job import Evaluation, JobSpec
 
 
-def proposal_check(signed: Signed[JobSpec], state: bytes | mmap) -> None:
-    """Raises InvalidInput or SignatureInvalid with the first thing that does not hold."""
+def proposal_check(signed: Signed[JobSpec], state: bytes | mmap) -> JobAgreement:
+    """The agreement that it would be.
+
+    Raises InvalidInput or SignatureInvalid with the first thing that does not hold.
+    """
     spec = signed.body
     if spec.consortium != settings.FSC_CONSORTIUM:
         raise InvalidInput(f"consortium: {spec.consortium}; this is {settings.FSC_CONSORTIUM}")
@@ -36,6 +39,7 @@ def proposal_check(signed: Signed[JobSpec], state: bytes | mmap) -> None:
     agreement.check()
     _ = agreement.cost
     _check_state(spec, state)
+    return agreement
 
 
 def _check_participants(signed: Signed[JobSpec]) -> None:

@@ -18,10 +18,12 @@ from django.db.models import F, Q
 from django.utils import timezone
 from numpy.typing import NDArray
 
+from apps.attempts.models import Attempt
+from apps.attempts.queue import enqueue
+from apps.attempts.selectors.transcripts import transcript_of
+from apps.attempts.services.steps import attempt_get, release_fail
 from apps.common.coordinator import as_coordinator
-from apps.training.models import MaskedVector, Round, SumPart
-from apps.training.queue import enqueue
-from apps.training.selectors.transcripts import transcript_of
+from apps.training.models import MaskedVector, SumPart
 from apps.training.selectors.vectors import vector_open, vectors_of
 from apps.training.storage import blob_storage, file_pieces
 from federated.aggregation.base import Total
@@ -29,6 +31,8 @@ from federated.aggregation.masked import MaskedTotal
 from federated.crypto.masking import WORD_BYTES
 from federated.errors import InvalidInput
 from federated.protocol.masked import masked_bytes, total_of
+from federated.protocol.share import product_of
+from federated.wire.base import encode_bytes
 
 AT_ONCE_BYTES = 1 << 26
 """Up to so many bytes in all members' vectors a release sums them itself."""
@@ -37,7 +41,35 @@ WORKERS_MOST = 8
 LEASE_SECONDS = 60
 
 
-def round_total(attempt: Round) -> Total | None:
+def round_sum(attempt_id: Any) -> None:
+    """Compute the product of the cohort's ciphertexts once, and keep it on the attempt."""
+    with as_coordinator():
+        attempt = attempt_get(attempt_id)
+        if attempt.product is None:
+            product = product_of(transcript_of(attempt), agreement=attempt.terms)
+            kept = [
+                encode_bytes(item.to_bytes((item.bit_length() + 7) // 8, "big")) for item in product
+            ]
+            Attempt.objects.filter(pk=attempt.pk).update(product=kept)
+
+
+def vectors_sum_step(attempt_id: Any) -> None:
+    """Sum parts of the cohort's masked vectors; the last one done releases, if it can.
+
+    Where storage lost a vector, or a piece of one, the attempt cannot be released: it ends.
+    """
+    with as_coordinator():
+        attempt = attempt_get(attempt_id)
+        try:
+            vectors_sum(attempt_id)
+        except InvalidInput as error:
+            release_fail(attempt, error)
+        else:
+            if attempt.open and sum_ready(attempt):
+                enqueue("attempts.advance", attempt_id)
+
+
+def round_total(attempt: Attempt) -> Total | None:
     """The cohort's sum; None for a packed job. Raises InvalidInput where a vector is not whole.
 
     Call it once sum_ready(attempt).
@@ -54,10 +86,10 @@ def round_total(attempt: Round) -> Total | None:
             raise InvalidInput(f"masked vector {digest[:16]} is not in the storage")
         return file_pieces(vector_open(stored[digest]))
 
-    return total_of(transcript_of(attempt), agreement=attempt.job.agreement, source=source)
+    return total_of(transcript_of(attempt), agreement=attempt.terms, source=source)
 
 
-def sum_begin(attempt: Round, *, workers: int = WORKERS_MOST) -> None:
+def sum_begin(attempt: Attempt, *, workers: int = WORKERS_MOST) -> None:
     """Enqueue what sums a closed attempt's vectors, where a release cannot do it by itself."""
     size = _vector_bytes(attempt)
     if size and _in_parts(attempt, size):
@@ -65,23 +97,23 @@ def sum_begin(attempt: Round, *, workers: int = WORKERS_MOST) -> None:
             enqueue("training.vectors_sum", attempt.pk)
 
 
-def sum_ready(attempt: Round) -> bool:
+def sum_ready(attempt: Attempt) -> bool:
     """Whether nothing of the sum is left to do."""
     size = _vector_bytes(attempt)
     if not size or not _in_parts(attempt, size):
         return True
-    parts = SumPart.objects.filter(round=attempt)
+    parts = SumPart.objects.filter(attempt=attempt)
     return parts.exists() and not parts.filter(key="").exists()
 
 
-def vectors_sum(round_id: Any) -> int:
+def vectors_sum(attempt_id: Any) -> int:
     """Claim and sum parts until none is left; how many this call did.
 
     Raises InvalidInput where a vector is not in the storage, or not whole.
     """
     with as_coordinator():
-        attempt = Round.objects.select_related("job").get(pk=round_id)
-        if attempt.state not in (Round.State.CHARGING, Round.State.DECRYPTING):
+        attempt = attempt_get(attempt_id)
+        if attempt.state not in (Attempt.State.CHARGING, Attempt.State.DECRYPTING):
             return 0
         _parts_make(attempt)
         vectors = list(vectors_of(attempt).filter(organization__in=attempt.members))
@@ -92,7 +124,7 @@ def vectors_sum(round_id: Any) -> int:
         done = 0
         while (part := _part_claim(attempt)) is not None:
             words = range_sum(vectors, part.start, part.words)
-            key = f"{attempt.job_id}/{attempt.number}-{attempt.attempt}/sum/{part.start}"
+            key = f"{attempt.agreement_id}/{attempt.number}-{attempt.attempt}/sum/{part.start}"
             blob_storage().save(key, ContentFile(words.astype("<u8", copy=False).tobytes()))
             SumPart.objects.filter(pk=part.pk, key="").update(key=key)
             done += 1
@@ -119,36 +151,36 @@ def range_sum(vectors: list[MaskedVector], start: int, words: int) -> NDArray[np
 def sum_parts_sweep() -> int:
     """Remove the parts of attempts that have ended: nobody reads them again. How many."""
     with as_coordinator():
-        ended = SumPart.objects.exclude(round__state__in=Round.OPEN)
+        ended = SumPart.objects.exclude(attempt__state__in=Attempt.OPEN)
         for part in ended.exclude(key=""):
             blob_storage().delete(part.key)
         return ended.delete()[0]
 
 
-def _vector_bytes(attempt: Round) -> int:
-    return masked_bytes(attempt.job.agreement)
+def _vector_bytes(attempt: Attempt) -> int:
+    return masked_bytes(attempt.terms)
 
 
-def _in_parts(attempt: Round, size: int) -> bool:
+def _in_parts(attempt: Attempt, size: int) -> bool:
     return size * len(attempt.members) > AT_ONCE_BYTES
 
 
-def _parts_make(attempt: Round) -> None:
+def _parts_make(attempt: Attempt) -> None:
     words = _vector_bytes(attempt) // WORD_BYTES
     SumPart.objects.bulk_create(
         [
-            SumPart(round=attempt, start=start, words=min(PART_WORDS, words - start))
+            SumPart(attempt=attempt, start=start, words=min(PART_WORDS, words - start))
             for start in range(0, words, PART_WORDS)
         ],
         ignore_conflicts=True,
     )
 
 
-def _part_claim(attempt: Round) -> SumPart | None:
+def _part_claim(attempt: Attempt) -> SumPart | None:
     """A part that nobody works at, leased to this worker."""
     moment = timezone.now()
     free = Q(leased_until=None) | Q(leased_until__lt=moment)
-    waiting = SumPart.objects.filter(free, round=attempt, key="")
+    waiting = SumPart.objects.filter(free, attempt=attempt, key="")
     for part in waiting.order_by(F("leased_until").asc(nulls_first=True), "start"):
         if waiting.filter(pk=part.pk).update(
             leased_until=moment + timedelta(seconds=LEASE_SECONDS)
@@ -157,7 +189,7 @@ def _part_claim(attempt: Round) -> SumPart | None:
     return None
 
 
-def _parts_read(attempt: Round) -> Iterator[bytes]:
-    for part in SumPart.objects.filter(round=attempt).order_by("start"):
+def _parts_read(attempt: Attempt) -> Iterator[bytes]:
+    for part in SumPart.objects.filter(attempt=attempt).order_by("start"):
         with blob_storage().open(part.key) as file:
             yield file.read()

@@ -11,13 +11,15 @@ from pathlib import Path
 from django.db import transaction
 from django.utils import timezone
 
+from apps.attempts.models import Attempt
+from apps.attempts.services.agreements import attempt_lock
+from apps.attempts.services.events import attempt_event
 from apps.common.actor import COORDINATOR, Actor
 from apps.common.blobs import StagedFile
 from apps.common.coordinator import as_coordinator
 from apps.provenance.tags import Tag
-from apps.training.models import MaskedVector, Round
+from apps.training.models import MaskedVector
 from apps.training.services.incoming import Part, digest_check, incoming_locked, part_append
-from apps.training.services.rounds import round_event
 from apps.training.storage import blob_storage
 from federated.errors import InvalidInput
 from federated.protocol.arrival import AlreadySent, Closed
@@ -25,7 +27,7 @@ from federated.protocol.masked import masked_bytes
 
 
 def vector_receive(
-    *, attempt: Round, organization: str, digest: str, part: Part, actor: Actor
+    *, attempt: Attempt, organization: str, digest: str, part: Part, actor: Actor
 ) -> tuple[int, bool]:
     """Take a part of an organization's masked vector for an open attempt.
 
@@ -38,7 +40,7 @@ def vector_receive(
         if _stored_before(attempt, organization, digest):
             return part.total, False
         _require_open(attempt)
-        expected = masked_bytes(attempt.job.agreement)
+        expected = masked_bytes(attempt.terms)
     if not expected:
         raise InvalidInput("This job packs its vectors into ciphertexts: it takes none beside.")
     if part.total != expected:
@@ -63,9 +65,9 @@ def vector_delete(*, vector: MaskedVector, reason: str, actor: Actor = COORDINAT
                 deleted_at=timezone.now()
             )
             if won:
-                round_event(
+                attempt_event(
                     Tag.VECTOR_DELETED,
-                    vector.round,
+                    vector.attempt,
                     actor=actor,
                     digests={"vector": vector.digest},
                     data={"organization": vector.organization, "reason": reason},
@@ -74,13 +76,13 @@ def vector_delete(*, vector: MaskedVector, reason: str, actor: Actor = COORDINAT
         return bool(won)
 
 
-def vector_key(attempt: Round, organization: str, digest: str) -> str:
+def vector_key(attempt: Attempt, organization: str, digest: str) -> str:
     """The name of a vector in storage; kept on its row."""
-    return f"{attempt.job_id}/{attempt.number}-{attempt.attempt}/{organization}.{digest}"
+    return f"{attempt.agreement_id}/{attempt.number}-{attempt.attempt}/{organization}.{digest}"
 
 
-def _stored_before(attempt: Round, organization: str, digest: str) -> bool:
-    before = MaskedVector.objects.filter(round=attempt, organization=organization).first()
+def _stored_before(attempt: Attempt, organization: str, digest: str) -> bool:
+    before = MaskedVector.objects.filter(attempt=attempt, organization=organization).first()
     if before is None:
         return False
     if before.digest != digest:
@@ -91,12 +93,12 @@ def _stored_before(attempt: Round, organization: str, digest: str) -> bool:
     return True
 
 
-def _require_open(attempt: Round) -> None:
-    if attempt.state != Round.State.COLLECTING:
+def _require_open(attempt: Attempt) -> None:
+    if attempt.state != Attempt.State.COLLECTING:
         raise Closed(f"{str(attempt).capitalize()} is {attempt.state}: it takes no more vectors.")
 
 
-def _store(attempt: Round, organization: str, digest: str, path: Path, actor: Actor) -> bool:
+def _store(attempt: Attempt, organization: str, digest: str, path: Path, actor: Actor) -> bool:
     """Move the file into storage and keep its row, unless the attempt has closed meanwhile."""
     key, size = vector_key(attempt, organization, digest), path.stat().st_size
     with StagedFile(path) as staged:
@@ -104,15 +106,14 @@ def _store(attempt: Round, organization: str, digest: str, path: Path, actor: Ac
     path.unlink(missing_ok=True)
     try:
         with as_coordinator(), transaction.atomic():
-            row = Round.objects.select_for_update().get(pk=attempt.pk)
-            row.job = attempt.job
+            row = attempt_lock(attempt, attempt.agreement)
             if _stored_before(row, organization, digest):
                 return False
             _require_open(row)
             MaskedVector.objects.create(
-                round=row, organization=organization, digest=digest, size=size, key=key
+                attempt=row, organization=organization, digest=digest, size=size, key=key
             )
-            round_event(
+            attempt_event(
                 Tag.VECTOR_STORED,
                 row,
                 actor=actor,
