@@ -8,12 +8,12 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from apps.attempts import tasks
 from apps.common.actor import Actor
 from apps.keys.models import KeyEpoch, KeyRetirement, SealedShare
 from apps.keys.services import key_epoch_publish
 from apps.organizations.models import SiteCertificate
 from apps.provenance.models import Event
-from apps.training import tasks
 from apps.training.models import Job
 from federated.wire import key as wire
 from federated.wire.site import Work

@@ -14,10 +14,10 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from apps.attempts.services.agreements import attempt_open
 from apps.audit.models import Verification
 from apps.audit.verification import verification_ask
 from apps.benchmarks.services.campaigns import OPERATOR, campaign_create
-from apps.benchmarks.services.runs import run_open
 from apps.common.actor import Actor
 from tests.benchmarks.world import draft
 from tests.budgets.test_allotments import ask
@@ -190,7 +190,7 @@ def fill(world: World) -> Any:
     job = world.start(rounds=1)
     play(world, job)
     campaign = campaign_create(draft=draft(), creator=OPERATOR, actor=Actor.system("tests"))
-    run_open(campaign, number=1)
+    attempt_open(campaign, number=1)
     asked = verification_ask(
         kind=Verification.Kind.JOB,
         subject_id=job.pk,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from apps.attempts.steps import lease_take
-from apps.training import tasks
-from apps.training.models import Job, ModelState, Refusal, Round, Share, Verdict
-from apps.training.services import release
-from apps.training.services.attempts import ROUNDS
+from apps.attempts import tasks
+from apps.attempts.models import Attempt
+from apps.attempts.services import steps
+from apps.training.models import Job, ModelState
+from apps.training.services import sums
 from federated.protocol.share import share_make
 from federated.wire.base import decode_bytes, encode_bytes
 from federated.wire.round import Reason
 from federated.wire.site import Work
+from tests.rows import sent
 from tests.training.world import (
     CAST,
     EVERYBODY,
@@ -26,7 +27,7 @@ from tests.training.world import (
 )
 
 
-def post(world: World, slug: str, found: Round, kind: str, message: Any) -> tuple[int, str]:
+def post(world: World, slug: str, found: Attempt, kind: str, message: Any) -> tuple[int, str]:
     site = world[slug]
     answer = site.post(f"{site.path(task_for(found))}/{kind}", message)
     return answer.status_code, answer.json().get("code", "")
@@ -36,15 +37,15 @@ def test_no_share_before_every_charge(world: World) -> None:
     job = world.start()
     found = world.to_charging(job)
     world.all_work(CAST[:2], Work.CHARGE)
-    assert current(job).state == Round.State.CHARGING
+    assert current(job).state == Attempt.State.CHARGING
     early = share_make(
         world["summit"].transcript(task_for(found)),
-        agreement=job.agreement,
+        agreement=job.terms,
         share=share_of("summit"),
         identity=world["summit"].identity,
     )
     assert post(world, "summit", found, "share", early) == (409, "closed")
-    assert not Share.objects.exists()
+    assert not sent("share").exists()
 
 
 def test_a_receipt_for_another_cost_or_cohort(world: World) -> None:
@@ -63,7 +64,7 @@ def test_a_receipt_for_another_cost_or_cohort(world: World) -> None:
         "cohort": "cohort_mismatch",
         "context": "context_mismatch",
     }
-    assert not found.receipts.exists()
+    assert not found.messages.filter(name="receipt").exists()
 
 
 def test_a_receipt_of_who_is_not_in_the_cohort(world: World) -> None:
@@ -101,10 +102,10 @@ def test_fewer_than_t_trustees_wait_then_the_attempt_is_abandoned(world: World) 
     job = world.start()
     found = world.to_decrypting(job)
     world.all_work(CAST[:2], Work.DECRYPT)
-    assert current(job).state == Round.State.DECRYPTING
+    assert current(job).state == Attempt.State.DECRYPTING
     pass_deadline(found)
     found.refresh_from_db()
-    assert found.state == Round.State.ABANDONED
+    assert found.state == Attempt.State.ABANDONED
     assert found.reason == "fewer than 3 trustees (2 of 3 shares) by the deadline"
     assert found.release is None
     assert (current(job).number, current(job).attempt) == (1, 2)
@@ -120,7 +121,7 @@ def test_refusals_that_leave_too_few_trustees_abandon_at_once(world: World) -> N
     assert post(world, "summit", found, "refusal", refuse["summit"]) == (201, "")
     workers()
     found.refresh_from_db()
-    assert found.state == Round.State.ABANDONED
+    assert found.state == Attempt.State.ABANDONED
     assert "fewer than 3 trustees" in found.reason
     assert "summit refuses, cohort_already_served" in found.reason
 
@@ -134,10 +135,10 @@ def test_a_refusal_of_something_else_is_kept_and_does_not_count(world: World) ->
     )
     assert post(world, "summit", found, "refusal", alone) == (201, "")
     assert post(world, "summit", found, "refusal", alone) == (200, "")
-    row = Refusal.objects.get()
+    row = sent("refusal").get()
     assert (row.counts, row.reason, row.organization) == (False, "cohort_below_minimum", "summit")
     workers()
-    assert current(job).state == Round.State.DECRYPTING
+    assert current(job).state == Attempt.State.DECRYPTING
     world.all_work(CAST, Work.DECRYPT)
     assert current(job).number == 2
 
@@ -180,11 +181,11 @@ def test_releasing_twice_is_releasing_once(world: World) -> None:
     found = world.to_decrypting(job)
     for slug in CAST:
         world[slug].work(Work.DECRYPT)
-    assert release.round_release(found.pk) is True
-    assert release.round_release(found.pk) is False
-    tasks.round_release(str(found.pk))
+    assert steps.attempt_release(found.pk) is True
+    assert steps.attempt_release(found.pk) is False
+    tasks.release(str(found.pk))
     assert ModelState.objects.filter(job=job).count() == 2
-    assert Round.objects.filter(job=job).count() == 2
+    assert Attempt.objects.filter(agreement=job).count() == 2
 
 
 def test_a_dead_workers_release_is_taken_over_after_its_lease(world: World) -> None:
@@ -192,9 +193,9 @@ def test_a_dead_workers_release_is_taken_over_after_its_lease(world: World) -> N
     found = world.to_decrypting(job)
     for slug in CAST:
         world[slug].work(Work.DECRYPT)
-    assert lease_take(ROUNDS, found), "the worker that dies"
-    assert release.round_release(found.pk) is False
-    Round.objects.filter(pk=found.pk).update(leased_until=found.opened_at)
+    assert steps.lease_take(found), "the worker that dies"
+    assert steps.attempt_release(found.pk) is False
+    Attempt.objects.filter(pk=found.pk).update(leased_until=found.opened_at)
     workers()
     assert current(job).number == 2
 
@@ -206,22 +207,22 @@ def test_a_share_after_the_release_is_late(world: World) -> None:
     pass_grace(found)
     world.all_work(("harbor", "lakeside", "northwind"), Work.DECRYPT)
     assert post(world, "summit", found, "share", late) == (409, "closed")
-    assert Share.objects.filter(round=found).count() == 3
+    assert sent("share").filter(attempt=found).count() == 3
 
 
 def test_the_kept_product_is_the_computed_one(world: World) -> None:
     found = world.to_charging(world.start())
-    computed = release.round_sum(found.pk)
+    computed = sums.round_sum(found.pk)
     found.refresh_from_db()
     assert found.product is not None
-    assert release.round_sum(found.pk) == computed
+    assert sums.round_sum(found.pk) == computed
 
 
 def test_a_verdict_that_disagrees_fails_the_job(world: World) -> None:
     job = world.start()
     world.to_decrypting(job)
     world.all_work(CAST, Work.DECRYPT)
-    released = job.rounds.get(number=1)
+    released = job.attempts.get(number=1)
     no = world["lakeside"].verdict(task_for(released), agrees=False, detail="another state")
     assert post(world, "lakeside", released, "verdict", no) == (201, "")
     job.refresh_from_db()
@@ -229,15 +230,15 @@ def test_a_verdict_that_disagrees_fails_the_job(world: World) -> None:
     assert job.reason == (
         "lakeside does not agree with the release of round 1, attempt 1: another state"
     )
-    assert not Verdict.objects.get().agrees
-    assert current(job).state == Round.State.ABANDONED
+    assert not sent("verdict").get().agrees
+    assert current(job).state == Attempt.State.ABANDONED
 
 
 def test_a_verdict_for_another_release(world: World) -> None:
     job = world.start()
     world.to_decrypting(job)
     world.all_work(CAST, Work.DECRYPT)
-    released = job.rounds.get(number=1)
+    released = job.attempts.get(number=1)
     wrong = world["lakeside"].verdict(task_for(released), release="0" * 64)
     assert post(world, "lakeside", released, "verdict", wrong) == (422, "invalid_input")
-    assert not Verdict.objects.exists()
+    assert not sent("verdict").exists()

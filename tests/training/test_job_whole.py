@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django_tenants.utils import schema_context
 
+from apps.attempts.models import Attempt, ContributionReceipt
 from apps.provenance.models import Event
-from apps.training.models import ContributionReceipt, Job, Round
+from apps.training.models import Job
 from federated.training.server import ServerState
 from tests.training.world import CAST, INITIAL, World, current, workers
 
@@ -24,7 +25,7 @@ def test_three_sites_train_one_model(world: World) -> None:
     job = world.start()
     play(world, job)
     assert (job.state, job.reason) == (Job.State.FINISHED, "")
-    assert job.rounds.filter(state=Round.State.RELEASED).count() == 2
+    assert job.attempts.filter(state=Attempt.State.RELEASED).count() == 2
     answer = world["summit"].get(f"models/{job.model_digest}")
     assert answer["Content-Type"] == "application/octet-stream"
     state = ServerState.from_bytes(answer.getvalue())
@@ -32,7 +33,7 @@ def test_three_sites_train_one_model(world: World) -> None:
     # Every site recomputed the same model, from ciphertexts and shares alone.
     assert {world[slug].states[str(job.pk)].digest() for slug in CAST} == {job.model_digest}
     # The noise is a few hundred grid units a site; the sum itself is two orders larger.
-    first = job.rounds.get(number=1).wire_release
+    first = job.attempts.get(number=1).wire_release
     assert first is not None
     exact = sum(world[slug].gradient for slug in CAST)
     noise = job.wire.privacy.noise_sigma * 3**0.5
@@ -80,8 +81,8 @@ def test_an_organization_keeps_receipts_of_its_own_contributions(world: World) -
     job = world.start()
     play(world, job)
     with schema_context("t_summit"):
-        rows = list(ContributionReceipt.objects.order_by("round"))
-    assert [(r.job_id, r.round, r.attempt) for r in rows] == [(job.pk, 1, 1), (job.pk, 2, 1)]
+        rows = list(ContributionReceipt.objects.order_by("number"))
+    assert [(r.agreement_id, r.number, r.attempt) for r in rows] == [(job.pk, 1, 1), (job.pk, 2, 1)]
     with schema_context("t_harbor"):
         assert not ContributionReceipt.objects.exists()
 

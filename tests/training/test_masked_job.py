@@ -11,14 +11,16 @@ import pytest
 from django.conf import settings
 from django.core.files.storage import storages
 
+from apps.attempts.models import Attempt
 from apps.provenance.models import Event
 from apps.training import storage
-from apps.training.models import Contribution, Job, MaskedVector, ModelState, Round, SumPart
-from apps.training.services import release, sums
+from apps.training.models import Job, MaskedVector, ModelState, SumPart
+from apps.training.services import sums
 from apps.training.services.incoming import incoming_locked, incoming_sweep
 from apps.training.services.vectors import vector_delete
 from federated.protocol.masked import masked_bytes
 from federated.wire.site import Work
+from tests.rows import sent
 from tests.training.test_job_whole import play
 from tests.training.world import CAST, Site, World, current, task_for
 
@@ -37,7 +39,7 @@ def job(world: World) -> Job:
 
 
 @pytest.fixture
-def found(job: Job) -> Round:
+def found(job: Job) -> Attempt:
     return current(job)
 
 
@@ -47,7 +49,7 @@ def site(world: World) -> Site:
 
 
 @pytest.fixture
-def made(site: Site, found: Round) -> tuple[Any, str, bytes]:
+def made(site: Site, found: Attempt) -> tuple[Any, str, bytes]:
     """A contribution, its vector's digest and bytes."""
     signed = site.contribution(task_for(found))
     return signed, signed.body.masked, site.vectors[signed.body.masked]
@@ -67,7 +69,7 @@ def test_three_sites_train_one_masked_model(world: World, job: Job) -> None:
     assert (job.state, job.reason) == (Job.State.FINISHED, "")
     # Each site fetched every vector, and recomputed the same model.
     assert {world[slug].states[str(job.pk)].digest() for slug in CAST} == {job.model_digest}
-    first = job.rounds.get(number=1).wire_release
+    first = job.attempts.get(number=1).wire_release
     assert first is not None
     assert (first.values, len(first.sum or "")) == ((), 64)
     stored = Event.objects.filter(subject_id=str(job.pk), tag="federation:vector:stored")
@@ -86,22 +88,22 @@ def test_workers_sum_in_parts_what_is_too_large_for_one(
     sums._parts_make(found)
     taken = sums._part_claim(found)
     assert taken is not None
-    release.round_sum_vectors(found.pk)
+    sums.vectors_sum_step(found.pk)
     assert not sums.sum_ready(found)
     world.all_work(CAST, Work.DECRYPT)
     assert current(job).pk == found.pk
     SumPart.objects.filter(pk=taken.pk).update(leased_until=found.opened_at)
-    release.round_sum_vectors(found.pk)
+    sums.vectors_sum_step(found.pk)
     assert sums.sum_ready(found)
-    words = masked_bytes(job.agreement) // 8
-    assert SumPart.objects.filter(round=found).count() == words == 2
+    words = masked_bytes(job.terms) // 8
+    assert SumPart.objects.filter(attempt=found).count() == words == 2
     play(world, job)
     job.refresh_from_db()
     assert {world[slug].states[str(job.pk)].digest() for slug in CAST} == {
-        Job.objects.get().rounds.get(number=1).wire_release.state
+        Job.objects.get().attempts.get(number=1).wire_release.state
     }
     assert sums.sum_parts_sweep() == words
-    assert not SumPart.objects.filter(round=found).exists()
+    assert not SumPart.objects.filter(attempt=found).exists()
 
 
 def test_parts_that_a_lost_vector_spoils_end_the_attempt(
@@ -109,36 +111,36 @@ def test_parts_that_a_lost_vector_spoils_end_the_attempt(
 ) -> None:
     monkeypatch.setattr(sums, "AT_ONCE_BYTES", 0)
     found = world.to_charging(job)
-    vector = MaskedVector.objects.filter(round=found).first()
+    vector = MaskedVector.objects.filter(attempt=found).first()
     assert vector is not None
     storages["blobs"].delete(vector.key)
-    release.round_sum_vectors(found.pk)
+    sums.vectors_sum_step(found.pk)
     found.refresh_from_db()
-    assert found.state == Round.State.ABANDONED
+    assert found.state == Attempt.State.ABANDONED
     assert f"masked vector of {vector.organization} is not in the storage" in found.reason
     assert current(job).attempt == 2
 
 
 def test_a_vector_that_storage_changed_ends_the_attempt(world: World, job: Job) -> None:
     found = world.to_decrypting(job)
-    vector = MaskedVector.objects.filter(round=found).first()
+    vector = MaskedVector.objects.filter(attempt=found).first()
     assert vector is not None
     Path(storages["blobs"].path(vector.key)).write_bytes(b"\0" * vector.size)
     world.all_work(CAST, Work.DECRYPT)
     found.refresh_from_db()
-    assert (found.state, "has digest" in found.reason) == (Round.State.ABANDONED, True)
+    assert (found.state, "has digest" in found.reason) == (Attempt.State.ABANDONED, True)
 
 
-def test_the_same_vector_again_is_fine(site: Site, found: Round, made: Any) -> None:
+def test_the_same_vector_again_is_fine(site: Site, found: Attempt, made: Any) -> None:
     _, digest, body = made
     first, second = (site.put(task_for(found), digest, body) for _ in range(2))
     assert (first.status_code, second.status_code) == (201, 200)
     assert MaskedVector.objects.count() == 1
-    Round.objects.filter(pk=found.pk).update(state=Round.State.CHARGING)
+    Attempt.objects.filter(pk=found.pk).update(state=Attempt.State.CHARGING)
     assert site.put(task_for(found), digest, body).status_code == 200
 
 
-def test_in_parts_with_a_break(site: Site, found: Round, made: Any) -> None:
+def test_in_parts_with_a_break(site: Site, found: Attempt, made: Any) -> None:
     _, digest, body = made
     size, task = len(body), task_for(found)
 
@@ -169,7 +171,7 @@ def test_in_parts_with_a_break(site: Site, found: Round, made: Any) -> None:
     ],
 )
 def test_wrong_bytes_are_refused_and_nothing_is_kept(
-    site: Site, found: Round, made: Any, change: Any, said: str
+    site: Site, found: Attempt, made: Any, change: Any, said: str
 ) -> None:
     _, digest, body = made
     answer = site.put(task_for(found), digest, change(body))
@@ -182,14 +184,14 @@ def test_wrong_bytes_are_refused_and_nothing_is_kept(
 @pytest.mark.parametrize(
     "header", ["bytes 0-15", "bytes 0-14/16", "bytes 1-16/16", "bytes 5-3/16", "lines 0-15/16"]
 )
-def test_a_range_that_does_not_fit(site: Site, found: Round, made: Any, header: str) -> None:
+def test_a_range_that_does_not_fit(site: Site, found: Attempt, made: Any, header: str) -> None:
     _, digest, body = made
     answer = site.put(task_for(found), digest, body, **{"content-range": header})
     assert code(answer) == (422, "invalid_input")
     assert not MaskedVector.objects.exists()
 
 
-def test_another_vector_after_the_first(site: Site, found: Round, made: Any) -> None:
+def test_another_vector_after_the_first(site: Site, found: Attempt, made: Any) -> None:
     _, digest, body = made
     site.put(task_for(found), digest, body)
     other = hashlib.sha256(body[::-1]).hexdigest()
@@ -197,7 +199,7 @@ def test_another_vector_after_the_first(site: Site, found: Round, made: Any) -> 
     assert MaskedVector.objects.get().digest == digest
 
 
-def test_an_unfinished_upload_makes_way_for_another(site: Site, found: Round, made: Any) -> None:
+def test_an_unfinished_upload_makes_way_for_another(site: Site, found: Attempt, made: Any) -> None:
     _, digest, body = made
     other = hashlib.sha256(body[::-1]).hexdigest()
     header = {"content-range": "bytes 0-3/16"}
@@ -208,25 +210,25 @@ def test_an_unfinished_upload_makes_way_for_another(site: Site, found: Round, ma
     assert incoming_sweep(older_than=-1.0) == 1
 
 
-def test_a_contribution_without_its_vector(site: Site, found: Round, made: Any) -> None:
+def test_a_contribution_without_its_vector(site: Site, found: Attempt, made: Any) -> None:
     signed, digest, body = made
     path = f"{site.path(task_for(found))}/contribution"
     assert code(site.post(path, signed)) == (422, "vector_missing")
-    assert not Contribution.objects.exists()
+    assert not sent("contribution").exists()
     site.put(task_for(found), digest, body)
     assert site.post(path, signed).status_code == 201
 
 
-def test_a_contribution_with_another_sites_vector(world: World, found: Round, made: Any) -> None:
+def test_a_contribution_with_another_sites_vector(world: World, found: Attempt, made: Any) -> None:
     signed, digest, body = made
     world["lakeside"].put(task_for(found), digest, body)
     path = f"{world['summit'].path(task_for(found))}/contribution"
     assert code(world["summit"].post(path, signed)) == (422, "vector_missing")
 
 
-def test_after_the_close(site: Site, found: Round, made: Any) -> None:
+def test_after_the_close(site: Site, found: Attempt, made: Any) -> None:
     _, digest, body = made
-    Round.objects.filter(pk=found.pk).update(state=Round.State.CHARGING)
+    Attempt.objects.filter(pk=found.pk).update(state=Attempt.State.CHARGING)
     assert code(site.put(task_for(found), digest, body)) == (409, "closed")
     assert not MaskedVector.objects.exists()
 
@@ -238,7 +240,7 @@ def test_a_packed_job_takes_none(world: World) -> None:
     assert code(answer) == (422, "invalid_input")
 
 
-def test_another_content_type(site: Site, found: Round, made: Any) -> None:
+def test_another_content_type(site: Site, found: Attempt, made: Any) -> None:
     path = f"/api/{site.path(task_for(found))}/vectors/{made[1]}"
     answer = site.client.put(path, made[2], content_type="application/json")
     assert code(answer) == (415, "unsupported_media_type")
@@ -277,7 +279,7 @@ def test_who_reads_a_vector(
 
 def test_a_deleted_vector_keeps_its_digest(world: World, job: Job) -> None:
     found = world.to_charging(job)
-    vector = MaskedVector.objects.filter(round=found).first()
+    vector = MaskedVector.objects.filter(attempt=found).first()
     assert vector is not None
     assert vector_delete(vector=vector, reason="retention")
     assert not vector_delete(vector=vector, reason="retention")
@@ -291,7 +293,7 @@ def test_a_deleted_vector_keeps_its_digest(world: World, job: Job) -> None:
     assert sender.put(task_for(found), vector.digest, body).status_code == 200
 
 
-def test_a_second_request_for_the_same_vector_waits(site: Site, found: Round, made: Any) -> None:
+def test_a_second_request_for_the_same_vector_waits(site: Site, found: Attempt, made: Any) -> None:
     _, digest, body = made
     with incoming_locked(f"{found.pk}.summit", digest):
         assert code(site.put(task_for(found), digest, body)) == (503, "unavailable")

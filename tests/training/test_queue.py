@@ -9,9 +9,11 @@ import pytest
 from django.conf import settings
 from django.core.cache import cache
 
+from apps.attempts.models import Attempt
+from apps.attempts.services.answers import endorse
 from apps.common.actor import Actor
 from apps.keys.models import KeyEpoch
-from apps.training.models import Job, Round
+from apps.training.models import Job
 from apps.training.services import jobs, machine
 from federated.errors import Conflict
 from federated.wire import job as wire
@@ -76,7 +78,7 @@ def test_ticks_start_a_job_once(world: World) -> None:
         machine.tick()
         machine.job_advance(job.pk)
         machine.queue_advance()
-    assert Round.objects.filter(job=job).count() == 1
+    assert Attempt.objects.filter(agreement=job).count() == 1
 
 
 def test_cancelling_ends_the_open_attempt(world: World) -> None:
@@ -85,7 +87,7 @@ def test_cancelling_ends_the_open_attempt(world: World) -> None:
     assert cancel(world, "lakeside", job, "wrong cohort").status_code == 201
     assert states(job)[0] == ("cancelled", "cancelled by lakeside: wrong cohort")
     found.refresh_from_db()
-    assert (found.state, found.reason) == (Round.State.ABANDONED, "the job is cancelled")
+    assert (found.state, found.reason) == (Attempt.State.ABANDONED, "the job is cancelled")
     assert not any(world[slug].inbox().tasks for slug in CAST)
     answer = world["summit"].post(
         f"jobs/{job.pk}/rounds/1/1/contribution",
@@ -119,8 +121,8 @@ def test_a_persons_approval_reaches_the_site(world: World) -> None:
     job = world.propose()
     before = world["summit"].get("inbox")
     assert world["summit"].get(f"jobs/{job.pk}").json()["approved_by_person"] is False
-    assert jobs.job_approve_by_person(job=job, organization="summit", actor=PERSON) is True
-    assert jobs.job_approve_by_person(job=job, organization="summit", actor=PERSON) is False
+    assert endorse(job, organization="summit", actor=PERSON) is True
+    assert endorse(job, organization="summit", actor=PERSON) is False
     assert world["summit"].get(f"jobs/{job.pk}").json()["approved_by_person"] is True
     assert world["lakeside"].get(f"jobs/{job.pk}").json()["approved_by_person"] is False
     assert before.status_code == 200
@@ -133,7 +135,7 @@ def test_a_persons_no_ends_the_job(world: World) -> None:
     jobs.job_decline_by_person(job=job, organization="summit", reason="not us", actor=PERSON)
     assert states(job)[0] == ("declined", "declined by summit: not us")
     with pytest.raises(Conflict):
-        jobs.job_approve_by_person(job=job, organization="summit", actor=PERSON)
+        endorse(job, organization="summit", actor=PERSON)
 
 
 def test_a_finished_attempt_reaches_the_workers_through_the_broker(
@@ -144,13 +146,13 @@ def test_a_finished_attempt_reaches_the_workers_through_the_broker(
 
     job = world.start()
     with app.connection_for_write() as broker:
-        queue = broker.SimpleQueue("training")
+        queue = broker.SimpleQueue("attempts")
         queue.clear()
         with django_capture_on_commit_callbacks(execute=True):
             for slug in CAST:
                 world[slug].work(Work.TRAIN)
         message = queue.get(timeout=patient(10))
-        assert message.headers["task"] == "training.round_close"
+        assert message.headers["task"] == "attempts.advance"
         assert message.headers[HEADER] == "public"
         assert json.loads(message.body)[0] == [str(current(job).pk)]
         message.ack()

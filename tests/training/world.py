@@ -13,11 +13,12 @@ import numpy as np
 from cryptography.hazmat.primitives import serialization
 from django.conf import settings
 
+from apps.attempts import tasks
+from apps.attempts.models import Attempt
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
 from apps.keys.services import key_epoch_publish
-from apps.training import tasks
-from apps.training.models import Job, Round
+from apps.training.models import Job
 from apps.training.services import machine
 from federated.crypto.threshold import KeyShare
 from federated.privacy.config import PrivacyConfig
@@ -291,7 +292,7 @@ class Site:
     def do_verify(self, task: Task) -> Any:
         return self.post(f"{self.path(task)}/verdict", self.verdict(task))
 
-    def refusal(self, found: Round, **changes: Any) -> Signed[wire.Refusal]:
+    def refusal(self, found: Attempt, **changes: Any) -> Signed[wire.Refusal]:
         body = wire.Refusal(
             context=found.context_digest,
             cohort=found.cohort_digest or "0" * 64,
@@ -306,10 +307,10 @@ def workers() -> None:
     """What beat and the workers do: a tick, and the heavy tasks that it would enqueue."""
     machine.tick()
     with as_coordinator():
-        waiting = Round.objects.filter(state=Round.State.DECRYPTING).select_related("job")
-        due = [r for r in waiting if r.shares.count() >= r.job.agreement.threshold]
+        waiting = Attempt.objects.filter(state=Attempt.State.DECRYPTING).select_related("job")
+        due = [r for r in waiting if r.shares.count() >= r.job.terms.threshold]
     for found in due:
-        tasks.round_release(str(found.pk))
+        tasks.release(str(found.pk))
 
 
 class World:
@@ -399,33 +400,35 @@ class World:
             self[slug].work(*kinds)
         workers()
 
-    def to_charging(self, job: Job, slugs: tuple[str, ...] = CAST) -> Round:
+    def to_charging(self, job: Job, slugs: tuple[str, ...] = CAST) -> Attempt:
         self.all_work(slugs, Work.TRAIN)
         return current(job)
 
-    def to_decrypting(self, job: Job, slugs: tuple[str, ...] = CAST) -> Round:
+    def to_decrypting(self, job: Job, slugs: tuple[str, ...] = CAST) -> Attempt:
         self.to_charging(job, slugs)
         self.all_work(slugs, Work.CHARGE)
         return current(job)
 
 
-def current(job: Job) -> Round:
+def current(job: Job) -> Attempt:
     """The job's newest attempt, fresh from the database."""
-    found = Round.objects.filter(job=job).order_by("-number", "-attempt").first()
+    found = Attempt.objects.filter(agreement=job).order_by("-number", "-attempt").first()
     assert found is not None
     return found
 
 
-def pass_deadline(found: Round) -> None:
+def pass_deadline(found: Attempt) -> None:
     """Let the attempt's deadline lie in the past, without waiting for it."""
-    Round.objects.filter(pk=found.pk).update(deadline=found.opened_at)
+    Attempt.objects.filter(pk=found.pk).update(deadline=found.opened_at)
     workers()
 
 
-def pass_grace(found: Round) -> None:
+def pass_grace(found: Attempt) -> None:
     """Let the moment lie in the past from which every trustee is asked."""
-    Round.objects.filter(pk=found.pk).update(charged_at=found.opened_at - timedelta(seconds=60))
+    Attempt.objects.filter(pk=found.pk).update(charged_at=found.opened_at - timedelta(seconds=60))
 
 
-def task_for(found: Round, kind: Work = Work.TRAIN) -> Task:
-    return Task(kind=kind, job_id=str(found.job_id), round=found.number, attempt=found.attempt)
+def task_for(found: Attempt, kind: Work = Work.TRAIN) -> Task:
+    return Task(
+        kind=kind, job_id=str(found.agreement_id), round=found.number, attempt=found.attempt
+    )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.db.models import Q
 
 from apps.attempts.models.attempt import Attempt, OfAttempt
 from apps.common.models import Model
 from apps.common.scopes import Scope
+from federated.wire.base import Signed
 
 
 class AttemptMessage(Model):
@@ -55,6 +58,11 @@ class AttemptMessage(Model):
 
     def __str__(self) -> str:
         return f"{self.name} of {self.organization}"
+
+    @property
+    def signed(self) -> Any:
+        wire = self.attempt.agreement.played.messages[self.name].wire
+        return Signed[wire].parse(bytes(self.content))  # type: ignore[valid-type]
 
 
 class ContributionReceipt(Model):

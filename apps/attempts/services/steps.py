@@ -132,7 +132,7 @@ def attempt_release(attempt_id: Any) -> bool:
         shares = attempt.messages.filter(name="share").count()
         if shares < attempt.terms.threshold or not played.releasable(attempt):
             return False
-        if not _lease_take(attempt):
+        if not lease_take(attempt):
             return False
         try:
             made = played.release(attempt)
@@ -142,7 +142,7 @@ def attempt_release(attempt_id: Any) -> bool:
         return _store(attempt, made)
 
 
-def _lease_take(attempt: Attempt) -> bool:
+def lease_take(attempt: Attempt) -> bool:
     moment = timezone.now()
     free = Q(leased_until=None) | Q(leased_until__lt=moment)
     mine = Attempt.objects.filter(free, pk=attempt.pk, state=State.DECRYPTING.value)

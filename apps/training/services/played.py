@@ -22,19 +22,18 @@ from apps.training.selectors.jobs import round_summary
 from apps.training.selectors.vectors import vectors_of
 from apps.training.services.jobs import job_cancel, waits_for
 from apps.training.services.lifecycle import job_continue
-from apps.training.services.sums import round_total, sum_begin, sum_ready
+from apps.training.services.sums import round_product, round_total, sum_begin, sum_ready
 from apps.training.services.vectors import vector_delete
 from apps.training.storage import state_bytes, state_put
 from federated.protocol.cost import cohort_asked
 from federated.protocol.expired import expired_of
 from federated.protocol.release import release_make
 from federated.protocol.reproducibility import reproducibility_make
-from federated.protocol.share import product_of
 from federated.provenance.software import software_here
 from federated.training.server import ServerState
 from federated.wire import job as wire_job
 from federated.wire import round as wire
-from federated.wire.base import Message, Signed, canonical, decode_bytes
+from federated.wire.base import Message, Signed, canonical
 from federated.wire.site import Task, Work
 
 
@@ -198,10 +197,7 @@ class Jobs(Played):
         job_continue(agreement)
 
     def product(self, attempt: Attempt) -> list[int]:
-        """Kept by the summing task, else computed here."""
-        if attempt.product is not None:
-            return [int.from_bytes(decode_bytes(item), "big") for item in attempt.product]
-        return product_of(transcript_of(attempt), agreement=attempt.terms)
+        return round_product(attempt)
 
     def beside_check(self, attempt: Attempt, message: str, signed: Signed[Any]) -> None:
         if message != "contribution" or signed.body.masked is None:

@@ -114,7 +114,7 @@ def to_second_round(sites: Sites, job: Job) -> MaskedVector:
     """The first release is made and no site has looked at it; lakeside's vector of its round."""
     while current(job).number == 1:
         sites.play(job, most=1)
-    return MaskedVector.objects.get(round__number=1, organization="lakeside")
+    return MaskedVector.objects.get(attempt__number=1, organization="lakeside")
 
 
 def test_another_vector_than_was_signed_is_a_release_that_does_not_follow(sites: Sites) -> None:
