@@ -185,9 +185,9 @@ class Played(ABC):
         """Open what follows from the attempt that has just ended."""
         return None
 
-    @abstractmethod
-    def product(self, attempt: Attempt) -> list[int]:
-        """The ciphertexts that trustees decrypt."""
+    def product_kept(self, attempt: Attempt) -> list[int] | None:
+        """The ciphertexts that trustees decrypt, where they were computed before."""
+        return None
 
     def releasable(self, attempt: Attempt) -> bool:
         """Whether a release needs nothing more than the shares; else starts what it needs."""

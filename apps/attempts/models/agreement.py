@@ -36,6 +36,11 @@ def spec_parsed(stored: type[Message], content: bytes) -> Any:
     return stored.parse(content)
 
 
+def terms_of(spec: Any) -> Any:
+    """The protocol's agreement: a spec with the key that it pins."""
+    return agreement_of(spec, epoch_by_digest(spec.key_epoch))
+
+
 class Agreement(Model):
     """What a joint computation stands on; ``id`` is that of its spec.
 
@@ -87,7 +92,7 @@ class Agreement(Model):
     @cached_property
     def terms(self) -> Any:
         """The protocol's agreement: the present spec with the key that it pins, read once."""
-        return agreement_of(self.wire, epoch_by_digest(self.key_epoch))
+        return terms_of(self.wire)
 
     @property
     def ended(self) -> bool:

@@ -8,11 +8,15 @@ from typing import Any
 
 from django.db import models
 
-from apps.attempts.models.agreement import TAKES_PART, Agreement, OfAgreement, spec_parsed
+from apps.attempts.models.agreement import (
+    TAKES_PART,
+    Agreement,
+    OfAgreement,
+    spec_parsed,
+    terms_of,
+)
 from apps.common.models import Model
 from apps.common.scopes import RowLevel, Scope
-from apps.keys.selectors import epoch_by_digest
-from federated.protocol.agreement import agreement_of
 from federated.protocol.attempt import OPEN, State
 from federated.wire.base import canonical
 from federated.wire.campaign import NoisedCohort
@@ -108,9 +112,7 @@ class Attempt(Model):
     @cached_property
     def terms(self) -> Any:
         """The protocol's agreement that it goes by."""
-        if self.spec is None:
-            return self.agreement.terms
-        return agreement_of(self.wire, epoch_by_digest(self.wire.key_epoch))
+        return self.agreement.terms if self.spec is None else terms_of(self.wire)
 
     @property
     def wire_context(self) -> Any:

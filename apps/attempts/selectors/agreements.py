@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from django.db.models import Prefetch, QuerySet
 
 from apps.attempts.models import Agreement, Attempt, AttemptMessage, Participant
-from apps.attempts.played import Played
+from apps.attempts.played import Played, played_of
 from apps.common.selectors import get_for
 from federated.errors import NotFound
 
@@ -71,7 +71,8 @@ def under_key(digest: str) -> QuerySet[Agreement]:
 
 def key_uses(digest: str) -> list[str]:
     """The same for people, jobs first."""
-    names = [f"{agreement.played.subject} {agreement.pk}" for agreement in under_key(digest)]
+    rows = under_key(digest).values_list("kind", "pk")
+    names = [f"{played_of(kind).subject} {pk}" for kind, pk in rows]
     return sorted(names, key=lambda name: not name.startswith("job"))
 
 

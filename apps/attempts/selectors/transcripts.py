@@ -7,6 +7,7 @@ from typing import Any
 
 from apps.attempts.models import Agreement, Attempt, AttemptMessage
 from federated.errors import NotFound
+from federated.protocol.kinds import kind_of
 from federated.wire.base import Signed, canonical
 
 
@@ -33,6 +34,14 @@ def transcript_bytes(attempt: Attempt) -> bytes:
 def transcript_of(attempt: Attempt) -> Any:
     """The transcript as a message. Raises NotFound before the attempt closed."""
     return attempt.agreement.played.transcript_type.parse(transcript_bytes(attempt))
+
+
+def attempt_product(attempt: Attempt) -> list[int]:
+    """The ciphertexts that trustees decrypt: kept where the kind computes them early."""
+    kept = attempt.agreement.played.product_kept(attempt)
+    if kept is not None:
+        return kept
+    return kind_of(attempt.terms).product(transcript_of(attempt), agreement=attempt.terms)
 
 
 def contents(messages: Iterable[AttemptMessage]) -> bytes:

@@ -13,6 +13,7 @@ from django.db import transaction
 from django_tenants.utils import schema_context
 
 from apps.attempts.models import Agreement, Attempt, AttemptMessage, ContributionReceipt
+from apps.attempts.selectors.transcripts import attempt_product
 from apps.attempts.selectors.view import held_of
 from apps.attempts.services.agreements import agreement_end, agreement_lock, attempt_lock
 from apps.attempts.services.events import attempt_event
@@ -63,7 +64,7 @@ def message_receive(
             signed,
             sender=organization,
             before=_before(attempt, message, signed, replaces=replaces),
-            product=lambda: played.product(attempt),
+            product=lambda: attempt_product(attempt),
         ):
             return False
         played.beside_check(attempt, message, signed)

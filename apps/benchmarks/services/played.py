@@ -20,7 +20,7 @@ from apps.benchmarks.services.waiting import campaign_wait
 from apps.common.actor import Actor
 from apps.provenance.tags import Tag
 from federated.protocol.arrival import CampaignClosed
-from federated.protocol.campaign_release import campaign_product, campaign_release_make
+from federated.protocol.campaign_release import campaign_release_make
 from federated.wire import campaign as wire
 from federated.wire import round as wire_round
 from federated.wire.base import Signed, canonical
@@ -175,9 +175,6 @@ class Campaigns(Played):
 
     def closed(self, attempt: Attempt, members: Mapping[str, str]) -> None:
         attempt_event(self.tags.closed, attempt, data={"submissions": len(members)})
-
-    def product(self, attempt: Attempt) -> list[int]:
-        return campaign_product(transcript_of(attempt), agreement=attempt.terms)
 
     def release(self, attempt: Attempt) -> Made:
         release = campaign_release_make(transcript_of(attempt), agreement=attempt.terms)

@@ -53,8 +53,8 @@ def job_live(request: Any, job_id: UUID) -> HttpResponse:
 
 @require_POST
 def job_approve(request: Any, job_id: UUID) -> HttpResponse:
-    def act(found: Job) -> str:
-        endorse(found, organization=request.organization.slug, actor=request_actor(request))
+    def act(row: Job) -> str:
+        endorse(row, organization=request.organization.slug, actor=request_actor(request))
         return "Approved. The site checks the job, signs and reserves its cost next."
 
     return _act(request, job_id, act)
@@ -62,9 +62,9 @@ def job_approve(request: Any, job_id: UUID) -> HttpResponse:
 
 @require_POST
 def job_decline(request: Any, job_id: UUID) -> HttpResponse:
-    def act(found: Job) -> str:
+    def act(row: Job) -> str:
         job_decline_by_person(
-            job=found,
+            job=row,
             organization=request.organization.slug,
             reason=_reason(request),
             actor=request_actor(request),
@@ -76,9 +76,9 @@ def job_decline(request: Any, job_id: UUID) -> HttpResponse:
 
 @require_POST
 def job_cancel(request: Any, job_id: UUID) -> HttpResponse:
-    def act(found: Job) -> str:
+    def act(row: Job) -> str:
         job_cancel_by_person(
-            job=found,
+            job=row,
             organization=request.organization.slug,
             reason=_reason(request),
             actor=request_actor(request),

@@ -22,7 +22,7 @@ from apps.training.selectors.jobs import round_summary
 from apps.training.selectors.vectors import vectors_of
 from apps.training.services.jobs import job_cancel, waits_for
 from apps.training.services.lifecycle import job_continue
-from apps.training.services.sums import round_product, round_total, sum_begin, sum_ready
+from apps.training.services.sums import round_total, sum_begin, sum_ready
 from apps.training.services.vectors import vector_delete
 from apps.training.storage import state_bytes, state_put
 from federated.protocol.cost import cohort_asked
@@ -33,7 +33,7 @@ from federated.provenance.software import software_here
 from federated.training.server import ServerState
 from federated.wire import job as wire_job
 from federated.wire import round as wire
-from federated.wire.base import Message, Signed, canonical
+from federated.wire.base import Message, Signed, canonical, decode_bytes
 from federated.wire.site import Task, Work
 
 
@@ -196,8 +196,10 @@ class Jobs(Played):
     def ended(self, agreement: Job) -> None:
         job_continue(agreement)
 
-    def product(self, attempt: Attempt) -> list[int]:
-        return round_product(attempt)
+    def product_kept(self, attempt: Attempt) -> list[int] | None:
+        if attempt.product is None:
+            return None
+        return [int.from_bytes(decode_bytes(item), "big") for item in attempt.product]
 
     def beside_check(self, attempt: Attempt, message: str, signed: Signed[Any]) -> None:
         if message != "contribution" or signed.body.masked is None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from apps.attempts.models import Attempt
 from apps.attempts.queue import enqueue
-from apps.attempts.selectors.transcripts import transcript_of
+from apps.attempts.selectors.transcripts import attempt_product, transcript_of
 from apps.attempts.services.steps import attempt_get, release_fail
 from apps.common.coordinator import as_coordinator
 from apps.training.models import MaskedVector, SumPart
@@ -31,8 +31,7 @@ from federated.aggregation.masked import MaskedTotal
 from federated.crypto.masking import WORD_BYTES
 from federated.errors import InvalidInput
 from federated.protocol.masked import masked_bytes, total_of
-from federated.protocol.share import product_of
-from federated.wire.base import decode_bytes, encode_bytes
+from federated.wire.base import encode_bytes
 
 AT_ONCE_BYTES = 1 << 26
 """Up to so many bytes in all members' vectors a release sums them itself."""
@@ -41,18 +40,11 @@ WORKERS_MOST = 8
 LEASE_SECONDS = 60
 
 
-def round_product(attempt: Attempt) -> list[int]:
-    """The product of the cohort's ciphertexts: kept by the summing task, else computed here."""
-    if attempt.product is not None:
-        return [int.from_bytes(decode_bytes(item), "big") for item in attempt.product]
-    return product_of(transcript_of(attempt), agreement=attempt.terms)
-
-
 def round_sum(attempt_id: Any) -> list[int]:
-    """The product, computed once and kept on the attempt."""
+    """The product of the cohort's ciphertexts, computed once and kept on the attempt."""
     with as_coordinator():
         attempt = attempt_get(attempt_id)
-        product = round_product(attempt)
+        product = attempt_product(attempt)
         if attempt.product is None:
             kept = [
                 encode_bytes(item.to_bytes((item.bit_length() + 7) // 8, "big")) for item in product
