@@ -16,9 +16,10 @@ from django.utils import timezone
 
 from apps.attempts import tasks
 from apps.attempts.models import Attempt
+from apps.attempts.services import retention
 from apps.provenance.models import Event
 from apps.training.models import Job, MaskedVector
-from apps.training.services import retention
+from apps.training.services import played
 from federated.errors import InvalidInput
 from federated.protocol.refused import Refused
 from federated.protocol.transcript import transcript_check
@@ -231,22 +232,23 @@ class Died(BaseException):
     """The worker ends here."""
 
 
-@pytest.mark.parametrize("dies_in", ["vector_delete", "expired_of", "event_record"])
+@pytest.mark.parametrize("dies_in", ["vector_delete", "expired_of", "agreement_event"])
 def test_a_worker_that_dies_leaves_the_rest_to_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch, dies_in: str
 ) -> None:
     job = world.start(aggregation="masked", rounds=1)
     play(world, job)
-    real, calls = getattr(retention, dies_in), []
+    module = retention if dies_in == "agreement_event" else played
+    real, calls = getattr(module, dies_in), []
 
     def die_the_second_time(*args: Any, **options: Any) -> Any:
         calls.append(1)
-        if len(calls) == 2 or dies_in == "event_record":
+        if len(calls) == 2 or dies_in == "agreement_event":
             raise Died
         return real(*args, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(retention, dies_in, die_the_second_time)
+        patched.setattr(module, dies_in, die_the_second_time)
         with pytest.raises(Died):
             expire(job)
     job.refresh_from_db()

@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from apps.attempts.models import Attempt
 from apps.attempts.selectors.transcripts import transcript_of
+from apps.attempts.services import retention
 from apps.benchmarks import tasks
-from apps.benchmarks.services import retention
 from apps.common.coordinator import as_coordinator
 from apps.provenance.models import Event
 from federated.errors import InvalidInput, NotFound
@@ -77,7 +77,7 @@ def test_nothing_goes_early_or_by_half(
         raise Died
 
     with monkeypatch.context() as patched:
-        patched.setattr(retention, "run_event", die)
+        patched.setattr(retention, "attempt_event", die)
         with pytest.raises(Died):
             expire(found)
     assert run_of(found.agreement.campaign).expired_at is None

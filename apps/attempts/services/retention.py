@@ -44,11 +44,11 @@ def _due(played: Played, kinds: list[str]) -> list[Any]:
     rows: QuerySet[Any]
     if played.expires_whole:
         rows = Agreement.objects.filter(kind__in=kinds, attempts__messages__name=name)
-        rows = rows.annotate(ended=F("ended_at"))
+        rows = rows.annotate(end=F("ended_at"))
     else:
         rows = Attempt.objects.filter(agreement__kind__in=kinds, messages__name=name)
-        rows = rows.annotate(ended=Coalesce("released_at", "abandoned_at"))
-    due = rows.filter(ended__lt=before, expired_at=None).order_by("ended")
+        rows = rows.annotate(end=Coalesce("released_at", "abandoned_at"))
+    due = rows.filter(end__lt=before, expired_at=None).order_by("end")
     return list(due.values_list("pk", flat=True).distinct()[:MOST])
 
 
