@@ -307,8 +307,8 @@ def workers() -> None:
     """What beat and the workers do: a tick, and the heavy tasks that it would enqueue."""
     machine.tick()
     with as_coordinator():
-        waiting = Attempt.objects.filter(state=Attempt.State.DECRYPTING).select_related("job")
-        due = [r for r in waiting if r.shares.count() >= r.job.terms.threshold]
+        waiting = Attempt.objects.filter(state=Attempt.State.DECRYPTING).select_related("agreement")
+        due = [r for r in waiting if r.messages.filter(name="share").count() >= r.terms.threshold]
     for found in due:
         tasks.release(str(found.pk))
 
