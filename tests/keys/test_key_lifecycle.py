@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.utils import timezone
 
 from apps.attempts import tasks
 from apps.common.actor import Actor
@@ -79,7 +80,7 @@ def test_a_job_that_still_waits_keeps_its_key(world: World, started: bool) -> No
     world.confirm_key()
     tasks.keys_retire()
     assert states()[1] == "superseded"
-    Job.objects.filter(pk=job.pk).update(state=Job.State.CANCELLED)
+    Job.objects.filter(pk=job.pk).update(state=Job.State.CANCELLED, ended_at=timezone.now())
     tasks.keys_retire()
     assert states()[1] == "retired"
 

@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from django.utils import timezone
 from django_tenants.utils import schema_context
 
 from apps.attempts.models import ContributionReceipt, Participant
@@ -314,7 +315,7 @@ def test_rows_that_fit_badly_are_said_where_nobody_is_asked(sites: Sites) -> Non
 def test_what_a_cancelled_job_did_not_use_comes_back(sites: Sites) -> None:
     job = sites.start()
     sites.play(job, until=Attempt.State.DECRYPTING)
-    Job.objects.filter(pk=job.pk).update(state=Job.State.CANCELLED)
+    Job.objects.filter(pk=job.pk).update(state=Job.State.CANCELLED, ended_at=timezone.now())
     for site in sites.values():
         site.step()
         assert states_of(site) == ["committed", "returned"]

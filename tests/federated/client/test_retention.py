@@ -93,7 +93,7 @@ def test_no_second_contribution_is_made_for_an_attempt_that_expired(
     with pytest.raises(Refused, match="its contribution is not kept any more") as refused:
         contribution_send(site.agent.site, at)
     assert refused.value.reason is Reason.ATTEMPT_SUPERSEDED
-    Job.objects.filter(pk=job.pk).update(state=Job.State.RUNNING)
+    Job.objects.filter(pk=job.pk).update(state=Job.State.RUNNING, ended_at=None)
     Attempt.objects.filter(agreement=job).update(state=Attempt.State.COLLECTING)
     sent("contribution").filter(organization="summit").delete()
     bell_ring(list(CAST))
