@@ -12,10 +12,10 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from apps.attempts import tasks
 from apps.attempts.models import Attempt
 from apps.attempts.selectors.transcripts import transcript_of
 from apps.attempts.services import retention
-from apps.benchmarks import tasks
 from apps.common.coordinator import as_coordinator
 from apps.provenance.models import Event
 from federated.errors import InvalidInput, NotFound

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.cache import cache
+from django.utils import timezone
 
 from apps.attempts.models import Attempt
 from apps.attempts.services.answers import endorse
@@ -103,7 +104,7 @@ def test_cancelling_again_changes_nothing_and_an_ended_job_is_ended(world: World
     assert cancel(world, "summit", job).status_code == 201
     assert cancel(world, "lakeside", job).status_code == 200
     other = approved(world)
-    Job.objects.filter(pk=other.pk).update(state=Job.State.FINISHED)
+    Job.objects.filter(pk=other.pk).update(state=Job.State.FINISHED, ended_at=timezone.now())
     answer = cancel(world, "summit", other)
     assert (answer.status_code, answer.json()["code"]) == (409, "closed")
 
