@@ -81,7 +81,9 @@ def _play(
             one.measure(spec, virtual.drawn(spec, seed, centers))
             step.progress(one.slug)
             one.step()
-        wait_for(lambda: _state(campaign) != Attempt.State.COLLECTING, seconds=60, what="the run closes")
+        wait_for(
+            lambda: _state(campaign) != Attempt.State.COLLECTING, seconds=60, what="the run closes"
+        )
         step.detail = f"{2 * VIRTUAL} votes proven, {time.process_time() - began:.0f} s CPU"
     with story.step("Members charge, trustees add noise and decrypt") as step:
         wait_for(lambda: _charged(campaign, others), seconds=RELEASE_SECONDS, what="all charges")
