@@ -78,7 +78,7 @@ app.autodiscover_tasks()
 
 
 app.conf.update(
-    task_default_queue="rounds",
+    task_default_queue="training",
     task_routes={tasks: {"queue": queue} for tasks, queue in ROUTES.items()},
     # A task is done when it is done: a killed worker's tasks go to another.
     task_acks_late=True,

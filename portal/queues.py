@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-ROUTES = {
-    "federation.*": "rounds",
-    "aggregation.*": "aggregation",
-    "benchmarks.*": "benchmarks",
-    "provenance.*": "provenance",
-    "organizations.*": "provenance",
-    "audit.*": "audit",
-}
-QUEUES = (*dict.fromkeys(ROUTES.values()), "celery")
+APPS = ("keys", "attempts", "training", "benchmarks", "provenance", "organizations", "audit")
+ROUTES = {f"{app}.*": app for app in APPS}
+QUEUES = (*APPS, "celery")
 """``celery`` is where Celery puts its own tasks."""

@@ -16,8 +16,9 @@ urlpatterns = [
     path("schema", SchemaView.as_view(), name="api-schema"),
     path("", include("apps.organizations.api_urls")),
     path("", include("apps.budgets.urls")),
-    path("", include("apps.aggregation.urls")),
-    path("", include("apps.federation.urls")),
+    path("", include("apps.keys.urls")),
+    path("", include("apps.attempts.urls")),
+    path("", include("apps.training.urls")),
     path("", include("apps.benchmarks.urls")),
     path("", include("apps.audit.urls")),
 ]

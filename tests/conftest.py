@@ -127,7 +127,7 @@ def make_cast() -> None:
     from apps.common.actor import Actor
     from apps.organizations import ca
     from apps.organizations.services import join_token_issue, organization_create, site_join
-    from tests.keys import site_request
+    from tests.site_keys import site_request
 
     ca.ensure()
     system = Actor.system("tests")

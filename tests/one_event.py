@@ -57,7 +57,7 @@ FUNCTIONS: dict[str, str] = {
     "round_sum": "a product that anyone recomputes from the logged contributions",
 }
 #: Steps in their caller's transaction, which tests also take by themselves.
-STEPS = {"run_open"}
+STEPS = {"attempt_open"}
 #: Statements that tell nothing, with the reason.
 STATEMENTS = {
     r'UPDATE "organizations_site" SET "last_seen_at"': "presence, every few seconds",

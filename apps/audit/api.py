@@ -16,8 +16,8 @@ from apps.audit.services import bundle_export, campaign_bundle_export
 from apps.benchmarks.selectors.campaigns import campaign_get_for
 from apps.common.api import MemberAPIView, PublicAPIView
 from apps.common.coordinator import as_coordinator
-from apps.federation.selectors.jobs import job_get_for
 from apps.provenance.selectors import anchoring_state
+from apps.training.selectors.jobs import job_get_for
 from federated.card.card import card_json
 from federated.errors import InvalidInput
 

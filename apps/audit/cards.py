@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from apps.attempts.models import Attempt, AttemptMessage
 from apps.common.coordinator import as_coordinator
-from apps.federation.models import Job, Refusal, Round, Verdict
-from apps.federation.selectors.evaluations import evaluations_of
+from apps.training.models import Job
+from apps.training.selectors.evaluations import evaluations_of
 from federated.card.card import card_make
 from federated.card.source import CardSource, attempt_of
 from federated.errors import NotFound
@@ -18,7 +19,7 @@ def card_exists(job: Job) -> bool:
     """Return whether the job trained a model and has released it."""
     if isinstance(job.wire.strategy, Evaluation):
         return False
-    return job.rounds.filter(state=Round.State.RELEASED).exists()
+    return job.attempts.filter(state=Attempt.State.RELEASED).exists()
 
 
 def card_of(job: Job, *, organization: str) -> dict[str, Any]:
@@ -39,30 +40,31 @@ def card_of(job: Job, *, organization: str) -> dict[str, Any]:
 def _source(job: Job) -> CardSource:
     """Reads what the card shows of a job, in a fixed number of queries; as the coordinator."""
     spec = job.wire
-    closed = job.rounds.filter(cohort__isnull=False).defer("product")
+    closed = job.attempts.filter(cohort__isnull=False).defer("product")
     attempts, records, counts = [], [], None
-    for found in closed.order_by("number", "attempt"):
-        release, cohort = found.wire_release, found.wire_cohort
-        assert cohort is not None
+    for attempt in closed.order_by("number", "attempt"):
+        attempt.agreement = job
+        release = attempt.wire_release
         attempts.append(
             attempt_of(
                 spec,
-                found.wire_context,
-                cohort,
-                charged=found.charged_at is not None,
+                attempt.wire_context,
+                attempt.wire_cohort,
+                charged=attempt.charged_at is not None,
                 release=release,
             )
         )
-        if found.reproducibility is not None:
-            records.append(ReproducibilityRecord.parse(found.reproducibility))
+        if attempt.reproducibility is not None:
+            records.append(ReproducibilityRecord.parse(attempt.reproducibility))
         if isinstance(spec.strategy, Evaluation):
             counts = release or counts
+    sent = AttemptMessage.objects.filter(attempt__agreement_id=job.pk)
     return CardSource(
         spec=spec,
-        epoch=job.agreement.epoch,
+        epoch=job.terms.epoch,
         attempts=tuple(attempts),
         records=tuple(records),
-        verdicts=Verdict.objects.filter(round__job=job).count(),
-        refusals=Refusal.objects.filter(round__job=job).count(),
+        verdicts=sent.filter(name="verdict").count(),
+        refusals=sent.filter(name="refusal").count(),
         counts=counts,
     )

@@ -11,15 +11,11 @@ from typing import Any
 from django.db.models import Q
 from django_tenants.utils import schema_context
 
-from apps.benchmarks.models import Campaign, Run, RunRefusal, RunVerdict
-from apps.benchmarks.selectors.campaigns import campaigns_of
-from apps.benchmarks.selectors.transcripts import run_transcript
+from apps.attempts.models import Attempt, Participant
+from apps.attempts.selectors.agreements import agreements_of
+from apps.attempts.selectors.transcripts import signed_messages, transcript_of
+from apps.benchmarks.models import Campaign
 from apps.common.coordinator import as_coordinator
-from apps.federation.models import Job, JobParticipant, Refusal, Round, Verdict
-from apps.federation.selectors.evaluations import evaluations_of
-from apps.federation.selectors.jobs import jobs_of
-from apps.federation.selectors.transcripts import transcript_of
-from apps.federation.storage import state_bytes
 from apps.organizations.selectors import certificates_of
 from apps.provenance.models import Event, Witness
 from apps.provenance.selectors import (
@@ -29,6 +25,9 @@ from apps.provenance.selectors import (
     bundle_log,
 )
 from apps.provenance.services import checkpoint_make, log_sequence
+from apps.training.models import Job
+from apps.training.selectors.evaluations import evaluations_of
+from apps.training.storage import state_bytes
 from federated.errors import NotFound
 from federated.protocol.identity import key_id
 from federated.provenance.bundle import Bundle, BundleLog
@@ -45,23 +44,19 @@ from federated.wire.reproducibility import ReproducibilityRecord
 def job_record(job: Job) -> JobRecord:
     """Enough of a job to recompute every release; works as the coordinator."""
     initial = state_bytes(job.states.get(step=0))
-    closed = Round.objects.filter(job=job, cohort__isnull=False).order_by("number", "attempt")
-    declined = job.participants.filter(state=JobParticipant.State.DECLINED, answer__isnull=False)
-    attempts = []
-    for found in closed:
-        found.job = job
-        attempts.append(transcript_of(found))
+    closed = _closed(job)
+    declined = job.participants.filter(state=Participant.State.DECLINED, answer__isnull=False)
     return JobRecord(
-        key_epoch=job.agreement.epoch,
+        key_epoch=job.terms.epoch,
         initial_state=None if state_beside(len(initial)) else encode_bytes(initial),
-        attempts=tuple(attempts),
+        attempts=tuple(transcript_of(attempt) for attempt in closed),
         reproducibility=tuple(
-            ReproducibilityRecord.parse(found.reproducibility)
-            for found in closed
-            if found.reproducibility is not None
+            ReproducibilityRecord.parse(attempt.reproducibility)
+            for attempt in closed
+            if attempt.reproducibility is not None
         ),
-        verdicts=tuple(row.signed for row in Verdict.objects.filter(round__job=job)),
-        refusals=tuple(row.signed for row in Refusal.objects.filter(round__job=job)),
+        verdicts=signed_messages(job, "verdict"),
+        refusals=signed_messages(job, "refusal"),
         declines=tuple(
             Signed[Decline].parse(part.answer) for part in declined if part.answer is not None
         ),
@@ -70,19 +65,25 @@ def job_record(job: Job) -> JobRecord:
 
 def campaign_records(campaign: Campaign) -> list[CampaignRecord]:
     """A record for each spec that the campaign has had runs by; works as the coordinator."""
-    closed = Run.objects.filter(campaign=campaign, cohort__isnull=False).order_by("number")
-    by_spec: dict[str, list[Run]] = {}
-    for found in closed:
-        by_spec.setdefault(found.wire.digest(), []).append(found)
+    by_spec: dict[str, list[Attempt]] = {}
+    for run in _closed(campaign):
+        by_spec.setdefault(run.wire.digest(), []).append(run)
     return [
         CampaignRecord(
-            key_epoch=found[0].agreement.epoch,
-            runs=tuple(run_transcript(run) for run in found),
-            verdicts=tuple(row.signed for row in RunVerdict.objects.filter(run__in=found)),
-            refusals=tuple(row.signed for row in RunRefusal.objects.filter(run__in=found)),
+            key_epoch=runs[0].terms.epoch,
+            runs=tuple(transcript_of(run) for run in runs),
+            verdicts=signed_messages(campaign, "verdict", runs),
+            refusals=signed_messages(campaign, "refusal", runs),
         )
-        for found in by_spec.values()
+        for runs in by_spec.values()
     ]
+
+
+def _closed(agreement: Job | Campaign) -> list[Attempt]:
+    closed = list(agreement.attempts.filter(cohort__isnull=False).order_by("number", "attempt"))
+    for attempt in closed:
+        attempt.agreement = agreement
+    return closed
 
 
 def campaign_bundle_assemble(*, campaign: Campaign, organization: str) -> Bundle:
@@ -110,7 +111,7 @@ def bundle_assemble(*, job: Job, organization: str) -> Bundle:
 
     With it come the evaluations of its model that released and that the organization took part in.
     """
-    released = Round.objects.filter(state=Round.State.RELEASED).values("job_id")
+    released = Attempt.objects.filter(state=Attempt.State.RELEASED).values("agreement_id")
     evaluations = evaluations_of(job, organization=organization).filter(pk__in=released)
     jobs = [job, *evaluations]
     with as_coordinator():
@@ -198,10 +199,8 @@ def events_visible(*, organization: str | None, log: str) -> Q:
     its jobs and campaigns. No organization is an operator, who sees all of the consortium's."""
     if log == "own" or organization is None:
         return Q()
-    jobs = [str(pk) for pk in jobs_of(organization).values_list("pk", flat=True)]
-    campaigns = [str(pk) for pk in campaigns_of(organization).values_list("pk", flat=True)]
-    of_jobs = Q(subject_kind="job", subject_id__in=jobs)
-    return of_jobs | Q(subject_kind="campaign", subject_id__in=campaigns)
+    mine = [str(pk) for pk in agreements_of(organization).values_list("pk", flat=True)]
+    return Q(subject_kind__in=("job", "campaign"), subject_id__in=mine)
 
 
 @contextmanager

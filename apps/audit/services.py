@@ -11,9 +11,9 @@ from django_tenants.utils import schema_context
 from apps.audit.selectors import bundle_assemble, campaign_bundle_assemble
 from apps.benchmarks.models import Campaign
 from apps.common.actor import Actor
-from apps.federation.models import Job
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
+from apps.training.models import Job
 from federated.provenance.bundle import Bundle
 
 

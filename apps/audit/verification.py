@@ -22,6 +22,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 from django_tenants.utils import schema_context
 
+from apps.attempts.queue import enqueue
 from apps.audit.models import Verification
 from apps.audit.selectors import bundle_assemble, campaign_bundle_assemble
 from apps.benchmarks.selectors.campaigns import campaign_get_for
@@ -29,12 +30,11 @@ from apps.common.actor import Actor
 from apps.common.blobs import StagedFile
 from apps.common.coordinator import as_coordinator
 from apps.common.selectors import get_for
-from apps.federation.queue import enqueue
-from apps.federation.selectors.jobs import job_get_for
-from apps.federation.storage import blob_storage, file_pieces
 from apps.organizations import ca
 from apps.provenance.services import event_record
 from apps.provenance.tags import Tag
+from apps.training.selectors.jobs import job_get_for
+from apps.training.storage import blob_storage, file_pieces
 from federated.errors import Conflict, DomainError, TooLarge
 from federated.provenance.bundle import Bundle, load_bundle
 from federated.provenance.bundle_file import Parts

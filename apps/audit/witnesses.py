@@ -8,10 +8,10 @@ from typing import Any
 
 from django_tenants.utils import schema_context
 
-from apps.aggregation.bell import bell_ring
-from apps.aggregation.selectors import roster
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
+from apps.keys.bell import bell_ring
+from apps.keys.selectors import roster
 from apps.provenance import witnesses as provenance
 from apps.provenance.models import Checkpoint, Witness
 from apps.provenance.witnesses import Panel

@@ -8,8 +8,8 @@ from django.conf import settings
 from django.utils import timezone
 from pydantic import Field
 
-from apps.aggregation.selectors import key_epoch_current, roster
 from apps.benchmarks.cron import schedule_parse
+from apps.keys.selectors import key_epoch_current, roster
 from federated.errors import InvalidInput
 from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.campaign_propose import (

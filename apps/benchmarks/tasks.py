@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.benchmarks.services import machine, release, retention
+from apps.benchmarks.services import machine
 
 
 @shared_task(name="benchmarks.tick")
@@ -15,14 +15,3 @@ def tick() -> None:
 @shared_task(name="benchmarks.campaign_advance")
 def campaign_advance(campaign_id: str) -> None:
     machine.campaign_advance(campaign_id)
-
-
-@shared_task(name="benchmarks.run_release")
-def run_release(run_id: str) -> None:
-    release.run_release(run_id)
-
-
-@shared_task(name="benchmarks.submissions_expire")
-def submissions_expire() -> None:
-    """Ciphertexts of runs past their retention go."""
-    retention.submissions_expire()

@@ -12,8 +12,12 @@ class Tick:
     name: str
     task: str
     seconds: int
-    queue: str
     meaning: str
+
+    @property
+    def queue(self) -> str:
+        """A task's queue is its app's."""
+        return self.task.partition(".")[0]
 
     @property
     def expires(self) -> int:
@@ -22,41 +26,19 @@ class Tick:
 
 
 TICKS = (
-    Tick("sequence", "provenance.sequence", 1, "provenance", "numbers the logs' events"),
-    Tick("checkpoint", "provenance.checkpoint", 2, "provenance", "signs the logs' heads"),
-    Tick("anchor", "provenance.anchor", 3, "provenance", "anchors checkpoints in the chain"),
-    Tick("federation", "federation.tick", 1, "rounds", "advances jobs and rounds"),
-    Tick("benchmarks", "benchmarks.tick", 2, "benchmarks", "opens and closes campaigns' runs"),
-    Tick(
-        "verifications", "audit.verifications_tick", 5, "audit", "takes up what waits or was left"
-    ),
-    Tick("unused keys", "federation.keys_retire", 10, "rounds", "retires keys that no job uses"),
-    Tick(
-        "retention",
-        "federation.contributions_expire",
-        600,
-        "rounds",
-        "deletes ciphertexts of jobs past their retention",
-    ),
-    Tick(
-        "campaigns' retention",
-        "benchmarks.submissions_expire",
-        600,
-        "benchmarks",
-        "deletes ciphertexts of campaigns' runs past their retention",
-    ),
+    Tick("sequence", "provenance.sequence", 1, "numbers the logs' events"),
+    Tick("checkpoint", "provenance.checkpoint", 2, "signs the logs' heads"),
+    Tick("anchor", "provenance.anchor", 3, "anchors checkpoints in the chain"),
+    Tick("training", "training.tick", 1, "advances jobs and rounds"),
+    Tick("benchmarks", "benchmarks.tick", 2, "opens and closes campaigns' runs"),
+    Tick("verifications", "audit.verifications_tick", 5, "takes up what waits or was left"),
+    Tick("unused keys", "attempts.keys_retire", 10, "retires keys that nothing uses"),
+    Tick("retention", "attempts.expire", 600, "deletes ciphertexts past their retention"),
     Tick(
         "left of vectors",
-        "federation.vectors_sweep",
+        "training.vectors_sweep",
         3600,
-        "rounds",
         "removes unfinished uploads and parts of sums that are over",
     ),
-    Tick(
-        "revocation list",
-        "organizations.crl_refresh",
-        3600,
-        "provenance",
-        "renews the revocation list",
-    ),
+    Tick("revocation list", "organizations.crl_refresh", 3600, "renews the revocation list"),
 )

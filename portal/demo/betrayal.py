@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.audit.selectors import bundle_assemble
-from apps.federation.models import Job
+from apps.training.models import Job
 from portal.config import BASE
 from portal.demo import evil
 from portal.demo.stage import Stage

@@ -8,8 +8,10 @@ import sys
 import time
 from typing import Any
 
+from apps.attempts.models import Attempt
+from apps.attempts.selectors.agreements import attempt_last
 from apps.benchmarks.drafts import CampaignDraft
-from apps.benchmarks.models import Campaign, Run
+from apps.benchmarks.models import Campaign
 from apps.benchmarks.services.campaigns import OPERATOR, campaign_create
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
@@ -79,7 +81,9 @@ def _play(
             one.measure(spec, virtual.drawn(spec, seed, centers))
             step.progress(one.slug)
             one.step()
-        wait_for(lambda: _state(campaign) != "open", seconds=60, what="the run closes")
+        wait_for(
+            lambda: _state(campaign) != Attempt.State.COLLECTING, seconds=60, what="the run closes"
+        )
         step.detail = f"{2 * VIRTUAL} votes proven, {time.process_time() - began:.0f} s CPU"
     with story.step("Members charge, trustees add noise and decrypt") as step:
         wait_for(lambda: _charged(campaign, others), seconds=RELEASE_SECONDS, what="all charges")
@@ -149,8 +153,8 @@ def _standing(stage: Stage, name: str, campaign: str) -> list[dict[str, Any]]:
     return found
 
 
-def _run(campaign: Campaign) -> Run | None:
-    return Run.objects.filter(campaign=campaign).order_by("-number").first()
+def _run(campaign: Campaign) -> Attempt | None:
+    return attempt_last(campaign)
 
 
 def _state(campaign: Campaign) -> str:
@@ -164,8 +168,8 @@ def _charged(campaign: Campaign, others: list[virtual.Virtual]) -> bool:
     if found is None or found.state == "abandoned":
         raise StepFailed(found.reason if found else "no run")
     if found.state != "charging":
-        return found.state != "open"
-    done = set(found.runreceipts.values_list("organization", flat=True))
+        return found.state != Attempt.State.COLLECTING
+    done = set(found.messages.filter(name="receipt").values_list("organization", flat=True))
     for one in others:
         if one.slug not in done:
             one.step()

@@ -13,15 +13,16 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from apps.aggregation.bell import bell_ring
-from apps.federation.models import Contribution, Job, Receipt, Refusal, Round, Share, Verdict
+from apps.attempts.models import Agreement, Attempt, AttemptMessage
+from apps.keys.bell import bell_ring
 from apps.provenance.models import Event
 from federated.wire.round import Cohort, Reason, RoundContext
 from portal.demo.stage import wait_for
 from portal.demo.story import StepFailed
 
 WAIT_SECONDS = 60
-MESSAGES = (Contribution, Receipt, Share, Verdict)
+REFUSALS = AttemptMessage.objects.filter(name="refusal")
+SHARES = AttemptMessage.objects.filter(name="share")
 
 
 @dataclass(frozen=True)
@@ -30,50 +31,54 @@ class Trick:
 
     name: str
     expected: Reason
-    play: Callable[[Round], None]
+    play: Callable[[Attempt], None]
 
 
-def alone(found: Round) -> None:
+def alone(attempt: Attempt) -> None:
     """Ask for the sum of Switzerland alone."""
-    found.contributions.exclude(organization="switzerland").delete()
-    _present(found, Round.State.DECRYPTING)
+    _sent(attempt, "contribution").exclude(organization="switzerland").delete()
+    _present(attempt, Attempt.State.DECRYPTING)
 
 
-def smaller(found: Round) -> None:
+def smaller(attempt: Attempt) -> None:
     """Ask to charge and decrypt the released cohort without Switzerland: their difference is
     Switzerland's contribution."""
-    found.contributions.filter(organization="switzerland").delete()
-    _present(found, Round.State.CHARGING)
+    _sent(attempt, "contribution").filter(organization="switzerland").delete()
+    _present(attempt, Attempt.State.CHARGING)
 
 
-def again(found: Round) -> None:
+def again(attempt: Attempt) -> None:
     """Ask for a second decryption of the same contributions, as a new attempt."""
-    body = found.context | {"attempt": found.attempt + 1}
+    body = attempt.context | {"attempt": attempt.attempt + 1}
     context = RoundContext.parse(body)
-    rows = list(found.contributions.all())
-    copy = Round.objects.create(
-        job_id=found.job_id,
-        number=found.number,
-        attempt=found.attempt + 1,
+    rows = list(_sent(attempt, "contribution"))
+    copy = Attempt.objects.create(
+        agreement=attempt.agreement,
+        number=attempt.number,
+        attempt=attempt.attempt + 1,
         context=context.dump(),
         context_digest=context.digest(),
-        opened_at=found.opened_at,
-        deadline=found.deadline,
-        state=Round.State.ABANDONED,
+        opened_at=attempt.opened_at,
+        deadline=attempt.deadline,
+        state=Attempt.State.ABANDONED,
     )
     for row in rows:
-        Contribution.objects.create(
-            round=copy, organization=row.organization, content=row.content, digest=row.digest
+        AttemptMessage.objects.create(
+            attempt=copy,
+            name=row.name,
+            organization=row.organization,
+            content=row.content,
+            digest=row.digest,
         )
-    _present(copy, Round.State.DECRYPTING)
+    _present(copy, Attempt.State.DECRYPTING)
 
 
-def raised(found: Round) -> None:
+def raised(attempt: Attempt) -> None:
     """Show the job with epsilon 8 instead of the approved one."""
-    spec = found.job.spec
+    spec = attempt.agreement.spec
     spec["body"]["privacy"]["epsilon"] = 8.0
-    Job.objects.filter(pk=found.job_id).update(spec=spec)
-    _present(found, Round.State.DECRYPTING)
+    Agreement.objects.filter(pk=attempt.agreement_id).update(spec=spec)
+    _present(attempt, Attempt.State.DECRYPTING)
 
 
 TRICKS = (
@@ -89,25 +94,25 @@ def play(trick: Trick, job_id: str) -> list[dict[str, Any]]:
 
     Raises StepFailed if a site answers with anything but the expected refusal.
     """
-    found = (
-        Round.objects.select_related("job")
-        .filter(job_id=job_id, state=Round.State.RELEASED)
+    attempt = (
+        Attempt.objects.select_related("agreement")
+        .filter(agreement_id=job_id, state=Attempt.State.RELEASED)
         .latest("number")
     )
-    known = set(Refusal.objects.values_list("pk", flat=True))
-    shares = set(Share.objects.values_list("pk", flat=True))
+    known = set(REFUSALS.values_list("pk", flat=True))
+    shares = set(SHARES.values_list("pk", flat=True))
     asked = {"switzerland", "cleveland", "hungary", "va_long_beach"}
     if trick.play is smaller:
         asked -= {"switzerland"}
-    with _restored(found):
-        trick.play(found)
-        bell_ring(found.job.slugs())
+    with _restored(attempt):
+        trick.play(attempt)
+        bell_ring(attempt.agreement.slugs())
         refusals = wait_for(
-            lambda: _all_of(Refusal.objects.exclude(pk__in=known), asked),
+            lambda: _all_of(REFUSALS.exclude(pk__in=known), asked),
             seconds=WAIT_SECONDS,
             what=f"refusals by {', '.join(sorted(asked))}",
         )
-        if Share.objects.filter(round__job_id=job_id).exclude(pk__in=shares).exists():
+        if SHARES.filter(attempt__agreement_id=job_id).exclude(pk__in=shares).exists():
             raise StepFailed("a trustee gave a share")
         shown = [
             {
@@ -142,16 +147,14 @@ def log_row_edit(job_id: str) -> dict[str, Any]:
     return {"event": str(event.pk), "tag": event.tag, "index": index}
 
 
-def _present(found: Round, state: str) -> None:
+def _present(attempt: Attempt, state: str) -> None:
     """Close the attempt over the contributions that are there, without any share."""
-    found.shares.all().delete()
-    found.verdicts.all().delete()
-    found.refusals.update(counts=False)
-    if state == Round.State.CHARGING:
-        found.receipts.all().delete()
-    members = dict(found.contributions.values_list("organization", "digest"))
-    cohort = Cohort(context=found.context_digest, members=members)
-    Round.objects.filter(pk=found.pk).update(
+    gone = ["share", "verdict", *(["receipt"] if state == Attempt.State.CHARGING else [])]
+    attempt.messages.filter(name__in=gone).delete()
+    _sent(attempt, "refusal").update(counts=False)
+    members = dict(_sent(attempt, "contribution").values_list("organization", "digest"))
+    cohort = Cohort(context=attempt.context_digest, members=members)
+    Attempt.objects.filter(pk=attempt.pk).update(
         state=state,
         cohort=cohort.dump(),
         cohort_digest=cohort.digest(),
@@ -161,28 +164,35 @@ def _present(found: Round, state: str) -> None:
 
 
 @contextmanager
-def _restored(found: Round) -> Iterator[None]:
+def _restored(attempt: Attempt) -> Iterator[None]:
     """Put the job, its last attempt and its messages back, whatever happened."""
-    spec = Job.objects.values_list("spec", flat=True).get(pk=found.job_id)
-    row = Round.objects.filter(pk=found.pk).values().get()
-    messages = [(model, list(model.objects.filter(round=found))) for model in MESSAGES]
+    agreement = Agreement.objects.filter(pk=attempt.agreement_id)
+    spec = agreement.values_list("spec", flat=True).get()
+    row = Attempt.objects.filter(pk=attempt.pk).values().get()
+    messages = list(attempt.messages.exclude(name="refusal"))
     try:
         yield
     finally:
         with transaction.atomic():
-            Round.objects.filter(job_id=found.job_id, number=found.number).exclude(
-                pk=found.pk
-            ).delete()
-            Job.objects.filter(pk=found.job_id).update(spec=spec)
-            Round.objects.filter(pk=found.pk).update(**{k: v for k, v in row.items() if k != "id"})
-            found.refusals.update(counts=False)
-            for model, rows in messages:
-                model.objects.filter(round=found).delete()
-                for kept in rows:
-                    kept.save(force_insert=True)
-        bell_ring(found.job.slugs())
+            others = Attempt.objects.filter(
+                agreement_id=attempt.agreement_id, number=attempt.number
+            )
+            others.exclude(pk=attempt.pk).delete()
+            agreement.update(spec=spec)
+            Attempt.objects.filter(pk=attempt.pk).update(
+                **{name: value for name, value in row.items() if name != "id"}
+            )
+            _sent(attempt, "refusal").update(counts=False)
+            attempt.messages.exclude(name="refusal").delete()
+            for kept in messages:
+                kept.save(force_insert=True)
+        bell_ring(attempt.agreement.slugs())
 
 
-def _all_of(rows: Any, asked: set[str]) -> list[Refusal] | None:
+def _sent(attempt: Attempt, name: str) -> Any:
+    return attempt.messages.filter(name=name)
+
+
+def _all_of(rows: Any, asked: set[str]) -> list[AttemptMessage] | None:
     latest = {row.organization: row for row in rows}
     return list(latest.values()) if asked <= set(latest) else None

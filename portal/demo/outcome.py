@@ -5,34 +5,27 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from apps.federation.models import Contribution, Receipt, Round, Share, Verdict
+from apps.attempts.models import Attempt, AttemptMessage
 from apps.provenance.models import Anchor, Event, Leaf
 
 
 def bytes_by_kind(job_id: str) -> dict[str, int]:
     """Bytes of the signed messages that the sites sent for the job."""
-    kinds: dict[str, type[Contribution | Receipt | Share | Verdict]] = {
-        "contributions": Contribution,
-        "receipts": Receipt,
-        "shares": Share,
-        "verdicts": Verdict,
-    }
+    sent = AttemptMessage.objects.filter(attempt__agreement_id=job_id)
     return {
-        kind: sum(
+        f"{name}s": sum(
             len(bytes(content))
-            for content in model.objects.filter(round__job_id=job_id).values_list(
-                "content", flat=True
-            )
+            for content in sent.filter(name=name).values_list("content", flat=True)
         )
-        for kind, model in kinds.items()
+        for name in ("contribution", "receipt", "share", "verdict")
     }
 
 
 def seconds_by_phase(job_id: str) -> dict[str, float]:
     """Median seconds of each phase over the released rounds."""
     rounds = [
-        found.phase_seconds
-        for found in Round.objects.filter(job_id=job_id, state=Round.State.RELEASED)
+        attempt.phase_seconds
+        for attempt in Attempt.objects.filter(agreement_id=job_id, state=Attempt.State.RELEASED)
     ]
     return {phase: statistics.median(r[phase] for r in rounds) for phase in rounds[0]}
 

@@ -16,9 +16,9 @@ import yaml
 from django.db import connection, transaction
 from django_tenants.utils import quote_schema_name
 
-from apps.aggregation.selectors import key_epoch_current
 from apps.common.actor import Actor
 from apps.common.requests import tenant_connection
+from apps.keys.selectors import key_epoch_current
 from apps.organizations.models import Organization
 from apps.organizations.services import join_token_issue
 from apps.provenance.services import consortium_event_record

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.federation.world import World
+from tests.training.world import World
 
 
 @pytest.fixture

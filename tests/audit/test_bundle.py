@@ -13,9 +13,9 @@ import pytest
 from django.db import connection
 from django_tenants.utils import schema_context
 
-from apps.federation.models import Job
 from apps.organizations import ca
 from apps.provenance.models import Event
+from apps.training.models import Job
 from federated.api.coordinator import CoordinatorAPI
 from federated.errors import NotFound
 from federated.provenance.bundle import load_bundle
@@ -27,8 +27,8 @@ from federated.wire.round import Reason
 from tests import second_verifier
 from tests.conftest import SITE_KEYS, owner_role
 from tests.federated.client.portal import URL, PortalTransport
-from tests.federation.test_job_whole import play
-from tests.federation.world import World
+from tests.training.test_job_whole import play
+from tests.training.world import World
 
 
 @pytest.fixture

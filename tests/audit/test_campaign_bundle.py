@@ -33,7 +33,7 @@ def test_a_campaigns_bundle_verifies_and_a_changed_one_does_not(
     found = consortium.released()
     consortium.step()
     api = consortium["northwind"].api
-    content = api.campaign_bundle(str(found.campaign_id))
+    content = api.campaign_bundle(str(found.agreement_id))
     checks = verified(tmp_path / "bundle.json", content)
     for name in ("votes", "noise", "release", "in the log"):
         assert checks[f"run 1 {name}"] == "ok", checks
@@ -51,5 +51,5 @@ def test_an_export_is_an_event_and_needs_a_closed_run(consortium: Consortium) ->
     found = consortium.opened()
     api = consortium["northwind"].api
     with pytest.raises(NotFound, match="No run of this campaign has closed"):
-        api.campaign_bundle(str(found.campaign_id))
+        api.campaign_bundle(str(found.agreement_id))
     assert not Event.objects.filter(tag=Tag.BUNDLE_EXPORTED).exists()

@@ -18,7 +18,7 @@ def test_a_campaign_is_reported_with_statistics_and_balances(
 ) -> None:
     found = consortium.released()
     consortium.step()
-    report = campaign_report(organization="northwind", campaign=found.campaign)
+    report = campaign_report(organization="northwind", campaign=found.agreement.campaign)
     (release,) = report.releases
     assert (release.number, release.members, release.agree, release.disagree) == (1, 3, 3, [])
     told = found.wire_release
@@ -38,18 +38,18 @@ def test_a_campaign_is_reported_with_statistics_and_balances(
     assert reserved["northwind"].state["committed"] == 1
     (charge,) = report.charges
     assert charge.line is not None
-    assert charge.line.where == (str(found.campaign_id), 1, 1)
+    assert charge.line.where == (str(found.agreement_id), 1, 1)
     assert charge.epsilon == pytest.approx(spec.noise.epsilon)
     assert charge.cohort == found.cohort_digest
     assert charge.balance is not None
     assert (charge.balance.before, charge.state) == (0.0, "committed")
     assert 0 < charge.balance.after <= spec.noise.epsilon
 
-    url = f"benchmarks/{found.campaign_id}/report/"
+    url = f"benchmarks/{found.agreement_id}/report/"
     text = text_of(northwind_auditor.get(f"/o/northwind/{url}", secure=True))
     assert "Run 1 released" in text
     assert "latency_ms in ms" in text
-    assert f"federated bundle {found.campaign_id} --home SITE" in text
+    assert f"federated bundle {found.agreement_id} --home SITE" in text
     assert harbor_admin.get(f"/o/harbor/{url}", secure=True).status_code == 404
     whole = period_report(organization=None, start=found.opened_at, end=report.made_at)
     assert [one.release for one in whole.releases] == [release.release]

@@ -14,10 +14,12 @@ from django.core.files.storage import storages
 from django.test import Client
 from django.utils import timezone
 
-from apps.federation import tasks
-from apps.federation.models import Contribution, Job, MaskedVector, Round
-from apps.federation.services import retention
+from apps.attempts import tasks
+from apps.attempts.models import Attempt
+from apps.attempts.services import retention
 from apps.provenance.models import Event
+from apps.training.models import Job, MaskedVector
+from apps.training.services import played
 from federated.errors import InvalidInput
 from federated.protocol.refused import Refused
 from federated.protocol.transcript import transcript_check
@@ -28,8 +30,9 @@ from federated.verify.rounds import round_checks
 from federated.wire.round import Reason, Transcript
 from federated.wire.site import Work
 from tests import second_verifier
-from tests.federation.test_job_whole import play
-from tests.federation.world import CAST, World, current, task_for
+from tests.rows import sent
+from tests.training.test_job_whole import play
+from tests.training.world import CAST, World, current, task_for
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +54,7 @@ def expire(job: Job) -> None:
     """Let the job's end lie just beyond its retention, and the task run."""
     days = settings.FSC_CONFIG.jobs.retention_days
     Job.objects.filter(pk=job.pk).update(ended_at=timezone.now() - timedelta(days=days, seconds=1))
-    tasks.contributions_expire()
+    tasks.expire()
     job.refresh_from_db()
 
 
@@ -81,24 +84,24 @@ def test_nothing_goes_before_its_time_or_of_a_job_that_runs(world: World, job: J
     old = timezone.now() - timedelta(days=days + 1)
     Job.objects.filter(pk=running.pk).update(created_at=old, started_at=old)
     Job.objects.filter(pk=job.pk).update(ended_at=old + timedelta(days=1, seconds=60))
-    tasks.contributions_expire()
-    assert not Contribution.objects.filter(expired__isnull=False).exists()
+    tasks.expire()
+    assert not sent("contribution").filter(expired__isnull=False).exists()
     assert (expiries(job), expiries(running)) == (0, 0)
 
 
 def test_ciphertexts_go_and_digests_stay(world: World, job: Job) -> None:
-    before = {row.pk: row.digest for row in Contribution.objects.filter(round__job=job)}
-    signed = {row.pk: row.signed for row in Contribution.objects.filter(round__job=job)}
+    before = {row.pk: row.digest for row in sent("contribution").filter(attempt__agreement=job)}
+    signed = {row.pk: row.signed for row in sent("contribution").filter(attempt__agreement=job)}
     expire(job)
-    rows = list(Contribution.objects.filter(round__job=job))
+    rows = list(sent("contribution").filter(attempt__agreement=job))
     assert {row.pk: row.digest for row in rows} == before
     for row in rows:
         assert bytes(row.content) == b""
         assert row.expired["envelope"] == row.digest
         assert row.expired["ciphertexts"] == len(signed[row.pk].body.ciphertexts)
-    assert not Round.objects.filter(job=job).exclude(product=None).exists()
+    assert not Attempt.objects.filter(agreement=job).exclude(product=None).exists()
     assert job.expired_at is not None
-    tasks.contributions_expire()
+    tasks.expire()
     assert expiries(job) == 1
 
 
@@ -187,7 +190,7 @@ def test_no_site_charges_or_decrypts_for_what_expired(world: World, job: Job) ->
     transcript = world["summit"].transcript(task_for(found))
     assert not transcript.contributions
     with pytest.raises(Refused) as refused:
-        transcript_check(transcript, agreement=job.agreement)
+        transcript_check(transcript, agreement=job.terms)
     assert refused.value.reason is Reason.CONTRIBUTION_EXPIRED
     whole = json.loads(transcript.canonical())
     for wrong in ({"expired": []}, {"contributions": [1]}):
@@ -210,11 +213,11 @@ def test_a_site_that_comes_too_late_is_not_asked_for_a_verdict(world: World) -> 
 def test_masked_vectors_go_too_and_the_sum_is_said_to_be_unchecked(world: World) -> None:
     job = world.start(aggregation="masked")
     play(world, job)
-    vectors = list(MaskedVector.objects.filter(round__job=job))
+    vectors = list(MaskedVector.objects.filter(attempt__agreement=job))
     assert all(storages["blobs"].exists(vector.key) for vector in vectors)
     expire(job)
     assert not any(storages["blobs"].exists(vector.key) for vector in vectors)
-    assert not MaskedVector.objects.filter(round__job=job, deleted_at=None).exists()
+    assert not MaskedVector.objects.filter(attempt__agreement=job, deleted_at=None).exists()
     content = exported(world, job)
     checks = checks_of(content)
     assert not [c for c in checks if c.status == "failed"]
@@ -229,30 +232,31 @@ class Died(BaseException):
     """The worker ends here."""
 
 
-@pytest.mark.parametrize("dies_in", ["vector_delete", "expired_of", "event_record"])
+@pytest.mark.parametrize("dies_in", ["vector_delete", "expired_of", "agreement_event"])
 def test_a_worker_that_dies_leaves_the_rest_to_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch, dies_in: str
 ) -> None:
     job = world.start(aggregation="masked", rounds=1)
     play(world, job)
-    real, calls = getattr(retention, dies_in), []
+    module = retention if dies_in == "agreement_event" else played
+    real, calls = getattr(module, dies_in), []
 
     def die_the_second_time(*args: Any, **options: Any) -> Any:
         calls.append(1)
-        if len(calls) == 2 or dies_in == "event_record":
+        if len(calls) == 2 or dies_in == "agreement_event":
             raise Died
         return real(*args, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(retention, dies_in, die_the_second_time)
+        patched.setattr(module, dies_in, die_the_second_time)
         with pytest.raises(Died):
             expire(job)
     job.refresh_from_db()
     assert (job.expired_at, expiries(job)) == (None, 0)
-    assert not Contribution.objects.filter(round__job=job, content=b"").exists()
+    assert not sent("contribution").filter(attempt__agreement=job, content=b"").exists()
     expire(job)
     assert expiries(job) == 1
-    vectors = MaskedVector.objects.filter(round__job=job)
+    vectors = MaskedVector.objects.filter(attempt__agreement=job)
     assert not any(storages["blobs"].exists(vector.key) for vector in vectors)
     told = Event.objects.filter(subject_id=str(job.pk), tag="federation:vector:deleted")
     assert told.count() == vectors.count() == 3

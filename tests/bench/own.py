@@ -53,8 +53,8 @@ class OwnRun:
 def own_rows(rounds: int) -> list[Row]:
     """Run the job and make its rows. Raises StepFailed, with the log's place, when it fails."""
     found = measure(rounds)
-    beyond = [seconds - found.local for seconds in found.rounds]
-    rows = spread(CASE, OURS, "seconds a round", found.rounds, "s")
+    beyond = [seconds - found.local for seconds in found.attempts]
+    rows = spread(CASE, OURS, "seconds a round", found.attempts, "s")
     rows += spread(CASE, OURS, "seconds a round beyond local training", beyond, "s")
     for phase, values in found.phases.items():
         rows += spread(CASE, OURS, f"seconds {phase}", values, "s")
@@ -127,9 +127,11 @@ def _rounds(job_id: str) -> tuple[list[float], dict[str, list[float]]]:
     """
     from django.db import connections
 
-    from apps.federation.models import Round
+    from apps.attempts.models import Attempt
 
-    found = list(Round.objects.filter(job_id=job_id, state=Round.State.RELEASED).order_by("number"))
+    found = list(
+        Attempt.objects.filter(agreement_id=job_id, state=Attempt.State.RELEASED).order_by("number")
+    )
     phases: dict[str, list[float]] = {}
     for entry in found:
         for phase, seconds in entry.phase_seconds.items():

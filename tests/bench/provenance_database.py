@@ -270,7 +270,7 @@ def _requests(state: Path) -> list[frame.Row]:
     from federated.protocol.identity import SiteIdentity
     from federated.wire.site import LedgerReport
     from tests.conftest import SiteClient, pem_der
-    from tests.keys import site_request
+    from tests.site_keys import site_request
 
     key, csr, encryption = site_request("northwind")
     joined = site_join(

@@ -134,10 +134,11 @@ def _stored(spec: JobSpec, epoch: KeyEpoch, members: list[str]) -> Any:
     """A closed attempt whose members' vectors lie in storage: random words."""
     from django.core.files.base import ContentFile
 
-    from apps.aggregation import models as keys
-    from apps.federation import models
-    from apps.federation.services.vectors import vector_key
-    from apps.federation.storage import blob_storage
+    from apps.attempts.models import Attempt
+    from apps.keys import models as keys
+    from apps.training import models
+    from apps.training.services.vectors import vector_key
+    from apps.training.storage import blob_storage
     from federated.protocol.masked import masked_bytes
 
     keys.KeyEpoch.objects.get_or_create(
@@ -146,29 +147,31 @@ def _stored(spec: JobSpec, epoch: KeyEpoch, members: list[str]) -> Any:
     )
     job = models.Job.objects.create(
         id=spec.job_id,
+        kind="training",
+        key_epoch=spec.key_epoch,
         spec={"body": spec.dump(), "signer": "0" * 64, "signature": "A" * 86},
         spec_digest=uuid.uuid4().hex * 2,
         proposer=spec.proposer,
         state=models.Job.State.FINISHED,
         model_digest="0" * 64,
     )
-    found = models.Round.objects.create(
-        job=job,
+    found = Attempt.objects.create(
+        agreement=job,
         number=1,
         attempt=1,
-        state=models.Round.State.CHARGING,
+        state=Attempt.State.CHARGING,
         context={},
         context_digest=uuid.uuid4().hex * 2,
         cohort={"context": "0" * 64, "members": dict.fromkeys(members, "0" * 64)},
         opened_at=timezone.now(),
         deadline=timezone.now(),
     )
-    size = masked_bytes(job.agreement)
+    size = masked_bytes(job.terms)
     for name in members:
         digest = uuid.uuid4().hex * 2
         key = blob_storage().save(vector_key(found, name, digest), ContentFile(os.urandom(size)))
         models.MaskedVector.objects.create(
-            round=found, organization=name, digest=digest, size=size, key=key
+            attempt=found, organization=name, digest=digest, size=size, key=key
         )
     return found
 
@@ -176,12 +179,12 @@ def _stored(spec: JobSpec, epoch: KeyEpoch, members: list[str]) -> Any:
 def _sum_once(found: Any) -> float:
     """Seconds from the first task's sending to the last part's storing; checked at one place."""
     import portal.celery  # noqa: F401 - makes it the application that tasks are sent through
-    from apps.federation.models import SumPart
-    from apps.federation.selectors.vectors import vector_open, vectors_of
-    from apps.federation.services import sums
-    from apps.federation.storage import blob_storage
+    from apps.training.models import SumPart
+    from apps.training.selectors.vectors import vector_open, vectors_of
+    from apps.training.services import sums
+    from apps.training.storage import blob_storage
 
-    SumPart.objects.filter(round=found).delete()
+    SumPart.objects.filter(attempt=found).delete()
     begun = time.monotonic()
     sums.sum_begin(found)
     wait_for(lambda: sums.sum_ready(found), seconds=300, what="the sum", pause=0.005)
@@ -190,7 +193,7 @@ def _sum_once(found: Any) -> float:
     for vector in vectors_of(found):
         with vector_open(vector) as file:
             expected += int.from_bytes(file.read(8), "little")
-    first = SumPart.objects.filter(round=found).order_by("start")[0]
+    first = SumPart.objects.filter(attempt=found).order_by("start")[0]
     with blob_storage().open(first.key) as file:
         if int.from_bytes(file.read(8), "little") != expected % 2**64:
             raise AssertionError("the workers' sum is not the sum of the vectors")

@@ -8,9 +8,10 @@ from typing import Any
 
 from django.utils import timezone
 
-from apps.benchmarks.models import Campaign, Run
+from apps.attempts.models import Attempt
+from apps.attempts.services.agreements import attempt_open
+from apps.benchmarks.models import Campaign
 from apps.benchmarks.services.campaigns import OPERATOR, campaign_create
-from apps.benchmarks.services.runs import run_open
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
 from federated.aggregation.vote_statistics import PERCENTILES_FROM, statistics_of
@@ -35,10 +36,10 @@ def campaign_with_history(*, count: int = 60, runs: int = 4, **changes: Any) -> 
     )
     with as_coordinator():
         for number in range(1, runs + 1):
-            found = run_open(campaign, number=number)
+            found = attempt_open(campaign, number=number)
             release = _release(found, count, random.Random(number))
-            Run.objects.filter(pk=found.pk).update(
-                state=Run.State.RELEASED,
+            Attempt.objects.filter(pk=found.pk).update(
+                state=Attempt.State.RELEASED,
                 release=release.dump(),
                 cohort={"members": {"northwind": "0" * 64}},
                 released_at=timezone.now() - timedelta(days=7 * (runs - number)),
@@ -46,8 +47,8 @@ def campaign_with_history(*, count: int = 60, runs: int = 4, **changes: Any) -> 
     return campaign
 
 
-def _release(found: Run, count: int, rng: random.Random) -> CampaignRelease:
-    spec, agreement = found.wire, found.agreement
+def _release(found: Attempt, count: int, rng: random.Random) -> CampaignRelease:
+    spec, agreement = found.wire, found.terms
     metrics = []
     for position, metric in enumerate(spec.metrics):
         layout = agreement.layouts[position]

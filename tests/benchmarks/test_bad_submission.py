@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from apps.benchmarks.models import Run, Submission
+from apps.attempts.models import Attempt
 from federated.protocol.agreement import CampaignAgreement
 from federated.protocol.kinds.benchmark import submission_make
 from federated.wire.base import Signed
 from federated.wire.campaign import CampaignContext, Measured, Vote
 from federated.wire.campaign import Submission as WireSubmission
 from tests.benchmarks.world import Consortium, pass_deadline, run_of
-from tests.federation.world import dealt
+from tests.rows import sent
+from tests.training.world import dealt
 
 TWO = [
     {"key": key, "unit": "ms", "lower": 0.0, "upper": 100.0, "points": 4, "bins": 2}
@@ -21,7 +22,7 @@ TWO = [
 ]
 
 
-def made(consortium: Consortium, found: Run, slug: str = "lakeside", **changes: Any) -> Any:
+def made(consortium: Consortium, found: Attempt, slug: str = "lakeside", **changes: Any) -> Any:
     spec = changes.get("spec", found.wire)
     return submission_make(
         agreement=CampaignAgreement(spec, dealt()[0]),
@@ -31,7 +32,7 @@ def made(consortium: Consortium, found: Run, slug: str = "lakeside", **changes: 
     )
 
 
-def send(consortium: Consortium, found: Run, signed: Any, slug: str = "lakeside") -> Any:
+def send(consortium: Consortium, found: Attempt, signed: Any, slug: str = "lakeside") -> Any:
     body = signed if isinstance(signed, bytes) else signed.canonical()
     client = consortium[slug].transport.client
     path = consortium.path(found, "submission")
@@ -40,12 +41,12 @@ def send(consortium: Consortium, found: Run, signed: Any, slug: str = "lakeside"
 
 def refused(answer: Any, status: int, code: str) -> str:
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.content
-    assert not Submission.objects.exists()
+    assert not sent("submission").exists()
     return str(answer.json()["detail"])
 
 
 @pytest.fixture
-def opened(consortium: Consortium) -> Run:
+def opened(consortium: Consortium) -> Attempt:
     campaign = consortium.create(metrics=TWO)
     consortium.step()
     return run_of(campaign)
@@ -56,7 +57,7 @@ def resigned(consortium: Consortium, signed: Signed[WireSubmission], slug: str, 
     return consortium[slug].agent.site.identity.sign(body)
 
 
-def test_a_vote_of_another_campaign_or_run(consortium: Consortium, opened: Run) -> None:
+def test_a_vote_of_another_campaign_or_run(consortium: Consortium, opened: Attempt) -> None:
     other = CampaignContext.parse(opened.context | {"run": 2})
     detail = refused(
         send(consortium, opened, made(consortium, opened, context=other)), 422, "context_mismatch"
@@ -72,18 +73,20 @@ def test_a_vote_of_another_campaign_or_run(consortium: Consortium, opened: Run) 
     refused(send(consortium, opened, moved), 422, "proof_invalid")
 
 
-def test_a_vote_copied_from_another_organization(consortium: Consortium, opened: Run) -> None:
+def test_a_vote_copied_from_another_organization(consortium: Consortium, opened: Attempt) -> None:
     copied = resigned(consortium, made(consortium, opened), "summit")
     refused(send(consortium, opened, copied, "summit"), 422, "proof_invalid")
 
 
-def test_votes_in_each_others_place(consortium: Consortium, opened: Run) -> None:
+def test_votes_in_each_others_place(consortium: Consortium, opened: Attempt) -> None:
     signed = made(consortium, opened)
     swapped = resigned(consortium, signed, "lakeside", votes=tuple(reversed(signed.body.votes)))
     refused(send(consortium, opened, swapped), 422, "proof_invalid")
 
 
-def test_a_vote_outside_the_grid_with_a_forged_proof(consortium: Consortium, opened: Run) -> None:
+def test_a_vote_outside_the_grid_with_a_forged_proof(
+    consortium: Consortium, opened: Attempt
+) -> None:
     """Three times a ciphertext encrypts three times the vote; its proof does not follow."""
     from federated.protocol.keys import public_key_of
     from federated.wire.base import decode_bytes, encode_bytes
@@ -98,13 +101,13 @@ def test_a_vote_outside_the_grid_with_a_forged_proof(consortium: Consortium, ope
     refused(send(consortium, opened, forged), 422, "proof_invalid")
 
 
-def test_a_vote_too_few(consortium: Consortium, opened: Run) -> None:
+def test_a_vote_too_few(consortium: Consortium, opened: Attempt) -> None:
     signed = made(consortium, opened)
     fewer = resigned(consortium, signed, "lakeside", votes=signed.body.votes[:1])
     refused(send(consortium, opened, fewer), 422, "invalid_input")
 
 
-def test_another_organizations_signature_or_name(consortium: Consortium, opened: Run) -> None:
+def test_another_organizations_signature_or_name(consortium: Consortium, opened: Attempt) -> None:
     signed = made(consortium, opened)
     refused(send(consortium, opened, signed, "summit"), 403, "forbidden")
     body = signed.body.model_copy(update={"organization": "summit"})
@@ -113,11 +116,11 @@ def test_another_organizations_signature_or_name(consortium: Consortium, opened:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"NaN", b'{"body": NaN}', b"\xff", b"{" * 5000])
-def test_what_is_no_submission(consortium: Consortium, opened: Run, body: bytes) -> None:
+def test_what_is_no_submission(consortium: Consortium, opened: Attempt, body: bytes) -> None:
     refused(send(consortium, opened, body), 422, "invalid_input")
 
 
-def test_two_submissions_of_one_organization(consortium: Consortium, opened: Run) -> None:
+def test_two_submissions_of_one_organization(consortium: Consortium, opened: Attempt) -> None:
     first, second = made(consortium, opened), made(consortium, opened)
     assert send(consortium, opened, first).status_code == 201
     assert send(consortium, opened, first).status_code == 200
@@ -130,10 +133,10 @@ def test_two_submissions_of_one_organization(consortium: Consortium, opened: Run
             f"{path}?replaces={digest}", second.canonical(), content_type="application/json"
         )
         assert answer.status_code == status, answer.content
-    assert Submission.objects.get().digest == second.digest()
+    assert sent("submission").get().digest == second.digest()
 
 
-def test_after_the_close(consortium: Consortium, opened: Run) -> None:
+def test_after_the_close(consortium: Consortium, opened: Attempt) -> None:
     signed = made(consortium, opened)
     pass_deadline(opened)
     refused(send(consortium, opened, signed), 409, "campaign_closed")

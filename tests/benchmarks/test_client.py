@@ -51,11 +51,15 @@ def test_submitting_without_an_agent_does_it_here(
     consortium.step()
     done = northwind.deliver(spec, measured)
     assert done.run == 1
-    assert run_of(campaign).submissions.get().digest == done.digest
+    assert run_of(campaign).messages.filter(name="submission").get().digest == done.digest
     with pytest.raises(Conflict, match="ask to replace it"):
         northwind.deliver(spec, measured)
     again = northwind.deliver(spec, measured, replace=True)
-    assert run_of(campaign).submissions.get().digest == again.digest != done.digest
+    assert (
+        run_of(campaign).messages.filter(name="submission").get().digest
+        == again.digest
+        != done.digest
+    )
 
 
 def test_a_measurement_waits_for_the_next_run(
@@ -100,12 +104,12 @@ def test_out_of_bounds_is_refused_where_the_campaign_says_so(consortium: Consort
     consortium.step()
     consortium.measure(campaign, "lakeside", value=500.0)
     consortium["lakeside"].step()
-    assert not run_of(campaign).submissions.exists()
+    assert not run_of(campaign).messages.filter(name="submission").exists()
     assert consortium["lakeside"].said("out of the public bounds 0 to 100")
     # A better one takes its place.
     consortium.measure(campaign, "lakeside", value=90.0)
     consortium["lakeside"].step()
-    assert run_of(campaign).submissions.exists()
+    assert run_of(campaign).messages.filter(name="submission").exists()
 
 
 def test_several_campaigns_are_told_apart_by_id(
@@ -192,7 +196,7 @@ def test_where_a_site_stands_is_computed_without_a_request(
     assert {slug: len(site.transport.bodies) for slug, site in consortium.items()} == before
     # It does better than more of them, the less it takes.
     ahead = {
-        slug: standings(consortium[slug].home.campaign(str(found.campaign_id)))[0].ahead
+        slug: standings(consortium[slug].home.campaign(str(found.agreement_id)))[0].ahead
         for slug in CAST
     }
     assert ahead["lakeside"] >= ahead["northwind"] >= ahead["summit"]

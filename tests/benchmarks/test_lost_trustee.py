@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from apps.benchmarks.models import Run
+from apps.attempts.models import Attempt
 from apps.common.coordinator import as_coordinator
 from federated.protocol.attempt import GRACE_SECONDS
 from tests.benchmarks.world import EVERYBODY, Consortium, run_of
 
 
-def decrypting(consortium: Consortium) -> tuple[Run, str, str]:
+def decrypting(consortium: Consortium) -> tuple[Attempt, str, str]:
     """A run whose noise is in; one trustee who gave some, and the one who gave none."""
     campaign = consortium.create(participants=list(EVERYBODY))
     consortium.step(*EVERYBODY)
@@ -32,13 +32,18 @@ def test_the_trustee_that_gave_no_noise_finishes(consortium: Consortium) -> None
     alive = [slug for slug in EVERYBODY if slug != lost]
     consortium.step(*alive)
     # Those with noise in the sum are asked first; the fourth after a grace.
-    assert found.runshares.count() == 2
+    assert found.messages.filter(name="share").count() == 2
     with as_coordinator():
-        Run.objects.filter(pk=found.pk).update(
+        Attempt.objects.filter(pk=found.pk).update(
             noised_at=found.noised_at - timedelta(seconds=GRACE_SECONDS)
         )
-    released = consortium.until(found.campaign, "released", *alive)
-    assert set(released.runshares.values_list("organization", flat=True)) == set(alive)
+    released = consortium.until(found.agreement.campaign, "released", *alive)
+    assert set(
+        released.messages.filter(name="share").values_list("organization", flat=True)
+    ) == set(alive)
     assert consortium[idle].said("decryption share")
     consortium.step(*alive)
-    assert list(released.runverdicts.values_list("agrees", flat=True)) == [True] * 3
+    assert (
+        list(released.messages.filter(name="verdict").values_list("agrees", flat=True))
+        == [True] * 3
+    )

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from apps.benchmarks.models import Run, RunVerdict
+from apps.attempts.models import Attempt
+from apps.attempts.services.answers import endorse
 from apps.benchmarks.services.campaigns import (
     OPERATOR,
-    campaign_approve_by_person,
     campaign_cancel,
     campaign_change,
     campaign_create,
@@ -31,6 +31,7 @@ from tests.benchmarks.world import (
     run_of,
     workers,
 )
+from tests.rows import sent
 
 YEARLY = {
     # Half a year from now, so that no test runs across a due minute.
@@ -53,7 +54,7 @@ def settle(consortium: Consortium) -> None:
 def test_a_missed_schedule_is_caught_up_once(consortium: Consortium) -> None:
     campaign = consortium.create(**YEARLY)
     consortium.step()
-    assert not Run.objects.exists()
+    assert not Attempt.objects.exists()
     make_due(campaign, timezone.now() - timedelta(days=3))
     workers()
     workers()
@@ -64,18 +65,18 @@ def test_a_missed_schedule_is_caught_up_once(consortium: Consortium) -> None:
     consortium.measure(campaign)
     consortium.until(campaign, "released")
     workers()
-    assert Run.objects.filter(campaign=campaign).count() == 1
+    assert Attempt.objects.filter(agreement=campaign).count() == 1
 
 
 def test_what_is_due_waits_for_approvals_and_says_for_whose(consortium: Consortium) -> None:
     campaign = consortium.create()
     consortium.step("lakeside", "northwind")
-    assert not Run.objects.exists()
+    assert not Attempt.objects.exists()
     assert fresh(campaign).reason == (
         "2 of at least 3 organizations have approved; summit to answer"
     )
     consortium.step("summit")
-    assert run_of(campaign).state == "open"
+    assert run_of(campaign).state == "collecting"
 
 
 def test_a_cost_that_cannot_be_reserved_does_not_open_and_says_why(
@@ -88,14 +89,12 @@ def test_a_cost_that_cannot_be_reserved_does_not_open_and_says_why(
     reason = fresh(campaign).reason
     assert "summit declined: benchmarks: needs epsilon" in reason
     assert "0.500 left; it renews on" in reason
-    assert not Run.objects.exists()
+    assert not Attempt.objects.exists()
     # With a larger allotment a person asks again, and it opens.
     policy.write_text(policy.read_text().replace("epsilon: 0.5", "epsilon: 9"))
-    campaign_approve_by_person(
-        campaign=fresh(campaign), organization="summit", actor=Actor("user", "1", "s", "summit")
-    )
+    endorse(fresh(campaign), organization="summit", actor=Actor("user", "1", "s", "summit"))
     consortium.step()
-    assert run_of(campaign).state == "open"
+    assert run_of(campaign).state == "collecting"
 
 
 # The close.
@@ -125,7 +124,7 @@ def test_at_the_deadline_those_who_submitted_are_the_cohort(consortium: Consorti
     consortium.step(*everybody)
     consortium.measure(campaign)
     consortium.step(*everybody)
-    assert run_of(campaign).state == "open"
+    assert run_of(campaign).state == "collecting"
     pass_deadline(run_of(campaign))
     assert run_of(campaign).members == list(CAST)
     consortium.until(campaign, "released", *everybody)
@@ -140,9 +139,9 @@ def test_who_approves_while_a_run_is_open_may_still_submit(consortium: Consortiu
     consortium.step()
     consortium.measure(campaign)
     consortium.step()
-    assert run_of(campaign).submissions.count() == 3
+    assert run_of(campaign).messages.filter(name="submission").count() == 3
     # Harbor has not answered: the run waits for it, or for its deadline.
-    assert run_of(campaign).state == "open"
+    assert run_of(campaign).state == "collecting"
     consortium.measure(campaign, "harbor")
     consortium.step("harbor")
     consortium.step("harbor")
@@ -170,7 +169,7 @@ def test_a_submission_is_replaced_before_the_close_by_naming_the_old_one(
     assert first is not None
     assert second is not None
     assert second.digest() != first.digest()
-    row = run_of(campaign).submissions.get()
+    row = run_of(campaign).messages.filter(name="submission").get()
     assert (row.digest, row.replaces) == (second.digest(), first.digest())
     measured = folder.run(1).measured()
     assert measured is not None
@@ -240,7 +239,7 @@ def test_a_changed_campaign_is_approved_and_reserved_anew(consortium: Consortium
 def test_a_campaign_is_not_changed_while_a_run_goes_nor_by_others(
     consortium: Consortium,
 ) -> None:
-    campaign = consortium.opened().campaign
+    campaign = consortium.opened().agreement.campaign
     with pytest.raises(CampaignClosed, match="in run 1"):
         campaign_change(campaign=campaign, draft=draft(), editor=OPERATOR, actor=OPERATOR_ACTOR)
     for act in (
@@ -288,14 +287,14 @@ def test_a_verdict_that_disagrees_ends_the_campaign(consortium: Consortium) -> N
         agrees=False,
         detail="the sums differ",
     )
-    site.api.run_send(str(found.campaign_id), 1, "verdict", site.agent.site.identity.sign(verdict))
-    campaign = fresh(found.campaign)
-    assert (campaign.state, RunVerdict.objects.get().agrees) == ("cancelled", False)
+    site.api.run_send(str(found.agreement_id), 1, "verdict", site.agent.site.identity.sign(verdict))
+    campaign = fresh(found.agreement.campaign)
+    assert (campaign.state, sent("verdict").get().agrees) == ("cancelled", False)
     assert "summit does not agree" in campaign.reason
 
 
 def test_a_member_that_refuses_to_charge_ends_the_run(consortium: Consortium) -> None:
-    campaign = consortium.opened().campaign
+    campaign = consortium.opened().agreement.campaign
     found = consortium.until(campaign, "charging")
     site = consortium["summit"]
     refusal = Refusal(

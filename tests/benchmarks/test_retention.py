@@ -12,10 +12,10 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from apps.benchmarks import tasks
-from apps.benchmarks.models import Noise, Run, RunVerdict, Submission
-from apps.benchmarks.selectors.transcripts import run_transcript
-from apps.benchmarks.services import retention
+from apps.attempts import tasks
+from apps.attempts.models import Attempt
+from apps.attempts.selectors.transcripts import transcript_of
+from apps.attempts.services import retention
 from apps.common.coordinator import as_coordinator
 from apps.provenance.models import Event
 from federated.errors import InvalidInput, NotFound
@@ -32,23 +32,24 @@ from federated.wire.round import Reason
 from tests import second_verifier, second_verifier_campaigns
 from tests.benchmarks.world import Consortium, pass_deadline, run_of
 from tests.conftest import member_client
+from tests.rows import sent
 
 TAG = "benchmarks:submissions:expired"
 
 
-def expire(found: Run, *, early: float = -1.0) -> Run:
+def expire(found: Attempt, *, early: float = -1.0) -> Attempt:
     """The task, with the run's end just beyond its retention, or ``early`` seconds short of it."""
     days = settings.FSC_CONFIG.benchmarks.retention_days
     moment = timezone.now() - timedelta(days=days, seconds=-early)
     with as_coordinator():
         for end in ("released_at", "abandoned_at"):
-            Run.objects.filter(pk=found.pk).exclude(**{end: None}).update(**{end: moment})
-    tasks.submissions_expire()
-    return run_of(found.campaign)
+            Attempt.objects.filter(pk=found.pk).exclude(**{end: None}).update(**{end: moment})
+    tasks.expire()
+    return run_of(found.agreement.campaign)
 
 
-def exported(consortium: Consortium, found: Run) -> bytes:
-    path = f"/api/campaigns/{found.campaign_id}/bundle"
+def exported(consortium: Consortium, found: Attempt) -> bytes:
+    path = f"/api/campaigns/{found.agreement_id}/bundle"
     content: bytes = consortium["summit"].transport.client.get(path).content
     return content
 
@@ -75,11 +76,11 @@ def test_nothing_goes_early_or_by_half(
         raise Died
 
     with monkeypatch.context() as patched:
-        patched.setattr(retention, "run_event", die)
+        patched.setattr(retention, "attempt_event", die)
         with pytest.raises(Died):
             expire(found)
-    assert run_of(found.campaign).expired_at is None
-    assert not Submission.objects.filter(content=b"").exists()
+    assert run_of(found.agreement.campaign).expired_at is None
+    assert not sent("submission").filter(content=b"").exists()
     assert expire(found).expired_at is not None
 
 
@@ -88,10 +89,10 @@ def test_ciphertexts_go_and_a_late_bundle_verifies_the_rest(consortium: Consorti
     consortium.step()
     early = exported(consortium, found)
     found = expire(found)
-    for model in (Submission, Noise):
-        assert {bytes(row.content) for row in model.objects.filter(run=found)} == {b""}
-    tasks.submissions_expire()
-    assert Event.objects.filter(tag=TAG, subject_id=str(found.campaign_id)).count() == 1
+    for name in ("submission", "noise"):
+        assert {bytes(row.content) for row in found.messages.filter(name=name)} == {b""}
+    tasks.expire()
+    assert Event.objects.filter(tag=TAG, subject_id=str(found.agreement_id)).count() == 1
     late = exported(consortium, found)
     assert failed(late) == failed(early) == []
     told = {c.name.split(" run 1 ")[-1]: (c.status, c.detail) for c in checks_of(late)}
@@ -106,7 +107,7 @@ def test_ciphertexts_go_and_a_late_bundle_verifies_the_rest(consortium: Consorti
     assert second_verifier_campaigns.verify(late) == [found.wire_release.dump()]
     assert len(late) < len(early)
     page = member_client("northwind", "auditor").get(
-        f"/o/northwind/benchmarks/{found.campaign_id}/", secure=True
+        f"/o/northwind/benchmarks/{found.agreement_id}/", secure=True
     )
     assert "by retention; digests stay" in page.content.decode()
     # What was exported early cannot be stripped and called retention.
@@ -176,14 +177,14 @@ def test_a_run_that_ended_without_a_release_expires_too(consortium: Consortium) 
     pass_deadline(run_of(campaign))
     found = expire(run_of(campaign))
     assert found.expired_at is not None
-    assert {bytes(row.content) for row in found.submissions.all()} == {b""}
+    assert {bytes(row.content) for row in found.messages.filter(name="submission")} == {b""}
 
 
 def test_a_site_that_comes_late_agrees_to_nothing(consortium: Consortium) -> None:
     found = consortium.released()
     consortium.step("lakeside", "northwind")
     expire(found)
-    site, campaign_id = consortium["summit"], str(found.campaign_id)
+    site, campaign_id = consortium["summit"], str(found.agreement_id)
     site.step()
     assert not site.sent("verdict"), "it is not asked"
     with pytest.raises(NotFound, match="proofs cannot be checked any more: no verdict"):
@@ -192,17 +193,17 @@ def test_a_site_that_comes_late_agrees_to_nothing(consortium: Consortium) -> Non
     # What contradicts itself gets a no, all the same.
     site.transport.lie = other_release
     RunPart(site.agent.site, campaign_id, 1).verdict()
-    verdict = RunVerdict.objects.get(run=found, organization="summit")
+    verdict = sent("verdict").get(attempt=found, organization="summit")
     assert not verdict.agrees
     assert "the released sums differ" in verdict.detail
     site.transport.lie = lambda request, answer: answer
     # Nobody charges or decrypts for it, though this site once checked the whole run.
     with as_coordinator():
-        transcript = run_transcript(run_of(found.campaign))
+        transcript = transcript_of(run_of(found.agreement.campaign))
     with pytest.raises(Refused) as refused:
         transcript_check(transcript, agreement=site.agent.site.agreement(found.wire))
     assert refused.value.reason is Reason.SUBMISSION_EXPIRED
-    RunPart(site.agent.site, str(found.campaign_id), 1).noise()
+    RunPart(site.agent.site, str(found.agreement_id), 1).noise()
     assert site.said("REFUSED")
     assert site.said("submission_expired")
     whole = json.loads(transcript.canonical())
@@ -216,12 +217,12 @@ def test_a_site_lets_its_own_go_and_makes_nothing_in_its_place(consortium: Conso
     site = consortium["summit"]
     days = site.home.policy().keep_contributions_days
     later = time.time() + (days + 1) * 86_400
-    consortium.until(found.campaign, "decrypting")
+    consortium.until(found.agreement.campaign, "decrypting")
     assert submissions_expire(site.home, now=later) == 0, "the run is not over here"
-    consortium.until(found.campaign, "released")
+    consortium.until(found.agreement.campaign, "released")
     consortium.step()
     assert submissions_expire(site.home, now=later - 2 * 86_400) == 0
-    run = site.home.campaign(str(found.campaign_id)).run(1)
+    run = site.home.campaign(str(found.agreement_id)).run(1)
     assert run.submission() is not None
     assert submissions_expire(site.home, now=later) == 1
     assert submissions_expire(site.home, now=later) == 0
@@ -231,8 +232,8 @@ def test_a_site_lets_its_own_go_and_makes_nothing_in_its_place(consortium: Conso
     assert run.release() is not None
     # Asked for again, by a coordinator that says it is young: no second noise, no second vote.
     with pytest.raises(Refused):
-        RunPart(site.agent.site, str(found.campaign_id), 1).contribute()
+        RunPart(site.agent.site, str(found.agreement_id), 1).contribute()
     before = len(site.sent("noise"))
-    RunPart(site.agent.site, str(found.campaign_id), 1).noise()
+    RunPart(site.agent.site, str(found.agreement_id), 1).noise()
     assert len(site.sent("noise")) == before
     assert site.said("REFUSED")

@@ -6,16 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from apps.benchmarks import tasks
+from apps.attempts import tasks
+from apps.attempts.models import Attempt
 from apps.benchmarks.drafts import CampaignDraft
-from apps.benchmarks.models import Campaign, Run
+from apps.benchmarks.models import Campaign
 from apps.benchmarks.services import machine
 from apps.benchmarks.services.campaigns import OPERATOR, campaign_create
 from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
 from federated.site.campaign_folder import measurements_of
 from tests.federated.client.portal import SiteAtWork, home_make
-from tests.federation.world import World
+from tests.training.world import World
 
 EVERYBODY = ("harbor", "lakeside", "northwind", "summit")
 CAST = ("lakeside", "northwind", "summit")
@@ -73,14 +74,14 @@ class Consortium(dict[str, SiteAtWork]):
             self[slug].step()
         workers()
 
-    def opened(self, **changes: Any) -> Run:
+    def opened(self, **changes: Any) -> Attempt:
         """A campaign that the cast approved, its first run open, measurements waiting."""
         campaign = self.create(**changes)
         self.step()
         self.measure(campaign)
         return run_of(campaign)
 
-    def until(self, campaign: Campaign, state: str, *slugs: str, most: int = 12) -> Run:
+    def until(self, campaign: Campaign, state: str, *slugs: str, most: int = 12) -> Attempt:
         for _ in range(most):
             found = run_of(campaign)
             if found.state == state:
@@ -90,11 +91,11 @@ class Consortium(dict[str, SiteAtWork]):
         assert found.state == state, (found.state, found.reason)
         return found
 
-    def released(self, **changes: Any) -> Run:
-        return self.until(self.opened(**changes).campaign, "released")
+    def released(self, **changes: Any) -> Attempt:
+        return self.until(self.opened(**changes).agreement.campaign, "released")
 
-    def path(self, found: Run, name: str = "") -> str:
-        return f"/api/campaigns/{found.campaign_id}/runs/{found.number}" + (
+    def path(self, found: Attempt, name: str = "") -> str:
+        return f"/api/campaigns/{found.agreement_id}/runs/{found.number}" + (
             f"/{name}" if name else ""
         )
 
@@ -103,25 +104,25 @@ def workers() -> None:
     """What beat and the workers do: a tick, and the heavy tasks that it would enqueue."""
     machine.tick()
     with as_coordinator():
-        waiting = list(Run.objects.filter(state=Run.State.DECRYPTING))
+        waiting = list(Attempt.objects.filter(state=Attempt.State.DECRYPTING))
     for found in waiting:
-        tasks.run_release(str(found.pk))
+        tasks.release(str(found.pk))
 
 
 def fresh(campaign: Campaign) -> Campaign:
     return Campaign.objects.get(pk=campaign.pk)
 
 
-def run_of(campaign: Campaign) -> Run:
+def run_of(campaign: Campaign) -> Attempt:
     """The campaign's newest run, fresh from the database."""
-    found = Run.objects.filter(campaign=campaign).order_by("-number").first()
+    found = Attempt.objects.filter(agreement=campaign).order_by("-number").first()
     assert found is not None, fresh(campaign).reason
     return found
 
 
-def pass_deadline(found: Run) -> None:
+def pass_deadline(found: Attempt) -> None:
     """Let the run's deadline lie in the past, without waiting for it."""
-    Run.objects.filter(pk=found.pk).update(deadline=found.opened_at)
+    Attempt.objects.filter(pk=found.pk).update(deadline=found.opened_at)
     workers()
 
 

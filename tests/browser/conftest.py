@@ -14,8 +14,8 @@ from django.db import connection
 
 from tests.browser.server import PortalServer
 from tests.conftest import PASSWORD
-from tests.federation.conftest import world
 from tests.patience import patient
+from tests.training.conftest import world
 
 __all__ = ["world"]
 

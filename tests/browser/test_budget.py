@@ -15,7 +15,7 @@ from tests.browser.server import PortalServer
 from tests.browser.test_looks import look_at
 from tests.federated.client.portal import SiteAtWork, home_make
 from tests.federated.client.test_agent import Sites
-from tests.federation.world import CAST, World
+from tests.training.world import CAST, World
 
 pytestmark = pytest.mark.browser
 

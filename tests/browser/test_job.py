@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from apps.federation.models import Job
+from apps.training.models import Job
 from federated.wire.site import Work
 from tests.browser.server import PortalServer
-from tests.federation.test_job_whole import play
-from tests.federation.world import CAST, World
+from tests.training.test_job_whole import play
+from tests.training.world import CAST, World
 
 pytestmark = pytest.mark.browser
 

@@ -25,18 +25,18 @@ from apps.audit.verification import (
 )
 from apps.budgets.models import Account, LedgerReport
 from apps.common.actor import Actor
-from apps.federation.services.machine import tick
 from apps.organizations.models import Organization
 from apps.provenance.models import Anchor, Event
 from apps.provenance.services import checkpoint_make, current_origin, log_sequence
 from apps.schedules.services import schedules_seed
+from apps.training.services.machine import tick
 from federated.provenance.bundle import Bundle
 from tests.benchmarks.releases import campaign_with_history
 from tests.browser.conftest import LOOKS
 from tests.browser.server import PortalServer
 from tests.federated.provenance.small_bundle import small_bundle_bytes
-from tests.federation.test_job_whole import play
-from tests.federation.world import World, current, pass_deadline
+from tests.training.test_job_whole import play
+from tests.training.world import World, current, pass_deadline
 
 pytestmark = pytest.mark.browser
 

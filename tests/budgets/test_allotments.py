@@ -20,7 +20,7 @@ from federated.wire import site as wire
 from federated.wire.site import Work
 from tests.budgets.test_early_refusal import grant
 from tests.budgets.test_ledger import report, send
-from tests.federation.world import World
+from tests.training.world import World
 
 ADMIN = Actor("user", str(uuid.UUID(int=1)), "admin@northwind.example", "northwind")
 ALLOTTED = wire.Allotment(epsilon=8.0, delta=1e-4, period="year", max_queries_per_tenant=2)

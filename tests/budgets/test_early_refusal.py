@@ -8,9 +8,9 @@ from typing import Any
 from django_tenants.utils import schema_context
 
 from apps.budgets.models import Account, Charge
-from apps.federation.models import Job
+from apps.training.models import Job
 from federated.protocol.cost import job_cost
-from tests.federation.world import World
+from tests.training.world import World
 
 
 def grant(slug: str, **changes: Any) -> None:

@@ -13,7 +13,7 @@ from federated.wire.base import Signed
 from federated.wire.site import Account as WireAccount
 from federated.wire.site import Charge as WireCharge
 from federated.wire.site import LedgerReport as Report
-from tests.federation.world import World, identity_of
+from tests.training.world import World, identity_of
 
 
 def report(sequence: int = 1, **changes: Any) -> Report:

@@ -10,21 +10,23 @@ from typing import Any
 import pytest
 from django_tenants.utils import schema_context
 
-from apps.federation.models import Job, Receipt, Round
+from apps.attempts.models import Attempt
 from apps.provenance.models import Event
+from apps.training.models import Job
 from federated.protocol.cost import round_cost
 from federated.wire.site import Charge, LedgerReport
 from tests.budgets.test_ledger import report, send
-from tests.federation.world import World, current
+from tests.rows import sent
+from tests.training.world import World, current
 
 Change = Callable[[Charge], Charge | None]
 
 
-def charge_of(found: Round, **changes: Any) -> Charge:
-    cost = round_cost(found.job.wire)
+def charge_of(found: Attempt, **changes: Any) -> Charge:
+    cost = round_cost(found.wire)
     fields = {
         "id": str(uuid.uuid4()),
-        "job_id": str(found.job_id),
+        "job_id": str(found.agreement_id),
         "round": found.number,
         "attempt": found.attempt,
         "dataset": cost.dataset,
@@ -42,7 +44,7 @@ def telling(sequence: int, *charges: Charge) -> LedgerReport:
 
 
 @pytest.fixture
-def charged(world: World) -> Round:
+def charged(world: World) -> Attempt:
     """Round 1 of a job, charged by all: the portal holds summit's receipt."""
     job: Job = world.start()
     return world.to_decrypting(job)
@@ -59,18 +61,20 @@ def logged() -> list[dict[str, Any]]:
         return [json.loads(bytes(event.canonical))["data"] for event in found]
 
 
-def test_a_report_that_lists_what_was_signed_agrees(world: World, charged: Round) -> None:
+def test_a_report_that_lists_what_was_signed_agrees(world: World, charged: Attempt) -> None:
     send(world, telling(1, charge_of(charged)))
     assert (shown(world), logged()) == ([], [])
 
 
-def test_a_ledger_that_was_set_back_is_shown_and_logged_once(world: World, charged: Round) -> None:
+def test_a_ledger_that_was_set_back_is_shown_and_logged_once(
+    world: World, charged: Attempt
+) -> None:
     for sequence in (1, 2):
         send(world, telling(sequence))
         assert shown(world) == [("missing", 1)]
     (data,) = logged()
     assert data["count"] == 1
-    assert data["differences"][0]["job_id"] == str(charged.job_id)
+    assert data["differences"][0]["job_id"] == str(charged.agreement_id)
     # The ledger is restored: nothing is shown, what was logged stays.
     send(world, telling(3, charge_of(charged)))
     assert shown(world) == []
@@ -81,7 +85,7 @@ def test_a_ledger_that_was_set_back_is_shown_and_logged_once(world: World, charg
     "changes", [{"cohort": "b" * 64}, {"rho": 1e-9}], ids=["another cohort", "a smaller charge"]
 )
 def test_a_charge_that_differs_from_its_receipt(
-    world: World, charged: Round, changes: dict[str, Any]
+    world: World, charged: Attempt, changes: dict[str, Any]
 ) -> None:
     send(world, telling(1, charge_of(charged, **changes)))
     assert shown(world) == [("differs", 1)]
@@ -92,20 +96,20 @@ def test_a_charge_in_flight_is_no_difference_until_its_attempt_is_over(world: Wo
     mine = charge_of(found)
     send(world, telling(1, mine))
     assert shown(world) == []
-    Receipt.objects.filter(round=found, organization="summit").delete()
-    Round.objects.filter(pk=found.pk).update(state=Round.State.ABANDONED)
+    sent("receipt").filter(attempt=found, organization="summit").delete()
+    Attempt.objects.filter(pk=found.pk).update(state=Attempt.State.ABANDONED)
     send(world, telling(2, mine))
     assert shown(world) == [("unknown", 1)]
 
 
-def test_a_charge_of_a_job_that_nobody_knows(world: World, charged: Round) -> None:
+def test_a_charge_of_a_job_that_nobody_knows(world: World, charged: Attempt) -> None:
     other = charge_of(charged, job_id=str(uuid.uuid4()), round=4)
     send(world, telling(1, charge_of(charged), other))
     assert shown(world) == [("unknown", 4)]
 
 
-def test_what_was_reserved_or_returned_is_the_sites_alone(world: World, charged: Round) -> None:
+def test_what_was_reserved_or_returned_is_the_sites_alone(world: World, charged: Attempt) -> None:
     rest = charge_of(charged, round=2, state="returned", cohort=None)
     send(world, telling(1, charge_of(charged), rest))
     assert shown(world) == []
-    assert current(charged.job) is not None
+    assert current(charged.agreement.job) is not None

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.federation.conftest import world
+from tests.training.conftest import world
 
 __all__ = ["world"]

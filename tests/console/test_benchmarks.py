@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from apps.benchmarks.models import Campaign, CampaignParticipant
+from apps.attempts.models import Participant
+from apps.benchmarks.models import Campaign
 from apps.common.actor import Actor
 from apps.console.shared.box_charts import box_chart, history_chart
 from apps.organizations.models import Organization
@@ -17,7 +18,7 @@ from apps.schedules.services import schedules_seed
 from federated.wire.campaign import Estimate
 from tests.benchmarks.releases import campaign_with_history
 from tests.conftest import member_client
-from tests.federation.world import World
+from tests.training.world import World
 
 FORM = {
     "title": "Weekly scoring", "metrics": ["latency_ms", "throughput_ops"], "epsilon": "0.5",
@@ -84,7 +85,7 @@ def test_a_scientist_approves_and_an_auditor_may_not(world: World) -> None:
     for role, status in (("auditor", 403), ("scientist", 302)):
         client = member_client("northwind", role)
         assert client.post(f"{path}approve", secure=True).status_code == status
-    own = CampaignParticipant.objects.get(campaign=campaign, organization="northwind")
+    own = Participant.objects.get(agreement=campaign, organization="northwind")
     assert own.endorsed_by["name"] == "scientist@northwind.example"
 
 
@@ -92,7 +93,7 @@ def test_an_operator_creates_a_campaign(world: World, operator: Any) -> None:
     answer = operator.post("/operator/benchmarks/", FORM, secure=True)
     assert answer.status_code == 302, answer.content
     made = Campaign.objects.get()
-    assert (made.creator, made.wire.schedule, made.wire.runs) == ("operator", "0 6 * * 1", 10)
+    assert (made.proposer, made.wire.schedule, made.wire.runs) == ("operator", "0 6 * * 1", 10)
     assert "Weekly scoring" in page(operator, "/operator/benchmarks/")
 
 

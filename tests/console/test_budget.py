@@ -18,8 +18,8 @@ from federated.privacy.composition import gaussian_epsilon
 from federated.protocol.cost import job_cost
 from federated.site.ledger_report import stamp
 from tests.console.test_job import job_url, text_of
-from tests.federation.test_job_whole import play
-from tests.federation.world import World
+from tests.training.test_job_whole import play
+from tests.training.world import World
 
 RHO = epsilon_to_rho(1.0, 1e-4) / 2
 

@@ -8,7 +8,7 @@ import re
 import pytest
 from django.test import Client
 
-from apps.federation.models import Job
+from apps.training.models import Job
 from federated.card.card import bundle_card
 from federated.card.page import POLICY
 from federated.provenance.bundle import load_bundle
@@ -16,8 +16,8 @@ from federated.provenance.verify import verify_bundle
 from federated.verify.replay import replay_job
 from federated.verify.rounds import round_checks
 from tests import second_verifier
-from tests.federation.test_job_whole import play
-from tests.federation.world import World
+from tests.training.test_job_whole import play
+from tests.training.world import World
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from apps.provenance.models import Anchor, Event
 from apps.provenance.services import checkpoint_make, log_sequence
 from federated.provenance.checkpoint import parse_checkpoint
 from tests.console.test_job import text_of
-from tests.federation.test_job_whole import play
-from tests.federation.world import World
+from tests.training.test_job_whole import play
+from tests.training.world import World
 
 
 def search(client: Client, slug: str = "northwind", **fields: str) -> Any:

@@ -13,8 +13,8 @@ from apps.budgets.models import Account, Charge, LedgerReport
 from apps.provenance.services import checkpoint_make, log_sequence
 from federated.wire.site import Work
 from tests.console.test_job import text_of
-from tests.federation.test_job_whole import play
-from tests.federation.world import World, dealt
+from tests.training.test_job_whole import play
+from tests.training.world import World, dealt
 
 
 def home_of(client: Client, slug: str = "northwind") -> Any:

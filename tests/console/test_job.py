@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apps.federation.models import Job, JobParticipant
+from apps.attempts.models import Participant
+from apps.training.models import Job
 from federated.wire.site import Work
-from tests.federation.test_job_whole import play
-from tests.federation.world import CAST, World, current, pass_deadline
+from tests.training.test_job_whole import play
+from tests.training.world import CAST, World, current, pass_deadline
 
 
 def job_url(job: Job, rest: str = "", slug: str = "northwind") -> str:
@@ -218,7 +219,7 @@ def test_an_auditor_reads_and_changes_nothing(
     assert "<button" not in page.split('id="job-actions"')[1].split("job-live")[0]
     answer = northwind_auditor.post(job_url(job, action), {"reason": "no"}, secure=True)
     assert answer.status_code == 403
-    assert job.participants.get(organization="northwind").state == JobParticipant.State.PENDING
+    assert job.participants.get(organization="northwind").state == Participant.State.PENDING
     job.refresh_from_db()
     assert job.state == Job.State.PROPOSED
 

@@ -18,16 +18,16 @@ from apps.audit.reports.assemble import job_report, period_report
 from apps.audit.reports.values import Report
 from apps.budgets.models import Account, AllotmentChange, Charge, LedgerReport
 from apps.console.report.views import _last_month
-from apps.federation.models import Job
 from apps.provenance.models import Event
+from apps.training.models import Job
 from federated.privacy.accountant import rho_to_epsilon
 from federated.protocol.cost import round_cost
 from federated.site.ledger_report import stamp
 from federated.wire.round import Reason
 from tests.conftest import owner_role
 from tests.console.test_job import job_url, text_of
-from tests.federation.test_job_whole import play
-from tests.federation.world import World
+from tests.training.test_job_whole import play
+from tests.training.world import World
 
 DELTA = 1e-5
 UNKNOWN_JOB = "00000000-0000-4000-8000-000000000000"

@@ -18,16 +18,16 @@ from apps.audit import tasks, verification
 from apps.audit.models import Verification
 from apps.audit.verification import verification_run, verifications_tick
 from apps.common.uploads import UPLOAD_MOST
-from apps.federation.storage import blob_storage
 from apps.provenance.models import Event
+from apps.training.storage import blob_storage
 from federated.provenance.bundle import Bundle
 from federated.provenance.verify import Check
 from portal.celery import HEADER, app
 from tests.console.test_job import job_url, text_of
 from tests.federated.provenance.small_bundle import small_bundle_bytes
-from tests.federation.test_job_whole import play
-from tests.federation.world import World
 from tests.patience import patient
+from tests.training.test_job_whole import play
+from tests.training.world import World
 
 URL = "/o/northwind/verify/"
 

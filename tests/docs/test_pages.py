@@ -47,7 +47,7 @@ def test_every_state_is_in_the_data_model() -> None:
         value
         for model in apps.get_models()
         if model.__module__.startswith("apps.") and hasattr(model, "State")
-        for value in model.State.values
+        for value in (state.value for state in model.State)
     }
     assert "decrypting" in states
     assert {state for state in states if not re.search(rf"\b{state}\b", text)} == set()

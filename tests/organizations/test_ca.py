@@ -17,7 +17,7 @@ from django.conf import settings
 
 from apps.organizations import ca
 from tests.conftest import SITE_KEYS
-from tests.keys import site_request
+from tests.site_keys import site_request
 
 pytestmark = pytest.mark.django_db
 

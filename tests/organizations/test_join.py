@@ -26,7 +26,7 @@ from federated.errors import Conflict
 from federated.wire.base import encode_bytes
 from federated.wire.site import JoinResponse
 from tests.conftest import SiteClient, pem_der
-from tests.keys import csr_for, site_request
+from tests.site_keys import csr_for, site_request
 
 pytestmark = pytest.mark.django_db
 SYSTEM = Actor.system("tests")

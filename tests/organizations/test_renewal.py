@@ -9,15 +9,15 @@ from cryptography import x509
 from django.utils import timezone
 from django_tenants.utils import tenant_context
 
-from apps.aggregation.selectors import roster
 from apps.common.actor import Actor
+from apps.keys.selectors import roster
 from apps.organizations import ca
 from apps.organizations.models import SiteCertificate
 from apps.organizations.services import certificate_revoke
 from apps.provenance.models import Event
 from apps.provenance.tags import Tag
 from tests.conftest import SITE_KEYS, SiteClient, pem_der
-from tests.keys import csr_for, site_request
+from tests.site_keys import csr_for, site_request
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "/api/site/certificate"

@@ -14,17 +14,17 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from apps.attempts.services.agreements import attempt_open
 from apps.audit.models import Verification
 from apps.audit.verification import verification_ask
 from apps.benchmarks.services.campaigns import OPERATOR, campaign_create
-from apps.benchmarks.services.runs import run_open
 from apps.common.actor import Actor
 from tests.benchmarks.world import draft
 from tests.budgets.test_allotments import ask
 from tests.conftest import SiteClient, member_client, site_client
-from tests.federation.conftest import world
-from tests.federation.test_job_whole import play
-from tests.federation.world import World
+from tests.training.conftest import world
+from tests.training.test_job_whole import play
+from tests.training.world import World
 
 __all__ = ["world"]
 
@@ -190,7 +190,7 @@ def fill(world: World) -> Any:
     job = world.start(rounds=1)
     play(world, job)
     campaign = campaign_create(draft=draft(), creator=OPERATOR, actor=Actor.system("tests"))
-    run_open(campaign, number=1)
+    attempt_open(campaign, number=1)
     asked = verification_ask(
         kind=Verification.Kind.JOB,
         subject_id=job.pk,
@@ -215,7 +215,7 @@ def fill(world: World) -> Any:
         r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$": "password/reset/key/1-a/",
         "<path:content_type_id>/<path:object_id>": f"1/{job.pk}",
         "<path:object_id>": str(job.pk),
-        "^(?P<app_label>": "federation/^",
+        "^(?P<app_label>": "training/^",
         "(?P<url>.*)$": "nothing",
     }
 

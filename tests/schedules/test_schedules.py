@@ -68,12 +68,12 @@ def test_beat_reads_them_and_knows_what_is_due():
     # Not through ``scheduler.schedule``, which would close the test's connection first.
     entries = scheduler.all_as_schedule()
     assert set(entries) == {tick.name for tick in TICKS} - {"anchor"}
-    assert entries["federation"].options["queue"] == "rounds"
-    assert entries["federation"].options["expires"] == 5
+    assert entries["training"].options["queue"] == "training"
+    assert entries["training"].options["expires"] == 5
     # Twice as old as its period: due once, however much was missed.
-    PeriodicTask.objects.filter(name="federation").update(last_run_at="2026-01-01T00:00:00Z")
-    entries["federation"].model.refresh_from_db()
-    entry = scheduler.Entry(entries["federation"].model, app=app)
+    PeriodicTask.objects.filter(name="training").update(last_run_at="2026-01-01T00:00:00Z")
+    entries["training"].model.refresh_from_db()
+    entry = scheduler.Entry(entries["training"].model, app=app)
     assert entry.is_due().is_due
     assert not next(entry).is_due().is_due
 

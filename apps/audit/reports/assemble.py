@@ -22,9 +22,9 @@ from apps.audit.reports.releases import releases
 from apps.audit.reports.specs import Specs
 from apps.audit.reports.values import Line, Report
 from apps.audit.selectors import events_visible
-from apps.benchmarks.models import Campaign, Run
-from apps.federation.models import Job
+from apps.benchmarks.models import Campaign
 from apps.provenance.selectors import anchoring_state
+from apps.training.models import Job
 from federated.site.ledger_report import stamp
 
 #: What the consortium's log tells to every member of it.
@@ -45,15 +45,15 @@ class _Scope:
 def job_report(*, organization: str, job: Job) -> Report:
     """Report on a job that the organization takes part in."""
     of_job = Q(subject_kind="job", subject_id=str(job.pk))
-    key = Q(subject_kind="key_epoch", subject_id=job.wire.key_epoch)
+    key = Q(subject_kind="key_epoch", subject_id=job.key_epoch)
     scope = _Scope(kind="job", organization=organization, consortium=of_job | key, own=of_job)
     return _assemble(scope)
 
 
 def campaign_report(*, organization: str, campaign: Campaign) -> Report:
     """Report on a campaign that the organization is invited to, with all its runs."""
-    runs = Run.objects.filter(campaign=campaign).order_by()
-    keys = {*runs.values_list("spec__key_epoch", flat=True), campaign.wire.key_epoch}
+    runs = campaign.attempts.order_by()
+    keys = {*runs.values_list("spec__key_epoch", flat=True), campaign.key_epoch}
     of_campaign = Q(subject_kind="campaign", subject_id=str(campaign.pk))
     scope = _Scope(
         kind="campaign",

@@ -7,16 +7,15 @@ from collections.abc import Iterable
 
 from django.db.models import Count
 
+from apps.attempts.models import Attempt, AttemptMessage
 from apps.audit.reports.lines import RELEASES, Where
 from apps.audit.reports.specs import Specs
 from apps.audit.reports.values import Line, Release, Statistic
-from apps.benchmarks.models import Run, RunReceipt, RunVerdict
 from apps.common.coordinator import as_coordinator
-from apps.federation.models import Receipt, Round, Verdict
 
 
 class Counted:
-    """Cohort sizes and verdicts of released attempts and runs, by attempt or run.
+    """Cohort sizes and verdicts of released attempts.
 
     A release has a charge receipt of every member of its cohort, so receipts count the cohort. By
     grouped queries: a cohort may have a thousand members.
@@ -27,39 +26,23 @@ class Counted:
         self.agree: dict[Where, int] = defaultdict(int)
         self.disagree: dict[Where, list[str]] = defaultdict(list)
         with as_coordinator():
-            self._rounds(list(specs.jobs))
-            self._runs(list(specs.campaigns))
+            self._count([*specs.jobs, *specs.campaigns])
 
-    def _rounds(self, jobs: list[str]) -> None:
-        rounds = Round.objects.filter(job_id__in=jobs, state=Round.State.RELEASED).order_by()
-        at = {
-            pk: (str(job), number, attempt)
-            for pk, job, number, attempt in rounds.values_list("pk", "job_id", "number", "attempt")
-        }
-        counted = Receipt.objects.filter(round__in=rounds.values("pk")).order_by()
-        for pk, count in counted.values_list("round_id").annotate(count=Count("pk")):
+    def _count(self, agreements: list[str]) -> None:
+        released = Attempt.objects.filter(
+            agreement_id__in=agreements, state=Attempt.State.RELEASED
+        ).order_by()
+        rows = released.values_list("pk", "agreement_id", "number", "attempt")
+        at = {pk: (str(agreement), number, attempt) for pk, agreement, number, attempt in rows}
+        sent = AttemptMessage.objects.filter(attempt__in=released.values("pk")).order_by()
+        receipts = sent.filter(name="receipt").values_list("attempt_id")
+        for pk, count in receipts.annotate(count=Count("pk")):
             self.members[at[pk]] = count
-        verdicts = Verdict.objects.filter(round__in=rounds.values("pk")).order_by()
-        agreeing = verdicts.filter(agrees=True).values_list("round_id")
+        verdicts = sent.filter(name="verdict")
+        agreeing = verdicts.filter(agrees=True).values_list("attempt_id")
         for pk, count in agreeing.annotate(count=Count("pk")):
             self.agree[at[pk]] = count
-        for pk, name in verdicts.filter(agrees=False).values_list("round_id", "organization"):
-            self.disagree[at[pk]].append(name)
-
-    def _runs(self, campaigns: list[str]) -> None:
-        runs = Run.objects.filter(campaign_id__in=campaigns, state=Run.State.RELEASED).order_by()
-        at = {
-            pk: (str(campaign), number, 1)
-            for pk, campaign, number in runs.values_list("pk", "campaign_id", "number")
-        }
-        counted = RunReceipt.objects.filter(run__in=runs.values("pk")).order_by()
-        for pk, count in counted.values_list("run_id").annotate(count=Count("pk")):
-            self.members[at[pk]] = count
-        verdicts = RunVerdict.objects.filter(run__in=runs.values("pk")).order_by()
-        agreeing = verdicts.filter(agrees=True).values_list("run_id")
-        for pk, count in agreeing.annotate(count=Count("pk")):
-            self.agree[at[pk]] = count
-        for pk, name in verdicts.filter(agrees=False).values_list("run_id", "organization"):
+        for pk, name in verdicts.filter(agrees=False).values_list("attempt_id", "organization"):
             self.disagree[at[pk]].append(name)
 
 
@@ -93,7 +76,7 @@ def _release(line: Line, specs: Specs, counted: Counted) -> Release:
     )
 
 
-def _statistics(run: Run) -> list[Statistic]:
+def _statistics(run: Attempt) -> list[Statistic]:
     release, spec = run.wire_release, run.wire
     if release is None:
         return []

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
+from apps.attempts.models import Attempt
 from apps.audit.reports.values import Line
-from apps.benchmarks.models import Campaign, Run
+from apps.benchmarks.models import Campaign
 from apps.benchmarks.selectors.campaigns import campaigns_of
 from apps.common.coordinator import as_coordinator
-from apps.federation.models import Job
-from apps.federation.selectors.jobs import jobs_of
+from apps.training.models import Job
+from apps.training.selectors.jobs import jobs_of
 from federated.privacy.accountant import rho_to_epsilon
 from federated.protocol.agreement import AnyAgreement, CampaignAgreement, ledger_id
 from federated.protocol.cost import round_cost
@@ -26,7 +27,7 @@ class Specs:
 
     jobs: dict[str, Job]
     campaigns: dict[str, Campaign]
-    runs: dict[tuple[str, int], Run]
+    runs: dict[tuple[str, int], Attempt]
 
     @classmethod
     def read(cls, lines: Iterable[Line], organization: str | None) -> Specs:
@@ -43,9 +44,11 @@ class Specs:
         campaigns = Campaign.objects.all() if organization is None else campaigns_of(organization)
         found = {str(one.pk): one for one in campaigns.filter(pk__in=ids["campaign"])}
         with as_coordinator():
-            runs = Run.objects.filter(campaign_id__in=list(found), number__in=numbers)
-            rows = runs.defer("approvals", "product", "cohort", "noised", "context")
-            by_number = {(str(run.campaign_id), run.number): run for run in rows}
+            runs = Attempt.objects.filter(agreement_id__in=list(found), number__in=numbers)
+            rows = runs.select_related("agreement").defer(
+                "approvals", "product", "cohort", "noised", "context"
+            )
+            by_number = {(str(run.agreement_id), run.number): run for run in rows}
         return cls({str(job.pk): job for job in jobs.filter(pk__in=ids["job"])}, found, by_number)
 
     def cost(self, where: tuple[str, int, int]) -> tuple[Cost, float] | None:
@@ -58,7 +61,7 @@ class Specs:
             spec = self.jobs[identifier].wire
             return None if spec.privacy.delta is None else (round_cost(spec), 0.0)
         run = self.runs.get((identifier, number))
-        return None if run is None else campaign_cost(run.agreement)
+        return None if run is None else campaign_cost(run.terms)
 
     def delta(self, where: tuple[str, int, int]) -> float | None:
         """The spec's own; None for pure epsilon."""
@@ -73,16 +76,16 @@ class Specs:
         digest, identifier = line.body.digests.get("spec"), line.subject[1]
         campaign = self.campaigns.get(identifier)
         if campaign is not None and campaign.spec_digest == digest:
-            return campaign.agreement
+            return campaign.terms
         kept = (run for (of, _), run in self.runs.items() if of == identifier)
-        return next((run.agreement for run in kept if run.wire.digest() == digest), None)
+        return next((run.terms for run in kept if run.wire.digest() == digest), None)
 
     def pinned(self, line: Line, organization: str) -> str:
         """SHA-256 of the key that the line's spec pins for an organization's site; or empty."""
         kind, identifier = line.subject
         agreement: AnyAgreement | None = None
         if identifier in self.jobs:
-            agreement = self.jobs[identifier].agreement
+            agreement = self.jobs[identifier].terms
         elif kind == "campaign":
             agreement = self.campaign(line)
         part = None if agreement is None else agreement.participant(organization)

@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from apps.benchmarks.models import Campaign
-from apps.federation.models import Job
 from apps.provenance.models import Anchor
 from apps.provenance.selectors import AnchoringState
+from apps.training.models import Job
 from federated.provenance import events as wire
 
 LogKind = Literal["own", "consortium"]

@@ -1,10 +1,10 @@
-"""Campaigns: listing, creating, changing, answering."""
+"""Campaigns: listing, creating, changing, exporting."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, OpenApiTypes, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,14 +17,14 @@ from apps.benchmarks.selectors.campaigns import (
     campaign_summary,
     campaigns_of,
 )
+from apps.benchmarks.selectors.exports import FORMATS, export_csv, export_rows
 from apps.benchmarks.services import campaigns
-from apps.common.api import MemberAPIView, OperatorAPIView, SiteAPIView
+from apps.common.api import MemberAPIView, OperatorAPIView
 from apps.common.bodies import SMALL, message_read
 from apps.common.pagination import keyset_page
 from apps.common.roles import Role
 from apps.common.selectors import get_for
-from federated.wire import campaign as wire
-from federated.wire.base import Signed
+from federated.errors import InvalidInput
 
 CREATED = {200: OpenApiTypes.OBJECT, 201: OpenApiTypes.OBJECT}
 WRITERS = frozenset({Role.ADMIN, Role.SCIENTIST})
@@ -89,37 +89,28 @@ class CampaignView(MemberAPIView):
         return Response({"campaign_id": str(changed.pk), "spec_digest": changed.spec_digest})
 
 
-class _AnswerView(SiteAPIView):
-    """A site's signed answer to a campaign."""
-
-    def answer(
-        self, request: Request, campaign_id: Any, kind: Any, service: Callable[..., bool]
-    ) -> Response:
-        slug = self.organization.slug
-        campaign: Campaign = campaign_get_for(organization=slug, campaign_id=campaign_id)
-        signed = message_read(request, Signed[kind], limit=SMALL)
-        created = service(campaign=campaign, organization=slug, signed=signed, actor=self.actor)
-        return Response({"digest": signed.digest()}, status=201 if created else 200)
-
-
-class CampaignApprovalView(_AnswerView):
+class ExportView(MemberAPIView):
     @extend_schema(
-        summary="Countersign a campaign: its cost is reserved in the site's ledger",
-        request=Signed[wire.CampaignApproval],
-        responses=CREATED,
+        summary="All releases of a campaign, a row each run, metric and statistic",
+        parameters=[OpenApiParameter("as", str, enum=FORMATS, default="json")],
+        responses={
+            (200, "application/json"): OpenApiTypes.OBJECT,
+            (200, "text/csv"): OpenApiTypes.STR,
+        },
     )
-    def post(self, request: Request, campaign_id: Any) -> Response:
-        return self.answer(request, campaign_id, wire.CampaignApproval, campaigns.campaign_approve)
-
-
-class CampaignDeclineView(_AnswerView):
-    @extend_schema(
-        summary="Take no part in a campaign",
-        request=Signed[wire.CampaignDecline],
-        responses=CREATED,
-    )
-    def post(self, request: Request, campaign_id: Any) -> Response:
-        return self.answer(request, campaign_id, wire.CampaignDecline, campaigns.campaign_decline)
+    def get(self, request: Request, campaign_id: Any) -> HttpResponse:
+        campaign = campaign_get_for(organization=self.organization.slug, campaign_id=campaign_id)
+        wanted = request.query_params.get("as", "json")
+        if wanted not in FORMATS:
+            raise InvalidInput(f"as: allowed are {', '.join(FORMATS)}", field="as")
+        rows = export_rows(campaign)
+        if wanted == "json":
+            return Response({"campaign_id": str(campaign.pk), "rows": rows})
+        return HttpResponse(
+            export_csv(rows),
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="campaign-{campaign.pk}.csv"'},
+        )
 
 
 class OperatorCampaignsView(OperatorAPIView):

@@ -6,60 +6,58 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from apps.benchmarks.models import Campaign, CampaignParticipant, Run
-from apps.common.selectors import get_for
+from apps.attempts.models import Attempt
+from apps.attempts.selectors.agreements import (
+    agreement_get_for,
+    agreements_of,
+    attempt_last,
+    time_text,
+)
+from apps.benchmarks.models import Campaign
 
 
 def campaigns_of(organization: str) -> QuerySet[Campaign]:
     """The campaigns that an organization may take part in, newest first."""
-    parts = CampaignParticipant.objects.filter(organization=organization)
-    return Campaign.objects.filter(pk__in=parts.values("campaign_id"))
-
-
-def campaigns_under(digest: str) -> list[str]:
-    """The campaigns under a key that have not ended, as people read them."""
-    found = Campaign.objects.filter(spec__key_epoch=digest).exclude(state__in=Campaign.ENDED)
-    return [f"campaign {pk}" for pk in found.values_list("pk", flat=True)]
+    return agreements_of(organization, Campaign)
 
 
 def campaign_get_for(*, organization: str, campaign_id: Any) -> Campaign:
     """Raises NotFound for a campaign of others, too."""
-    return get_for(campaigns_of(organization), pk=campaign_id)
+    return agreement_get_for(Campaign, organization=organization, pk=campaign_id)
 
 
-def run_get_for(*, organization: str, campaign_id: Any, number: int) -> Run:
-    """Raises NotFound for a run of others' campaigns, too."""
-    campaign = campaign_get_for(organization=organization, campaign_id=campaign_id)
-    found = get_for(Run.objects.filter(campaign=campaign), number=number)
-    found.campaign = campaign
-    return found
+def state_of(run: Attempt) -> str:
+    """A run that collects is open, as campaigns have always called it."""
+    return "open" if run.state == Attempt.State.COLLECTING else run.state
 
 
-def run_last(campaign: Campaign) -> Run | None:
-    return campaign.runs.defer("approvals", "product").order_by("-number").first()
+def release_last(campaign: Campaign) -> Attempt | None:
+    """The newest released run, without what is large."""
+    released = campaign.attempts.filter(state=Attempt.State.RELEASED)
+    run: Attempt | None = released.defer("approvals", "product").order_by("-number").first()
+    return run
 
 
 def campaign_summary(campaign: Campaign) -> dict[str, Any]:
     """A campaign's line in a list."""
     spec = campaign.wire
-    last = run_last(campaign)
-    released = campaign.runs.filter(state=Run.State.RELEASED).order_by("-number").first()
+    last, released = attempt_last(campaign), release_last(campaign)
     return {
         "campaign_id": str(campaign.pk),
         "title": campaign.title,
         "state": campaign.state,
         "reason": campaign.reason,
-        "creator": campaign.creator,
+        "creator": campaign.proposer,
         "metrics": [{"key": m.key, "unit": m.unit, "better": m.better} for m in spec.metrics],
         "epsilon": spec.noise.epsilon,
         "schedule": spec.schedule,
         "runs": spec.runs,
         "runs_opened": 0 if last is None else last.number,
-        "next_run_at": _time(campaign.next_run_at),
-        "open_run": last.number if last is not None and last.state == Run.State.OPEN else None,
+        "next_run_at": time_text(campaign.next_run_at),
+        "open_run": last.number if last is not None and state_of(last) == "open" else None,
         "latest_release": None if released is None else released.number,
         "spec_digest": campaign.spec_digest,
-        "created_at": _time(campaign.created_at),
+        "created_at": time_text(campaign.created_at),
     }
 
 
@@ -75,26 +73,22 @@ def campaign_describe(campaign: Campaign, *, organization: str) -> dict[str, Any
         ],
         "approved_by_person": own is not None and own.endorsed_by is not None,
         "run_list": [
-            run_summary(found) for found in campaign.runs.defer("approvals", "product", "spec")
+            run_summary(run) for run in campaign.attempts.defer("approvals", "product", "spec")
         ],
     }
 
 
-def run_summary(found: Run) -> dict[str, Any]:
+def run_summary(run: Attempt) -> dict[str, Any]:
     """A run's line in a campaign."""
     return {
-        "number": found.number,
-        "state": found.state,
-        "reason": found.reason,
-        "members": found.members,
-        "context_digest": found.context_digest,
-        "cohort_digest": found.cohort_digest or None,
-        "charged": found.charged_at is not None,
-        "opened_at": _time(found.opened_at),
-        "deadline": _time(found.deadline),
-        "released_at": _time(found.released_at),
+        "number": run.number,
+        "state": state_of(run),
+        "reason": run.reason,
+        "members": run.members,
+        "context_digest": run.context_digest,
+        "cohort_digest": run.cohort_digest or None,
+        "charged": run.charged_at is not None,
+        "opened_at": time_text(run.opened_at),
+        "deadline": time_text(run.deadline),
+        "released_at": time_text(run.released_at),
     }
-
-
-def _time(value: Any) -> str | None:
-    return None if value is None else value.isoformat()

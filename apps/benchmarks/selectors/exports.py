@@ -6,7 +6,8 @@ import csv
 import io
 from typing import Any
 
-from apps.benchmarks.models import Campaign, Run
+from apps.attempts.models import Attempt
+from apps.benchmarks.models import Campaign
 
 FORMATS = ("json", "csv")
 COLUMNS = (
@@ -46,10 +47,10 @@ def export_rows(campaign: Campaign) -> list[dict[str, Any]]:
     return rows
 
 
-def releases_of(campaign: Campaign) -> list[Run]:
+def releases_of(campaign: Campaign) -> list[Attempt]:
     """The released runs, oldest first, without what is large."""
-    found = campaign.runs.filter(state=Run.State.RELEASED).defer("approvals", "product", "cohort")
-    return list(found.order_by("number"))
+    runs = campaign.attempts.filter(state=Attempt.State.RELEASED).select_related("agreement")
+    return list(runs.defer("approvals", "product", "cohort").order_by("number"))
 
 
 def export_csv(rows: list[dict[str, Any]]) -> str:

@@ -15,21 +15,17 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from apps.aggregation.bell import bell_ring
-from apps.aggregation.models import KeyEpoch
-from apps.aggregation.selectors import key_epoch_get
-from apps.attempts.steps import attempt_advance
+from apps.attempts.models import Attempt
+from apps.attempts.selectors.agreements import attempt_last
+from apps.attempts.services.agreements import agreement_end, agreement_lock, attempt_open
+from apps.attempts.services.steps import attempt_advance
 from apps.benchmarks.cron import next_due
-from apps.benchmarks.models import Campaign, CampaignParticipant, Run
-from apps.benchmarks.selectors.campaigns import run_last
-from apps.benchmarks.services import runs
-from apps.benchmarks.services.attempts import RUNS
-from apps.benchmarks.services.lifecycle import campaign_end, campaign_lock
+from apps.benchmarks.models import Campaign
+from apps.benchmarks.services.waiting import campaign_wait
 from apps.common.actor import COORDINATOR
 from apps.common.coordinator import as_coordinator
 from federated.errors import DomainError, NotFound
 
-NAMED_MOST = 5
 log = logging.getLogger(__name__)
 
 
@@ -38,7 +34,9 @@ def tick() -> int:
     with as_coordinator():
         active = Campaign.objects.filter(state=Campaign.State.ACTIVE)
         due = set(active.filter(next_run_at__lte=timezone.now()).values_list("pk", flat=True))
-        going = Run.objects.filter(state__in=Run.GOING).values_list("campaign_id", flat=True)
+        going = Attempt.objects.filter(
+            agreement__in=active.values("pk"), state__in=Attempt.OPEN
+        ).values_list("agreement_id", flat=True)
         # One that has had all its runs ends.
         idle = active.filter(next_run_at=None).values_list("pk", flat=True)
         for campaign_id in sorted(due | set(going) | set(idle)):
@@ -55,10 +53,9 @@ def campaign_advance(campaign_id: Any) -> None:
         campaign = Campaign.objects.filter(pk=campaign_id).first()
         if campaign is None:
             raise NotFound("No such campaign.")
-        last = run_last(campaign)
-        if last is not None and last.going:
-            last.campaign = campaign
-            attempt_advance(RUNS, last)
+        last = attempt_last(campaign)
+        if last is not None and last.open:
+            attempt_advance(last.pk)
         elif campaign.state == Campaign.State.ACTIVE:
             _begin(campaign)
 
@@ -66,13 +63,13 @@ def campaign_advance(campaign_id: Any) -> None:
 def _begin(campaign: Campaign) -> None:
     """Open the next run if it is due and may be; end a campaign that has had its runs."""
     with transaction.atomic():
-        locked = campaign_lock(campaign.pk)
-        last = run_last(locked)
+        locked: Campaign = agreement_lock(campaign.pk)
+        last = attempt_last(locked)
         number = 1 if last is None else last.number + 1
-        if locked.state != Campaign.State.ACTIVE or (last is not None and last.going):
+        if locked.state != Campaign.State.ACTIVE or (last is not None and last.open):
             return
         if number > locked.wire.runs or locked.next_run_at is None:
-            campaign_end(
+            agreement_end(
                 locked,
                 state=Campaign.State.ENDED,
                 reason="all its runs are over",
@@ -88,39 +85,4 @@ def _begin(campaign: Campaign) -> None:
             next_run_at=following
         )
         if won:
-            runs.run_open(locked, number=number)
-
-
-def campaign_wait(campaign: Campaign) -> None:
-    """Say on the row what the campaign waits for before its next run; nothing if it may open."""
-    reason = _why_not(campaign)
-    if campaign.reason != reason:
-        Campaign.objects.filter(pk=campaign.pk).update(reason=reason)
-        campaign.reason = reason
-        bell_ring(campaign.slugs())
-
-
-def _why_not(campaign: Campaign) -> str:
-    spec = campaign.wire
-    key = key_epoch_get(digest=spec.key_epoch)
-    if key.state not in KeyEpoch.USABLE or not key.confirmed:
-        return (
-            "waits for its key epoch: not every trustee has confirmed its share, or it is retired"
-        )
-    parts = list(campaign.participants.all())
-    approved = {p.organization for p in parts if p.state == CampaignParticipant.State.APPROVED}
-    declined = [p for p in parts if p.state == CampaignParticipant.State.DECLINED]
-    said = "; ".join(f"{p.organization} declined: {p.reason}" for p in declined)
-    pending = sorted(p.organization for p in parts if p.state == CampaignParticipant.State.PENDING)
-    names = ", ".join(pending[:NAMED_MOST])
-    more = f" and {len(pending) - NAMED_MOST} more" if len(pending) > NAMED_MOST else ""
-    open_answers = f"; {names}{more} to answer" if pending else ""
-    if len(approved) < spec.minimum_cohort:
-        told = f"{len(approved)} of at least {spec.minimum_cohort} organizations have approved"
-        return f"{told}{open_answers}{'; ' if said else ''}{said}"[:1000]
-    threshold = campaign.agreement.threshold
-    trustees = campaign.agreement.serving(approved)
-    if len(trustees) < threshold:
-        told = f"{len(trustees)} of at least {threshold} trustees have approved"
-        return f"{told}{open_answers}{'; ' if said else ''}{said}"[:1000]
-    return ""
+            attempt_open(locked, number=number)

@@ -12,11 +12,11 @@ from django.db import transaction
 from django.utils import timezone
 from django_tenants.utils import schema_context
 
-from apps.aggregation.bell import bell_ring
 from apps.budgets.models import Account, AllotmentChange, AllotmentRequest
 from apps.budgets.selectors import account_allotment, account_epsilons
 from apps.common.actor import Actor
 from apps.common.selectors import get_for
+from apps.keys.bell import bell_ring
 from apps.provenance.services import event_record, events_record
 from apps.provenance.tags import Tag
 from federated.errors import AllotmentBelowSpent, Conflict

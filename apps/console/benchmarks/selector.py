@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from apps.accounts.models import Membership
-from apps.benchmarks.models import Campaign, CampaignParticipant, Run
-from apps.benchmarks.selectors.campaigns import campaign_get_for, campaigns_of
+from apps.attempts.models import Attempt, Participant
+from apps.benchmarks.models import Campaign
+from apps.benchmarks.selectors.campaigns import campaign_get_for, campaigns_of, state_of
 from apps.benchmarks.selectors.exports import releases_of
 from apps.common.coordinator import as_coordinator
 from apps.console.benchmarks import page as pages
@@ -41,11 +42,15 @@ def campaign_page(*, membership: Membership, campaign_id: Any) -> pages.Campaign
     parts = list(campaign.participants.all())
     own = next(part for part in parts if part.organization == slug)
     virtual = _virtual([part.organization for part in parts])
-    runs = list(campaign.runs.defer("approvals", "product", "spec").order_by("-number"))
-    latest = next((run for run in runs if run.state == Run.State.RELEASED), None)
+    runs = list(
+        campaign.attempts.select_related("agreement")
+        .defer("approvals", "product", "spec")
+        .order_by("-number")
+    )
+    latest = next((run for run in runs if run.state == Attempt.State.RELEASED), None)
     with as_coordinator():
         rows = logged_rows(provenance.events(subject=("campaign", campaign.pk))[:EVENTS_SHOWN])
-    pending = own.state != CampaignParticipant.State.APPROVED and not campaign.ended
+    pending = own.state != Participant.State.APPROVED and not campaign.ended
     return pages.CampaignPage(
         row=campaign_row(campaign),
         slug=slug,
@@ -77,22 +82,21 @@ def _virtual(slugs: list[str]) -> set[str]:
     return set(found.values_list("slug", flat=True))
 
 
-def _run(run: Run) -> pages.RunRow:
+def _run(run: Attempt) -> pages.RunRow:
     return pages.RunRow(
         number=run.number,
-        state=run.state,
+        state=state_of(run),
         reason=run.reason,
         members=len(run.members),
         opened_at=run.opened_at,
-        deadline=run.deadline if run.going else None,
+        deadline=run.deadline if run.open else None,
         released_at=run.released_at,
         expired_at=run.expired_at,
     )
 
 
-def _release(run: Run, virtual: set[str]) -> pages.ReleaseRow:
+def _release(run: Attempt, virtual: set[str]) -> pages.ReleaseRow:
     release = run.wire_release
-    assert release is not None
     return pages.ReleaseRow(
         run=run.number,
         count=release.count,
@@ -102,7 +106,7 @@ def _release(run: Run, virtual: set[str]) -> pages.ReleaseRow:
     )
 
 
-def _metric(run: Run, found: MetricRelease) -> pages.MetricPanel:
+def _metric(run: Attempt, found: MetricRelease) -> pages.MetricPanel:
     metric = run.wire.metric(found.key)
     assert metric is not None
     statistics = {str(name): estimate for name, estimate in found.statistics.items()}

@@ -10,10 +10,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.attempts.services.answers import endorse
 from apps.benchmarks.selectors.campaigns import campaign_get_for
-from apps.benchmarks.services.campaigns import (
-    campaign_approve_by_person,
-)
 from apps.common.actor import request_actor
 from apps.common.requests import OrganizationRequest
 from apps.common.urls import organization_url
@@ -46,7 +44,7 @@ def campaign_approve(request: OrganizationRequest, campaign_id: UUID) -> HttpRes
     found = campaign_get_for(organization=slug, campaign_id=campaign_id)
     acting_only(request)
     try:
-        campaign_approve_by_person(campaign=found, organization=slug, actor=request_actor(request))
+        endorse(found, organization=slug, actor=request_actor(request))
         messages.success(request, "Approved. The site checks, signs and reserves the cost next.")
     except Conflict as error:
         messages.error(request, error.message)

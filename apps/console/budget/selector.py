@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from apps.attempts.models import Attempt
 from apps.benchmarks.models import Campaign
 from apps.benchmarks.selectors.campaigns import campaigns_of
 from apps.budgets import outlook
@@ -20,9 +21,9 @@ from apps.console.budget import page as pages
 from apps.console.shared.accounts import account_row
 from apps.console.shared.charts import StepChart, time_chart
 from apps.console.shared.words import TERMS, job_title
-from apps.federation.models import Job, Round
-from apps.federation.selectors.jobs import jobs_of
 from apps.organizations.models import Organization
+from apps.training.models import Job
+from apps.training.selectors.jobs import jobs_of
 from federated.protocol.agreement import ledger_id
 from federated.protocol.cost import mechanism_of
 
@@ -64,7 +65,7 @@ def budget_page(*, organization: Organization, role: str) -> pages.BudgetPage:
 
 def _jobs(slug: str, ids: Iterable[UUID]) -> dict[UUID, tuple[Job, int]]:
     """``{id: (job, rounds released)}`` of those that the organization takes part in."""
-    released = Count("rounds", filter=Q(rounds__state=Round.State.RELEASED))
+    released = Count("attempts", filter=Q(attempts__state=Attempt.State.RELEASED))
     found = jobs_of(slug).filter(pk__in=list(ids)).annotate(released=released)
     return {job.pk: (job, job.released) for job in found}
 
@@ -202,7 +203,7 @@ def _purchase(
     return pages.PurchaseRow(
         job_id=str(charges[0].job_id),
         title=_title(job, campaign),
-        proposer=job.proposer if job else campaign.creator if campaign else "",
+        proposer=job.proposer if job else campaign.proposer if campaign else "",
         campaign_id="" if campaign is None else str(campaign.pk),
         committed=states.count("committed"),
         reserved=states.count("reserved"),

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from apps.audit.cards import card_of
 from apps.common.requests import OrganizationRequest
-from apps.federation.selectors.jobs import job_get_for
+from apps.training.selectors.jobs import job_get_for
 from federated.card.page import POLICY, card_page
 
 

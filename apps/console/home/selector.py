@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 from django.db.models import Count, Q
 
+from apps.attempts.models import Attempt
 from apps.budgets.models import Account, LedgerReport
 from apps.console.home import page as pages
 from apps.console.shared.accounts import account_row
 from apps.console.shared.events import log_note, logged_rows
 from apps.console.shared.sites import site_row
 from apps.console.shared.words import job_title
-from apps.federation.models import Job, Round
-from apps.federation.selectors.jobs import epsilons, jobs_of
 from apps.organizations.models import Organization
 from apps.provenance import selectors as provenance
+from apps.training.models import Job
+from apps.training.selectors.jobs import epsilons, jobs_of
 
 JOBS_SHOWN = 50
 EVENTS_SHOWN = 12
@@ -42,15 +43,15 @@ def home_page(*, organization: Organization) -> pages.HomePage:
 def _round_counts(jobs: Sequence[Job]) -> dict[object, tuple[int, int]]:
     """``{job: (rounds released, attempts charged)}``."""
     rows = (
-        Round.objects.filter(job__in=[job.pk for job in jobs])
-        .values("job_id")
+        Attempt.objects.filter(agreement__in=[job.pk for job in jobs])
+        .values("agreement_id")
         .annotate(
-            released=Count("pk", filter=Q(state=Round.State.RELEASED)),
+            released=Count("pk", filter=Q(state=Attempt.State.RELEASED)),
             charged=Count("pk", filter=Q(charged_at__isnull=False)),
         )
         .order_by()
     )
-    return {row["job_id"]: (row["released"], row["charged"]) for row in rows}
+    return {row["agreement_id"]: (row["released"], row["charged"]) for row in rows}
 
 
 def _job_row(job: Job, released: int, charged: int) -> pages.JobRow:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from apps.console.shared.box_charts import BoxChart, interval_chart
-from apps.federation.models import Job
-from apps.federation.selectors.evaluations import evaluation_members, evaluation_result
-from apps.federation.selectors.evaluations import evaluations_of as evaluations_known
+from apps.training.models import Job
+from apps.training.selectors.evaluations import evaluation_members, evaluation_result
+from apps.training.selectors.evaluations import evaluations_of as evaluations_known
 from federated.training.estimates import Estimate
 from federated.training.joint import JointResult
 from federated.wire.job import Evaluation

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from django.utils import timezone
 
 from apps.accounts.models import Membership
+from apps.attempts.models import Attempt, Participant
+from apps.attempts.selectors.agreements import attempts_told
 from apps.budgets.selectors import cost_outlook
 from apps.common.coordinator import as_coordinator
 from apps.console.job import page as pages
@@ -18,9 +22,9 @@ from apps.console.shared.access import ACTING
 from apps.console.shared.charts import StepChart, step_chart
 from apps.console.shared.events import EventRow, log_note, logged_rows
 from apps.console.shared.words import job_title
-from apps.federation.models import Job, JobParticipant, Round
-from apps.federation.selectors.jobs import epsilons, job_get_for
 from apps.provenance import selectors as provenance
+from apps.training.models import Job
+from apps.training.selectors.jobs import epsilons, job_get_for
 from federated.protocol.cost import job_cost, privacy_warnings
 from federated.wire.base import decode_bytes
 from federated.wire.job import Evaluation, JobSpec
@@ -35,14 +39,10 @@ def job_page(*, membership: Membership, job_id: Any) -> pages.JobPage:
     spec = job.wire
     participants = list(job.participants.all())
     own = next((p for p in participants if p.organization == slug), None)
-    attempts = list(
-        job.rounds.defer("product", "release")
-        .prefetch_related("contributions", "refusals", "verdicts")
-        .order_by("-number", "-attempt")
-    )
+    attempts = attempts_told(job)
     charged = sum(attempt.charged_at is not None for attempt in attempts)
     spent = epsilons(spec, charged)
-    released = [attempt for attempt in attempts if attempt.state == Round.State.RELEASED]
+    released = [attempt for attempt in attempts if attempt.state == Attempt.State.RELEASED]
     acting = membership.role in ACTING
     events, events_all = job_event_rows(job)
     return pages.JobPage(
@@ -113,25 +113,25 @@ def cost_row(spec: JobSpec) -> pages.CostRow | None:
     return pages.CostRow(**cost_outlook(job_cost(spec), delta=spec.privacy.delta))
 
 
-def _undecided(job: Job, own: JobParticipant) -> bool:
-    return job.state == Job.State.PROPOSED and own.state == JobParticipant.State.PENDING
+def _undecided(job: Job, own: Participant) -> bool:
+    return job.state == Job.State.PROPOSED and own.state == Participant.State.PENDING
 
 
-def _waits_for(job: Job, own: JobParticipant | None) -> bool:
+def _waits_for(job: Job, own: Participant | None) -> bool:
     """Whether a person of the organization can still answer."""
     return (
         job.state == Job.State.PROPOSED
         and own is not None
-        and own.state == JobParticipant.State.PENDING
+        and own.state == Participant.State.PENDING
         and own.endorsed_by is None
     )
 
 
-def _participant(one: JobParticipant, spec: JobSpec) -> pages.ParticipantRow:
+def _participant(one: Participant, spec: JobSpec) -> pages.ParticipantRow:
     pinned = spec.participant(one.organization)
     approval = one.approval
     reason = one.reason
-    if one.state == JobParticipant.State.PENDING and one.endorsed_by is not None:
+    if one.state == Participant.State.PENDING and one.endorsed_by is not None:
         reason = f"approved by {one.endorsed_by.get('name', 'a person')}; its site signs next"
     return pages.ParticipantRow(
         organization=one.organization,
@@ -146,9 +146,10 @@ def _key_id(public_key: str) -> str:
     return hashlib.sha256(decode_bytes(public_key)).hexdigest()
 
 
-def _round(attempt: Round, participants: Iterable[str]) -> pages.RoundRow:
-    members = set(attempt.members) or {c.organization for c in attempt.contributions.all()}
-    verdicts, refusals = list(attempt.verdicts.all()), list(attempt.refusals.all())
+def _round(attempt: Attempt, participants: Iterable[str]) -> pages.RoundRow:
+    told = {name: list(rows) for name, rows in groupby(attempt.told, attrgetter("name"))}
+    members = set(attempt.members) or {c.organization for c in told.get("contribution", [])}
+    verdicts, refusals = told.get("verdict", []), told.get("refusal", [])
     return pages.RoundRow(
         number=attempt.number,
         attempt=attempt.attempt,
@@ -160,12 +161,12 @@ def _round(attempt: Round, participants: Iterable[str]) -> pages.RoundRow:
             pages.RefusalRow(organization=r.organization, reason=r.reason, detail=r.detail)
             for r in refusals
         ],
-        agree=sum(verdict.agrees for verdict in verdicts),
+        agree=sum(verdict.agrees is True for verdict in verdicts),
         disagree=[verdict.organization for verdict in verdicts if not verdict.agrees],
     )
 
 
-def _phases(attempt: Round) -> dict[str, float]:
+def _phases(attempt: Attempt) -> dict[str, float]:
     """The ended phases, and whole seconds of the one that runs or was cut short."""
     phases = dict(attempt.phase_seconds)
     name, began = "collecting", attempt.opened_at

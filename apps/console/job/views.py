@@ -11,15 +11,15 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from apps.attempts.services.answers import endorse
 from apps.common.actor import request_actor
 from apps.common.requests import OrganizationRequest
 from apps.common.urls import organization_url
 from apps.console.job.selector import job_page, page_fingerprint
 from apps.console.shared.access import acting_only
 from apps.console.shared.live import live_answer
-from apps.federation.selectors.jobs import job_get_for
-from apps.federation.services.jobs import (
-    job_approve_by_person,
+from apps.training.selectors.jobs import job_get_for
+from apps.training.services.jobs import (
     job_cancel_by_person,
     job_decline_by_person,
 )
@@ -53,7 +53,7 @@ def job_live(request: OrganizationRequest, job_id: UUID) -> HttpResponse:
 @require_POST
 def job_approve(request: OrganizationRequest, job_id: UUID) -> HttpResponse:
     said = "Approved. The site checks the job, signs and reserves its cost next."
-    return _act(request, job_id, job_approve_by_person, said)
+    return _act(request, job_id, endorse, said)
 
 
 @require_POST
@@ -84,7 +84,7 @@ def _act(
     acting_only(request)
     try:
         reason = {"reason": _reason(request)} if why else {}
-        service(job=found, organization=slug, actor=request_actor(request), **reason)
+        service(found, organization=slug, actor=request_actor(request), **reason)
         messages.success(request, said)
     except (Conflict, InvalidInput) as error:
         messages.error(request, error.message)

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from apps.federation.models import Job, Round
+from apps.attempts.models import Attempt
+from apps.training.models import Job
 from federated.wire.job import Evaluation, FedProx, FedSGD, JobSpec
 
 
@@ -60,9 +61,11 @@ def job_when(job: Job) -> str:
     return f"proposed {_clock(job.created_at)}"
 
 
-def job_retention(job: Job, attempts: Sequence[Round]) -> str:
+def job_retention(job: Job, attempts: Sequence[Attempt]) -> str:
     """Until when the ciphertexts of an ended job stay, or since when they are gone."""
-    if job.ended_at is None or not any(attempt.contributions.all() for attempt in attempts):
+    if job.ended_at is None or not any(
+        message.name == "contribution" for attempt in attempts for message in attempt.told
+    ):
         return ""
     if job.expired_at is not None:
         return (

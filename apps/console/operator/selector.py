@@ -6,15 +6,15 @@ from typing import Any
 
 from django.db.models import Count
 
-from apps.aggregation.models import KeyEpoch
+from apps.attempts.selectors.agreements import key_uses
 from apps.console.operator import page as pages
 from apps.console.shared.events import anchor_row
 from apps.console.shared.sites import site_row
-from apps.federation.models import Job
-from apps.federation.services.keys import key_uses
+from apps.keys.models import KeyEpoch
 from apps.organizations.models import Organization
 from apps.provenance.selectors import anchoring_state, anchors_newest, checkpoint_latest
 from apps.provenance.services import log_size
+from apps.training.models import Job
 from federated.protocol.keys import public_key_of
 
 KEYS_MOST = 20

@@ -120,7 +120,7 @@ class _Writer:
                 kind="campaign",
                 id=identifier,
                 title=campaign.title,
-                by="the consortium" if campaign.creator == OPERATOR else campaign.creator,
+                by="the consortium" if campaign.proposer == OPERATOR else campaign.proposer,
                 state=campaign.state,
                 reason=campaign.reason,
                 url=organization_url(self.slug, "campaign_report", identifier) if self.slug else "",

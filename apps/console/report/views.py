@@ -24,7 +24,7 @@ from apps.benchmarks.selectors.campaigns import campaign_get_for
 from apps.common.requests import OperatorRequest, OrganizationRequest
 from apps.console.report.selector import report_page
 from apps.console.shared.access import operators_only
-from apps.federation.selectors.jobs import job_get_for
+from apps.training.selectors.jobs import job_get_for
 from federated.errors import InvalidInput
 
 DATE = re.compile(r"2\d{3}-\d{2}-\d{2}")

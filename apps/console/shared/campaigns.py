@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from apps.benchmarks.models import Campaign, Run
-from apps.benchmarks.selectors.campaigns import run_last
+from apps.attempts.selectors.agreements import attempt_last
+from apps.benchmarks.models import Campaign
+from apps.benchmarks.selectors.campaigns import release_last, state_of
 from apps.benchmarks.services.campaigns import OPERATOR
 
 CAMPAIGNS_SHOWN = 100
@@ -33,13 +34,12 @@ class CampaignRow:
 
 
 def campaign_row(campaign: Campaign) -> CampaignRow:
-    spec, last = campaign.wire, run_last(campaign)
-    released = campaign.runs.filter(state=Run.State.RELEASED).order_by("-number").first()
+    spec, last, released = campaign.wire, attempt_last(campaign), release_last(campaign)
     return CampaignRow(
         id=str(campaign.pk),
         title=campaign.title,
-        creator="the consortium" if campaign.creator == OPERATOR else campaign.creator,
-        state=campaign.state if last is None or not last.going else last.state,
+        creator="the consortium" if campaign.proposer == OPERATOR else campaign.proposer,
+        state=campaign.state if last is None or not last.open else state_of(last),
         reason=campaign.reason,
         metrics=[f"{metric.key} ({metric.unit})" for metric in spec.metrics],
         epsilon=spec.noise.epsilon,

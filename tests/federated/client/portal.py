@@ -20,7 +20,7 @@ from federated.site.agent import SiteAgent
 from federated.site.folder import About, SiteHome
 from tests.conftest import SITE_KEYS, SiteClient
 from tests.federated.client.authority import pem_of, write_private
-from tests.federation.world import DICTIONARY
+from tests.training.world import DICTIONARY
 
 URL = "https://coordinator.test"
 RANGES = ("Content-Range", "Range")

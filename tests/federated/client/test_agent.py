@@ -9,20 +9,14 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from django.utils import timezone
 from django_tenants.utils import schema_context
 
-from apps.aggregation.bell import bell_ring
+from apps.attempts.models import ContributionReceipt, Participant
+from apps.attempts.services.answers import endorse
 from apps.common.actor import Actor
-from apps.federation.models import (
-    Contribution,
-    ContributionReceipt,
-    Job,
-    JobParticipant,
-    Refusal,
-    Round,
-    Verdict,
-)
-from apps.federation.services.jobs import job_approve_by_person
+from apps.keys.bell import bell_ring
+from apps.training.models import Job
 from federated.errors import Unavailable
 from federated.protocol.address import Attempt
 from federated.protocol.cost import round_cost
@@ -35,7 +29,8 @@ from federated.wire.round import Cohort, Reason, RoundContext
 from federated.wire.round import Contribution as WireContribution
 from federated.wire.round import Verdict as WireVerdict
 from tests.federated.client.portal import SiteAtWork, home_make
-from tests.federation.world import CAST, World, current, workers
+from tests.rows import sent
+from tests.training.world import CAST, World, current, workers
 
 
 class Sites(dict[str, SiteAtWork]):
@@ -104,7 +99,7 @@ def test_agents_train_one_model_and_every_site_recomputes_it(sites: Sites) -> No
 
 
 def _verdicts(job: Job) -> list:
-    rows = Verdict.objects.filter(round__job=job)
+    rows = sent("verdict").filter(attempt__agreement=job)
     found = [Signed[WireVerdict].parse(bytes(row.content)).body for row in rows]
     assert len(found) == 2 * len(CAST)
     return found
@@ -162,7 +157,7 @@ def test_a_site_killed_after_sending_resends_the_bytes_it_kept(sites: Sites) -> 
     site.step()
     (first,) = site.sent("contribution")
     # The coordinator lost the row: it asks again.
-    Contribution.objects.filter(organization="summit").delete()
+    sent("contribution").filter(organization="summit").delete()
     with schema_context("t_summit"):
         ContributionReceipt.objects.all().delete()
     site.restart()
@@ -195,7 +190,7 @@ def test_a_job_over_the_allotment_is_declined_saying_by_how_much(sites: Sites) -
     policy.write_text(policy.read_text() + "allotment: {epsilon: 0.5, delta: 1e-5}\n")
     job = sites.start()
     assert job.state == Job.State.DECLINED
-    part = JobParticipant.objects.get(job=job, organization="summit")
+    part = Participant.objects.get(agreement=job, organization="summit")
     assert "above the allotment of 0.5" in part.reason
     assert states_of(sites["summit"]) == []
 
@@ -217,7 +212,7 @@ def test_a_job_against_the_policy_is_declined_by_its_line(
     policy.write_text(text + "".join(f"{key}: {value}\n" for key, value in values.items()))
     job = sites.start()
     assert job.state == Job.State.DECLINED
-    assert reason in JobParticipant.objects.get(job=job, organization="lakeside").reason
+    assert reason in Participant.objects.get(agreement=job, organization="lakeside").reason
 
 
 def test_a_missing_column_is_declined_and_named_to_this_sites_people_alone(sites: Sites) -> None:
@@ -226,7 +221,7 @@ def test_a_missing_column_is_declined_and_named_to_this_sites_people_alone(sites
     load_table(path).drop(columns=["x1"]).to_csv(path, index=False)
     job = sites.start()
     assert job.state == Job.State.DECLINED
-    told = JobParticipant.objects.get(job=job, organization="lakeside").reason
+    told = Participant.objects.get(agreement=job, organization="lakeside").reason
     assert told == "the site's data does not fit the dictionary of ward"
     assert site.said("x1")
 
@@ -256,7 +251,7 @@ def test_a_policy_of_portal_waits_for_a_person(sites: Sites) -> None:
     assert job.state == Job.State.PROPOSED
     assert site.said("waits for a person's approval")
     assert states_of(site) == []
-    job_approve_by_person(job=job, organization="summit", actor=Actor("user", "1", "Ada", "summit"))
+    endorse(job, organization="summit", actor=Actor("user", "1", "Ada", "summit"))
     site.step()
     workers()
     job.refresh_from_db()
@@ -278,7 +273,7 @@ def test_people_see_how_their_rows_fit_before_they_approve_and_nobody_else_does(
     line = "ward.csv: 60 rows; all targets (y) are above 0; x0 35% clamped; x1 15% missing"
     assert site.said(f"the data here, known to this site alone: {line}")
     assert site.said(f"federated data check {job.pk} --home {site.home.path}")
-    job_approve_by_person(job=job, organization="summit", actor=Actor("user", "1", "Ada", "summit"))
+    endorse(job, organization="summit", actor=Actor("user", "1", "Ada", "summit"))
     sites.play(job)
     assert job.state == Job.State.FINISHED
     # The others approve by themselves, and their rows fit.
@@ -298,7 +293,7 @@ def test_a_table_mended_before_a_person_approves_is_the_one_that_trains(sites: S
     job = sites.start()
     assert site.said("x0 100% clamped")
     path.write_bytes(good)
-    job_approve_by_person(job=job, organization="summit", actor=Actor("user", "1", "Ada", "summit"))
+    endorse(job, organization="summit", actor=Actor("user", "1", "Ada", "summit"))
     site.step()
     spec = site.agent.site.spec(str(job.pk))
     used, wanted = (
@@ -319,8 +314,8 @@ def test_rows_that_fit_badly_are_said_where_nobody_is_asked(sites: Sites) -> Non
 
 def test_what_a_cancelled_job_did_not_use_comes_back(sites: Sites) -> None:
     job = sites.start()
-    sites.play(job, until=Round.State.DECRYPTING)
-    Job.objects.filter(pk=job.pk).update(state=Job.State.CANCELLED)
+    sites.play(job, until=Attempt.State.DECRYPTING)
+    Job.objects.filter(pk=job.pk).update(state=Job.State.CANCELLED, ended_at=timezone.now())
     for site in sites.values():
         site.step()
         assert states_of(site) == ["committed", "returned"]
@@ -330,12 +325,12 @@ def test_a_site_that_missed_a_release_verifies_it_before_it_trains_on(sites: Sit
     job = sites.start(rounds=3)
     site = sites["summit"]
     folder = site.home.job(str(job.pk))
-    sites.play(job, until=Round.State.DECRYPTING)
+    sites.play(job, until=Attempt.State.DECRYPTING)
     for each in sites.values():
         each.step()
     workers()
     second = current(job)
-    assert (second.number, second.state) == (2, Round.State.COLLECTING)
+    assert (second.number, second.state) == (2, Attempt.State.COLLECTING)
     assert folder.verified_round() == 0
     RoundPart(site.agent.site, Attempt(str(job.pk), 2, 1)).contribute()
     assert folder.verified_round() == 1
@@ -348,7 +343,7 @@ def test_a_model_that_the_site_did_not_recompute_is_not_trained_on(sites: Sites)
     other = ServerState.initial(np.ones(job.wire.model.parameters))
     body = found.context | {"model": other.digest()}
     context = RoundContext.parse(body)
-    Round.objects.filter(pk=found.pk).update(context=body, context_digest=context.digest())
+    Attempt.objects.filter(pk=found.pk).update(context=body, context_digest=context.digest())
     site = sites["summit"]
     site.step()
     assert site.said("this site recomputed")
@@ -356,19 +351,19 @@ def test_a_model_that_the_site_did_not_recompute_is_not_trained_on(sites: Sites)
 
 
 def refusals(job: Job) -> list[tuple[str, str]]:
-    rows = Refusal.objects.filter(round__job=job).order_by("organization")
+    rows = sent("refusal").filter(attempt__agreement=job).order_by("organization")
     return [(row.organization, row.reason) for row in rows]
 
 
-def present(found: Round, state: str, *, without: str = "") -> None:
+def present(found: Attempt, state: str, *, without: str = "") -> None:
     """Close an attempt over fewer contributions, as an evil coordinator does in its tables."""
-    found.contributions.filter(organization=without).delete()
-    found.shares.all().delete()
-    if state == Round.State.CHARGING:
-        found.receipts.all().delete()
-    members = dict(found.contributions.values_list("organization", "digest"))
+    found.messages.filter(name="contribution").filter(organization=without).delete()
+    found.messages.filter(name="share").delete()
+    if state == Attempt.State.CHARGING:
+        found.messages.filter(name="receipt").delete()
+    members = dict(found.messages.filter(name="contribution").values_list("organization", "digest"))
     cohort = Cohort(context=found.context_digest, members=members)
-    Round.objects.filter(pk=found.pk).update(
+    Attempt.objects.filter(pk=found.pk).update(
         state=state, cohort=cohort.dump(), cohort_digest=cohort.digest(), product=None
     )
     bell_ring(list(CAST))
@@ -376,8 +371,8 @@ def present(found: Round, state: str, *, without: str = "") -> None:
 
 def test_a_cohort_below_the_minimum_is_refused(sites: Sites) -> None:
     job = sites.start()
-    sites.play(job, until=Round.State.DECRYPTING)
-    present(current(job), Round.State.DECRYPTING, without="summit")
+    sites.play(job, until=Attempt.State.DECRYPTING)
+    present(current(job), Attempt.State.DECRYPTING, without="summit")
     sites["lakeside"].step()
     assert ("lakeside", Reason.COHORT_BELOW_MINIMUM.value) in refusals(job)
     assert sites["lakeside"].said("REFUSED cohort_below_minimum")
@@ -386,7 +381,7 @@ def test_a_cohort_below_the_minimum_is_refused(sites: Sites) -> None:
 
 def test_a_changed_spec_is_refused(sites: Sites) -> None:
     job = sites.start()
-    sites.play(job, until=Round.State.DECRYPTING)
+    sites.play(job, until=Attempt.State.DECRYPTING)
     spec = job.spec
     spec["body"]["privacy"]["epsilon"] = 8.0
     Job.objects.filter(pk=job.pk).update(spec=spec)
@@ -398,7 +393,7 @@ def test_a_changed_spec_is_refused(sites: Sites) -> None:
 
 def test_another_contribution_in_this_sites_name_is_refused(sites: Sites) -> None:
     job = sites.start()
-    sites.play(job, until=Round.State.CHARGING)
+    sites.play(job, until=Attempt.State.CHARGING)
     site = sites["summit"]
     kept = site.home.path / "jobs" / str(job.pk) / "attempts/1-1/contribution.json"
     sent = Signed[WireContribution].parse(kept.read_bytes()).body
@@ -411,9 +406,9 @@ def test_another_contribution_in_this_sites_name_is_refused(sites: Sites) -> Non
 
 def test_no_share_leaves_before_all_charges_are_in(sites: Sites) -> None:
     job = sites.start()
-    sites.play(job, until=Round.State.DECRYPTING)
+    sites.play(job, until=Attempt.State.DECRYPTING)
     found = current(job)
-    found.receipts.filter(organization="summit").delete()
+    found.messages.filter(name="receipt").filter(organization="summit").delete()
     bell_ring(list(CAST))
     sites["lakeside"].step()
     assert sites["lakeside"].said("REFUSED charge_missing: no charge by summit")
@@ -446,7 +441,7 @@ def test_one_failing_task_keeps_no_other_from_being_done(sites: Sites) -> None:
     site.transport.before = broken
     site.step()
     states = dict(
-        JobParticipant.objects.filter(organization="summit").values_list("job_id", "state")
+        Participant.objects.filter(organization="summit").values_list("agreement_id", "state")
     )
     assert states == {first.pk: "pending", second.pk: "approved"}
     assert site.said("approve")

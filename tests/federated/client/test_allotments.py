@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from apps.aggregation.bell import bell_ring
 from apps.budgets.models import Account, AllotmentRequest
 from apps.budgets.services.allotments import allotment_request
 from apps.common.actor import Actor
+from apps.keys.bell import bell_ring
 from federated.api.coordinator import CoordinatorAPI
 from federated.command import ledger as ledger_cli
 from federated.command.main import main
@@ -39,7 +39,7 @@ from federated.wire.site import Allotment, Work
 from federated.wire.site import AllotmentRequest as Request
 from tests.federated.client.portal import SiteAtWork, home_make
 from tests.federated.client.test_ledger import ALLOTMENT, RHO, reserve
-from tests.federation.world import CAST, World
+from tests.training.world import CAST, World
 
 ADMIN = Actor("user", str(uuid.UUID(int=1)), "admin@northwind.example", "northwind")
 GRANTED = Allotment(epsilon=8.0, delta=1e-4, period="year", max_queries_per_tenant=100)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from apps.federation.models import Job
+from apps.training.models import Job
 from federated import FederatedClient, GlobalModel, PrivacyConfig
 from federated.errors import Conflict, Forbidden, InvalidInput, NotFound, PrivacyWarning
 from federated.protocol.cost import job_cost
@@ -26,7 +26,7 @@ from tests.federated.client.portal import (
     home_make,
 )
 from tests.federated.training.saved import read_model
-from tests.federation.world import CAST, DICTIONARY, World, workers
+from tests.training.world import CAST, DICTIONARY, World, workers
 
 FEATURES = {feature.name: (feature.lower, feature.upper) for feature in DICTIONARY.features}
 ASKED = {"features": FEATURES, "target": "y", "dataset": "ward", "nominal_records": 100}

@@ -17,7 +17,7 @@ from federated.training.alone import Difference, compare, train_alone
 from federated.training.data import Dataset
 from federated.training.metrics import auc, score
 from tests.federated.protocol.conftest import Consortium
-from tests.federation.world import CAST, World
+from tests.training.world import CAST, World
 
 from .portal import SiteAtWork, home_make
 from .test_agent import Sites

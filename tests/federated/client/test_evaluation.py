@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from apps.federation.models import Job, JobParticipant, ModelState
-from apps.federation.storage import state_bytes
+from apps.attempts.models import Participant
+from apps.training.models import Job, ModelState
+from apps.training.storage import state_bytes
 from federated import FederatedClient, PrivacyConfig
 from federated.command.main import main
 from federated.errors import InvalidInput, NotFound
@@ -31,7 +32,7 @@ from federated.wire.job import JobSpec, ModelSpec
 from tests import second_verifier
 from tests.conftest import SITE_KEYS
 from tests.federated.client.portal import URL, PortalTransport, SiteAtWork, home_make
-from tests.federation.world import CAST, World, workers
+from tests.training.world import CAST, World, workers
 
 LOUD = PrivacyConfig(epsilon=10.0)
 FRESH = "00000000-0000-4000-8000-000000000001"
@@ -123,7 +124,7 @@ def test_the_sites_count_and_every_one_reads_the_same_results(sites: Sites, tmp_
 
     # The released counts are the sites' held-out rows, each in its cell, with the noise claimed.
     exact = sites.exact(found.spec)
-    cells = np.array(job.rounds.get().wire_release.values) / found.spec.privacy.units
+    cells = np.array(job.attempts.get().wire_release.values) / found.spec.privacy.units
     held_out = [LocalData(s.home).rows(sites.trained.wire).held_out for s in sites.values()]
     assert exact.sum() == sum(map(len, held_out))
     # Sixteen Gaussians beyond 7.5 standard deviations: once in 10^12 runs.
@@ -229,7 +230,7 @@ def test_it_is_reserved_before_it_opens_and_only_what_fits_is(sites: Sites) -> N
     ledger = sites["summit"].home.ledger
     (charge,) = [c for c in ledger.report("summit").charges if c.job_id == str(first.pk)]
     assert (charge.state, charge.cohort) == ("reserved", None)
-    assert not first.rounds.exists()
+    assert not first.attempts.exists()
     sites.decide("summit", second)
     assert sites["summit"].said("above the allotment of 11")
     assert [j for j in ledger.open_jobs() if j in {str(first.pk), str(second.pk)}] == [
@@ -260,7 +261,7 @@ def test_rows_that_do_not_fit_an_evaluation_are_named_to_this_sites_people_alone
     path.write_text(path.read_text().replace("x1", "unlisted_column", 1))
     before = len(site.transport.bodies)
     sites.decide("summit", job)
-    part = JobParticipant.objects.get(job=job, organization="summit")
+    part = Participant.objects.get(agreement=job, organization="summit")
     assert part.reason == "the site's data does not fit the dictionary of ward"
     assert site.said("ward.csv: no column x1")
     assert not any(b"unlisted_column" in body for _, body in site.transport.bodies[before:])

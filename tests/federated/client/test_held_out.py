@@ -9,7 +9,7 @@ import pandas as pd
 
 from federated.site.local_data import read, split
 from federated.training.data import Dataset
-from tests.federation.world import DICTIONARY
+from tests.training.world import DICTIONARY
 
 ROWS = 400
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.aggregation.models import KeyEpoch
-from apps.federation import tasks
-from apps.federation.models import Job, JobParticipant
+from apps.attempts import tasks
+from apps.attempts.models import Participant
+from apps.keys.models import KeyEpoch
+from apps.training.models import Job
 from federated.errors import NotFound
 from federated.site.epochs import EpochFolder, destroy
 from federated.site.work.retire import retire_by_person
@@ -16,7 +17,7 @@ from federated.wire.base import Signed
 from federated.wire.key import KeyRetired
 from federated.wire.site import Work
 from tests.federated.client.portal import SiteAtWork, home_make
-from tests.federation.world import CAST, EVERYBODY, World, dealt, workers
+from tests.training.world import CAST, EVERYBODY, World, dealt, workers
 
 
 @pytest.fixture
@@ -97,10 +98,10 @@ def test_a_policy_of_ask_uses_no_key_before_a_person_compared_it(
         assert world["summit"].get("keys/current").json()["digest"] == digest()
         job = world.propose(key_epoch=digest(2))
         step(sites)
-        assert JobParticipant.objects.get(job=job, organization="summit").state == "pending"
+        assert Participant.objects.get(agreement=job, organization="summit").state == "pending"
         site.home.epoch_folder(digest(2)).accept("ada")
         step(sites)
-        assert JobParticipant.objects.get(job=job, organization="summit").state == "approved"
+        assert Participant.objects.get(agreement=job, organization="summit").state == "approved"
     assert (shares(site), state(2)) == ([True, True], "active")
 
 
@@ -165,7 +166,9 @@ def test_a_person_overrules_and_the_site_leaves_what_is_under_the_key(
     step(sites)
     job.refresh_from_db()
     assert job.state == Job.State.DECLINED
-    assert "was retired here" in JobParticipant.objects.get(job=job, organization="summit").reason
+    assert (
+        "was retired here" in Participant.objects.get(agreement=job, organization="summit").reason
+    )
     with pytest.raises(NotFound, match="is not known to this site"):
         retire_by_person(site.home, "0" * 64, by="ada")
 

@@ -186,7 +186,7 @@ LIARS_WITNESS = Ed25519PrivateKey.from_private_bytes(b"\x21" * 32)
 
 def lakeside_binding(key: Ed25519PrivateKey) -> Signed[WitnessKey]:
     from federated.provenance.cosignature import CosignerKey
-    from tests.federation.world import identity_of
+    from tests.training.world import identity_of
 
     name = witness_name(ORIGIN, "lakeside")
     body = WitnessKey(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.federation.models import Job, Round
+from apps.attempts.models import Attempt
+from apps.training.models import Job
 from tests.federated.client.portal import SiteAtWork, home_make
-from tests.federation.world import (
+from tests.training.world import (
     EVERYBODY,
     World,
     current,
@@ -40,8 +41,8 @@ def job(sites: dict[str, SiteAtWork]) -> Job:
     return made
 
 
-def current_or_none(job: Job) -> Round | None:
-    return Round.objects.filter(job=job).first()
+def current_or_none(job: Job) -> Attempt | None:
+    return Attempt.objects.filter(agreement=job).first()
 
 
 def step(sites: dict[str, SiteAtWork]) -> None:
@@ -64,7 +65,7 @@ def test_a_job_releases_with_as_many_trustees_gone_as_the_key_allows(
     assert asked.wire_context.minimum_cohort == 4, "all came before, so that little noise will do"
     pass_deadline(asked)
     asked.refresh_from_db()
-    assert asked.state == Round.State.ABANDONED
+    assert asked.state == Attempt.State.ABANDONED
     assert asked.reason == (
         "3 contributions (lakeside, northwind, summit), the attempt's minimum is 4"
     )
@@ -86,7 +87,7 @@ def test_a_trustee_lost_between_its_charge_and_its_share_is_survived(
 ) -> None:
     step(sites)
     step(sites)
-    assert current(job).state == Round.State.DECRYPTING
+    assert current(job).state == Attempt.State.DECRYPTING
     del sites["harbor"]
     pass_grace(current(job))
     step(sites)
@@ -99,7 +100,7 @@ def test_a_trustee_lost_between_its_charge_and_its_share_is_survived(
 def test_one_more_ends_the_attempt_with_its_reason_and_no_second_charge(
     job: Job, sites: dict[str, SiteAtWork]
 ) -> None:
-    while current(job).state != Round.State.DECRYPTING:
+    while current(job).state != Attempt.State.DECRYPTING:
         step(sites)
     second = current(job)
     for lost in ("harbor", "summit"):
@@ -107,10 +108,10 @@ def test_one_more_ends_the_attempt_with_its_reason_and_no_second_charge(
     pass_grace(second)
     for _ in range(2):
         step(sites)
-    assert Round.objects.get(pk=second.pk).state == Round.State.DECRYPTING
+    assert Attempt.objects.get(pk=second.pk).state == Attempt.State.DECRYPTING
     pass_deadline(second)
-    ended = Round.objects.get(pk=second.pk)
-    assert ended.state == Round.State.ABANDONED
+    ended = Attempt.objects.get(pk=second.pk)
+    assert ended.state == Attempt.State.ABANDONED
     assert ended.reason == "fewer than 3 trustees (2 of 3 shares) by the deadline"
     assert ended.release is None
     # The retries want a cohort, which two sites do not make: nothing is charged for them.

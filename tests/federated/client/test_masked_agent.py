@@ -17,7 +17,7 @@ import httpx
 import pytest
 from django.core.files.storage import storages
 
-from apps.federation.models import Job, MaskedVector
+from apps.training.models import Job, MaskedVector
 from federated import files
 from federated.api import octets
 from federated.protocol.address import Attempt
@@ -37,8 +37,8 @@ from tests.federated.client.authority import Authority, write_private
 from tests.federated.client.portal import table
 from tests.federated.client.test_agent import Sites, sites, world
 from tests.federated.protocol.conftest import Consortium, make_consortium
-from tests.federation.test_masked_job import empty_storage
-from tests.federation.world import current
+from tests.training.test_masked_job import empty_storage
+from tests.training.world import current
 
 __all__ = ["empty_storage", "sites", "world"]
 
@@ -114,7 +114,7 @@ def to_second_round(sites: Sites, job: Job) -> MaskedVector:
     """The first release is made and no site has looked at it; lakeside's vector of its round."""
     while current(job).number == 1:
         sites.play(job, most=1)
-    return MaskedVector.objects.get(round__number=1, organization="lakeside")
+    return MaskedVector.objects.get(attempt__number=1, organization="lakeside")
 
 
 def test_another_vector_than_was_signed_is_a_release_that_does_not_follow(sites: Sites) -> None:

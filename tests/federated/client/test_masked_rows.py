@@ -7,13 +7,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from apps.federation.models import Job, JobParticipant
+from apps.attempts.models import Participant
+from apps.training.models import Job
 from federated.errors import InvalidInput
 from federated.site.local_data import read, split
 from federated.training.data import load_table
 from tests.federated.client.portal import SiteAtWork, home_make
 from tests.federated.client.test_agent import Sites
-from tests.federation.world import CAST, DICTIONARY, World
+from tests.training.world import CAST, DICTIONARY, World
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_before_approval_a_bad_cell_is_declined_and_named_to_this_sites_people(
     spoil(site.home.path / "ward.csv")
     job = sites.start()
     assert job.state == Job.State.DECLINED
-    told = JobParticipant.objects.get(job=job, organization="lakeside").reason
+    told = Participant.objects.get(agreement=job, organization="lakeside").reason
     assert told == "the site's data does not fit the dictionary of ward"
     assert site.said("row 3: not a number")
 

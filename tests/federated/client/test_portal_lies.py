@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from apps.aggregation.bell import bell_ring
-from apps.federation.models import Job, JobParticipant, Receipt, Round
+from apps.attempts.models import Attempt, Participant
+from apps.keys.bell import bell_ring
+from apps.training.models import Job
 from federated.protocol import arrival
 from federated.protocol.agreement import JobAgreement
 from federated.protocol.share import share_make, share_signature_check
@@ -17,7 +18,8 @@ from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.round import ChargeReceipt, Cohort, Transcript, Verdict
 from tests.federated.client.portal import SiteAtWork, home_make
 from tests.federated.client.test_agent import Sites, present, refusals, states_of
-from tests.federation.world import CAST, World, current, workers
+from tests.rows import sent
+from tests.training.world import CAST, World, current, workers
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def sites(world: World, tmp_path: Path) -> Sites:
     return made
 
 
-def second_round(sites: Sites, job: Job, state: str) -> Round:
+def second_round(sites: Sites, job: Job, state: str) -> Attempt:
     """Play on until round 2 reaches a state; its receipts and shares are not in yet."""
     for _ in range(40):
         found = current(job)
@@ -52,9 +54,11 @@ def second_round(sites: Sites, job: Job, state: str) -> Round:
 
 def test_a_receipt_of_the_round_before_does_not_count_for_this_one(sites: Sites) -> None:
     job = sites.start()
-    found = second_round(sites, job, Round.State.DECRYPTING)
-    old = Receipt.objects.get(round__job=job, round__number=1, organization="summit")
-    found.receipts.filter(organization="summit").update(content=old.content, digest=old.digest)
+    found = second_round(sites, job, Attempt.State.DECRYPTING)
+    old = sent("receipt").get(attempt__agreement=job, attempt__number=1, organization="summit")
+    found.messages.filter(name="receipt").filter(organization="summit").update(
+        content=old.content, digest=old.digest
+    )
     bell_ring(list(CAST))
     sites["lakeside"].step()
     assert sites["lakeside"].said("REFUSED charge_mismatch: receipt of summit is for another")
@@ -64,8 +68,8 @@ def test_a_receipt_of_the_round_before_does_not_count_for_this_one(sites: Sites)
 
 def test_a_dropped_approval_is_missed_before_anything_is_charged(sites: Sites) -> None:
     job = sites.start()
-    sites.play(job, until=Round.State.CHARGING)
-    JobParticipant.objects.filter(job=job, organization="summit").update(answer=None)
+    sites.play(job, until=Attempt.State.CHARGING)
+    Participant.objects.filter(agreement=job, organization="summit").update(answer=None)
     bell_ring(list(CAST))
     sites["lakeside"].step()
     assert sites["lakeside"].said("REFUSED approval_missing")
@@ -81,9 +85,9 @@ def test_an_approval_of_another_job_is_no_approval_of_this_one(sites: Sites) -> 
         job.refresh_from_db()
         if job.state == Job.State.RUNNING:
             break
-    answer = JobParticipant.objects.get(job=other, organization="summit").answer
-    JobParticipant.objects.filter(job=job, organization="summit").update(answer=answer)
-    sites.play(job, until=Round.State.CHARGING)
+    answer = Participant.objects.get(agreement=other, organization="summit").answer
+    Participant.objects.filter(agreement=job, organization="summit").update(answer=answer)
+    sites.play(job, until=Attempt.State.CHARGING)
     for site in sites.values():
         site.step()
     assert sites["lakeside"].said("REFUSED approval_missing: summit approved another spec")
@@ -93,11 +97,11 @@ def test_an_approval_of_another_job_is_no_approval_of_this_one(sites: Sites) -> 
 
 def test_a_dropped_receipt_that_is_asked_for_again_is_the_same_one_charge(sites: Sites) -> None:
     job = sites.start()
-    sites.play(job, until=Round.State.DECRYPTING)
+    sites.play(job, until=Attempt.State.DECRYPTING)
     found, site = current(job), sites["summit"]
     (sent,) = site.sent("receipt")
-    found.receipts.filter(organization="summit").delete()
-    Round.objects.filter(pk=found.pk).update(state=Round.State.CHARGING)
+    found.messages.filter(name="receipt").filter(organization="summit").delete()
+    Attempt.objects.filter(pk=found.pk).update(state=Attempt.State.CHARGING)
     bell_ring(list(CAST))
     site.restart()
     site.step()
@@ -107,10 +111,10 @@ def test_a_dropped_receipt_that_is_asked_for_again_is_the_same_one_charge(sites:
 
 def test_a_dropped_receipt_does_not_open_the_attempt_to_another_cohort(sites: Sites) -> None:
     job = sites.start(minimum_cohort=3)
-    sites.play(job, until=Round.State.DECRYPTING)
+    sites.play(job, until=Attempt.State.DECRYPTING)
     site = sites["summit"]
     kept = Signed[ChargeReceipt].parse(site.sent("receipt")[0]).body
-    present(current(job), Round.State.CHARGING, without="northwind")
+    present(current(job), Attempt.State.CHARGING, without="northwind")
     site.step()
     assert site.said("REFUSED")
     assert site.home.ledger.charged(str(job.pk), 1, 1) == kept.cohort
@@ -122,8 +126,8 @@ def test_an_approval_that_is_asked_for_again_reserves_nothing_more(sites: Sites)
     site = sites["summit"]
     site.step()
     (sent,) = site.sent("approval")
-    JobParticipant.objects.filter(job=job, organization="summit").update(
-        state=JobParticipant.State.PENDING, answer=None
+    Participant.objects.filter(agreement=job, organization="summit").update(
+        state=Participant.State.PENDING, answer=None
     )
     bell_ring(list(CAST))
     site.restart()

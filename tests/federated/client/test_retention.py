@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.aggregation.bell import bell_ring
-from apps.federation.models import Contribution, Job, Round
+from apps.keys.bell import bell_ring
+from apps.training.models import Job
 from federated.protocol.address import Attempt
 from federated.protocol.refused import Refused
 from federated.site import retention
@@ -18,7 +18,8 @@ from federated.site.work.round import RoundPart
 from federated.wire.round import Contribution as WireContribution
 from federated.wire.round import Reason
 from tests.federated.client.portal import SiteAtWork, home_make
-from tests.federation.world import CAST, World, workers
+from tests.rows import sent
+from tests.training.world import CAST, World, workers
 
 DAYS = 30
 
@@ -70,7 +71,7 @@ def test_it_goes_after_its_time_and_its_digest_stays(
 ) -> None:
     site = sites["summit"]
     play(sites, job, 6)
-    digest = Contribution.objects.get(organization="summit").digest
+    digest = sent("contribution").get(organization="summit").digest
     assert contributions_expire(site.home, now=later(DAYS + 1)) == 1
     assert contributions_expire(site.home, now=later(DAYS + 1)) == 0
     assert kept(site, job) is None
@@ -92,9 +93,9 @@ def test_no_second_contribution_is_made_for_an_attempt_that_expired(
     with pytest.raises(Refused, match="its contribution is not kept any more") as refused:
         RoundPart(site.agent.site, at).contribute()
     assert refused.value.reason is Reason.ATTEMPT_SUPERSEDED
-    Job.objects.filter(pk=job.pk).update(state=Job.State.RUNNING)
-    Round.objects.filter(job=job).update(state=Round.State.COLLECTING)
-    Contribution.objects.filter(organization="summit").delete()
+    Job.objects.filter(pk=job.pk).update(state=Job.State.RUNNING, ended_at=None)
+    Attempt.objects.filter(agreement=job).update(state=Attempt.State.COLLECTING)
+    sent("contribution").filter(organization="summit").delete()
     bell_ring(list(CAST))
     before = len(site.sent("contribution"))
     site.step()

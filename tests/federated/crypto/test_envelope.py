@@ -2,7 +2,7 @@ import pytest
 
 from federated.crypto import envelope
 from federated.errors import InvalidInput
-from tests.keys import sealing_key_of
+from tests.site_keys import sealing_key_of
 
 PRIVATE, PUBLIC = envelope.generate()
 SEALED = envelope.seal(PUBLIC, b"share", info=b"share of epoch 1", aad=b"northwind")

@@ -24,7 +24,7 @@ from federated.wire.base import encode_bytes
 from federated.wire.job import JobSpec
 from federated.wire.key import KeyEpoch, Roster, RosterSite
 from federated.wire.round import Reason, Transcript
-from tests.keys import sealing_key_of
+from tests.site_keys import sealing_key_of
 
 from .conftest import CAST, TEST_KEY_BITS, with_
 

@@ -19,7 +19,7 @@ from federated.wire.base import Signed, decode_bytes, encode_bytes
 from federated.wire.job import Cost, JobSpec
 from federated.wire.key import Roster, RosterSite
 from federated.wire.round import Reason, Transcript
-from tests.keys import sealing_key_of
+from tests.site_keys import sealing_key_of
 
 from .conftest import CAST, OUTSIDER, make_consortium, with_
 

@@ -1,0 +1,15 @@
+"""Agreements of every kind, who takes part, their attempts, and what sites send for each."""
+
+from apps.attempts.models.agreement import Agreement, OfAgreement, Participant
+from apps.attempts.models.attempt import Attempt, OfAttempt
+from apps.attempts.models.message import AttemptMessage, ContributionReceipt
+
+__all__ = [
+    "Agreement",
+    "Attempt",
+    "AttemptMessage",
+    "ContributionReceipt",
+    "OfAgreement",
+    "OfAttempt",
+    "Participant",
+]

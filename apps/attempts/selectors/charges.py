@@ -1,0 +1,35 @@
+"""What the portal knows of an organization's charges: attempts and accepted receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db.models import Exists, OuterRef
+
+from apps.attempts.models import Attempt as AttemptRow
+from apps.attempts.models import AttemptMessage
+from apps.attempts.selectors.agreements import agreements_of
+from apps.budgets.reconcile import Attempt
+
+
+def charges_known(organization: str) -> Iterator[Attempt]:
+    """The attempts of an organization's agreements, each with the cohort its receipt charges."""
+    receipts = AttemptMessage.objects.filter(
+        attempt=OuterRef("pk"), organization=organization, name="receipt"
+    )
+    rows = (
+        AttemptRow.objects.filter(agreement__in=agreements_of(organization))
+        .defer("product", "release", "cohort", "context", "approvals")
+        .annotate(charged_here=Exists(receipts))
+    )
+    agreements = {row.pk: row for row in agreements_of(organization)}
+    for row in rows:
+        row.agreement = agreements[row.agreement_id]
+        yield Attempt(
+            job_id=row.terms.ledger_id,
+            round=row.number,
+            attempt=row.attempt,
+            open=row.open,
+            cohort=row.cohort_digest if row.charged_here else "",
+            rho=row.terms.cost.rho,
+        )
