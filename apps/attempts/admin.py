@@ -7,8 +7,8 @@ from apps.common.admin import ReadOnlyAdmin
 class ParticipantInline(admin.TabularInline):  # type: ignore[type-arg]
     model = Participant
     fk_name = "agreement"
-    fields = ["organization", "state", "reason", "answered_at"]
-    readonly_fields = fields
+    fields = ("organization", "state", "reason", "answered_at")
+    readonly_fields = ("organization", "state", "reason", "answered_at")
     extra = 0
     can_delete = False
 

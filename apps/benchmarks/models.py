@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 
 from apps.attempts.models import Agreement
+from apps.common import scopes
 
 
 class Campaign(Agreement):
@@ -19,7 +22,7 @@ class Campaign(Agreement):
         ENDED = "ended", "Ended"
         CANCELLED = "cancelled", "Cancelled"
 
-    RowLevel = Agreement.OwnRow
+    RowLevel: ClassVar[type[scopes.RowLevel] | None] = Agreement.OwnRow
 
     title = models.CharField(max_length=120)
     next_run_at = models.DateTimeField(null=True, blank=True)

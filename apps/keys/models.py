@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from django.db import models
 
+from apps.common import scopes
 from apps.common.models import Model
-from apps.common.scopes import RowLevel, Scope
+from apps.common.scopes import Scope
 from federated.wire import key as wire
 
 
@@ -38,7 +39,7 @@ class KeyEpoch(Model):
     #: Its shares may still exist, and be used.
     USABLE = (*OPEN, State.SUPERSEDED)
 
-    class RowLevel(RowLevel):
+    class RowLevel(scopes.RowLevel):
         predicate = "true"
 
     scope = Scope.SHARED
@@ -73,7 +74,7 @@ class KeyEpoch(Model):
 class SealedShare(Model):
     """A trustee's share; only its site opens it. The message goes when the key retires."""
 
-    class RowLevel(RowLevel):
+    class RowLevel(scopes.RowLevel):
         predicate = "organization = (SELECT fsc_organization_slug())"
 
     scope = Scope.SHARED
@@ -96,7 +97,7 @@ class SealedShare(Model):
 class KeyConfirmation(Model):
     """A site's signed word that its share opens and matches the key."""
 
-    class RowLevel(RowLevel):
+    class RowLevel(scopes.RowLevel):
         predicate = "true"
 
     scope = Scope.SHARED
@@ -122,7 +123,7 @@ class KeyConfirmation(Model):
 class KeyRetirement(Model):
     """A site's signed word that it destroyed its share of a retired key."""
 
-    class RowLevel(RowLevel):
+    class RowLevel(scopes.RowLevel):
         predicate = "true"
 
     scope = Scope.SHARED

@@ -223,7 +223,7 @@ def _activate(epoch: KeyEpoch) -> None:
 def _check_statement(
     epoch: KeyEpoch,
     organization: str,
-    signed: Signed[wire.KeyConfirmation] | Signed[wire.KeyRetired],
+    signed: Signed[Any],
     *,
     what: str,
 ) -> None:

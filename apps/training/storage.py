@@ -43,7 +43,9 @@ def state_put(*, job_id: Any, step: int, digest: str, content: bytes | mmap.mmap
     if len(content) <= INLINE_BYTES:
         row.content = bytes(content)
     else:
-        file = File(content) if isinstance(content, mmap.mmap) else ContentFile(content)
+        # Of a mapped file storage needs what a file has: read, seek and size.
+        mapped = isinstance(content, mmap.mmap)
+        file = File(content) if mapped else ContentFile(content)  # type: ignore[arg-type]
         row.key = blob_storage().save(f"{job_id}/states/{digest}", file)
     return row
 

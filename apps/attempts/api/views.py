@@ -25,7 +25,7 @@ from apps.attempts.selectors.agreements import agreement_get_for, attempt_get_fo
 from apps.attempts.selectors.transcripts import transcript_bytes
 from apps.attempts.services import answers
 from apps.attempts.services.intake import message_receive
-from apps.common.api import ApiView, MemberAPIView, SiteAPIView
+from apps.common.api import MemberAPIView, OrganizationAPIView, SiteAPIView
 from apps.common.bodies import message_read
 from federated.errors import InvalidInput, NotFound
 from federated.wire.base import Signed
@@ -34,7 +34,7 @@ CREATED = {200: OpenApiTypes.OBJECT, 201: OpenApiTypes.OBJECT}
 REPLACES = OpenApiParameter("replaces", str, required=True, description="the old one's digest")
 
 
-class OfPlayed(ApiView):
+class OfPlayed(OrganizationAPIView):
     """Finds what the address names, for the organization that asks."""
 
     played: ClassVar[Played]
@@ -121,7 +121,8 @@ class AnswerView(OfPlayed, SiteAPIView):
 
 
 def _made(base: type[OfPlayed], operations: dict[str, Any], **attributes: Any) -> Any:
-    return extend_schema_view(**operations)(type(base.__name__, (base,), attributes)).as_view()
+    made: Any = type(base.__name__, (base,), attributes)
+    return extend_schema_view(**operations)(made).as_view()
 
 
 def _taking(sent: Sent) -> Any:
@@ -134,7 +135,7 @@ def _taking(sent: Sent) -> Any:
 
 def attempt_paths(played: Played, address: str) -> Iterator[URLPattern]:
     """The addresses of an attempt of these kinds, which lies at ``address``."""
-    read = {
+    read: dict[str, tuple[type[OfPlayed], Any]] = {
         "": (AttemptView, OpenApiTypes.OBJECT),
         "/transcript": (TranscriptView, played.transcript_type),
         "/release": (ReleaseView, played.release_type),
@@ -143,16 +144,16 @@ def attempt_paths(played: Played, address: str) -> Iterator[URLPattern]:
         operation = extend_schema(summary=summary, responses=answer)
         yield path(f"{address}{below}", _made(base, {"get": operation}, played=played))
     for name, sent in played.messages.items():
-        base, operations = MessageView, {"post": _taking(sent)}
+        operations = {"post": _taking(sent)}
         if name in played.replaceable:
-            base = ReplaceableView
             operations["put"] = extend_schema(
                 summary=f"Replace the {name} before the close",
                 parameters=[REPLACES],
                 request=Signed[sent.wire],  # type: ignore[name-defined]
                 responses=CREATED,
             )
-        yield path(f"{address}/{name}", _made(base, operations, played=played, name=name))
+        taking = ReplaceableView if name in played.replaceable else MessageView
+        yield path(f"{address}/{name}", _made(taking, operations, played=played, name=name))
 
 
 def answer_paths(played: Played, address: str) -> Iterator[URLPattern]:

@@ -20,7 +20,7 @@ def agreements_of(organization: str, model: type[A] = Agreement) -> QuerySet[A]:
     ``model`` is an app's own, for those of its kinds.
     """
     parts = Participant.objects.filter(organization=organization)
-    return model.objects.filter(pk__in=parts.values("agreement_id"))  # type: ignore[attr-defined,no-any-return]
+    return model.objects.filter(pk__in=parts.values("agreement_id"))
 
 
 def agreement_get_for(model: type[A], *, organization: str, pk: Any) -> A:

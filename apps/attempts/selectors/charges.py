@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from django.db.models import Exists, OuterRef
 
@@ -23,6 +24,7 @@ def charges_known(organization: str) -> Iterator[Attempt]:
         .annotate(charged_here=Exists(receipts))
     )
     agreements = {row.pk: row for row in agreements_of(organization)}
+    row: Any
     for row in rows:
         row.agreement = agreements[row.agreement_id]
         yield Attempt(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django_tenants.utils import schema_context
 
-from apps.attempts.models import Attempt, AttemptMessage, Participant
+from apps.attempts.models import Agreement, Attempt, AttemptMessage, Participant
 from apps.attempts.played import Played, all_played, played_of
 from apps.attempts.selectors.agreements import agreements_of
 from apps.attempts.selectors.view import work_of
@@ -54,7 +54,7 @@ def _wait_ms(organization: str, attempts: list[Attempt]) -> int:
     for attempt in attempts:
         collecting, later, _ = attempt.agreement.played.wait_ms
         waits.append(collecting if attempt.state == Attempt.State.COLLECTING else later)
-    lively = agreements_of(organization).filter(ended_at=None).order_by()
+    lively: QuerySet[Agreement] = agreements_of(organization).filter(ended_at=None).order_by()
     kinds = lively.values_list("kind", flat=True).distinct()
     return min([*waits, *(played_of(kind).wait_ms[2] for kind in kinds)])
 
@@ -112,8 +112,8 @@ def _verdicts(organization: str) -> Tasks:
         .values_list("agreement__kind", "agreement_id", "number", "attempt")
     )
     return [
-        (played_of(kind), played_of(kind).task(Work.VERIFY, *which))
-        for kind, *which in missing[: 2 * TASKS_MOST]
+        (played_of(kind), played_of(kind).task(Work.VERIFY, pk, number, attempt))
+        for kind, pk, number, attempt in missing[: 2 * TASKS_MOST]
     ]
 
 

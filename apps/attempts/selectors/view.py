@@ -39,7 +39,7 @@ def view_of(attempt: Attempt) -> View:
     return View(
         state=held.state,
         deadline=attempt.deadline.timestamp(),
-        minimum=terms.minimum(held.context),  # type: ignore[arg-type]
+        minimum=terms.minimum(held.context),
         expected=_expected(attempt) if collecting else None,
         threshold=terms.threshold,
         serving=terms.serving(held.approved),

@@ -60,11 +60,11 @@ def _expire(played: Played, pk: Any) -> bool:
     for attempt in attempts.select_related("agreement").defer("product"):
         played.expire_beside(attempt)
     with transaction.atomic():
-        if not model.objects.filter(pk=pk, expired_at=None).update(expired_at=moment):  # type: ignore[attr-defined]
+        if not model.objects.filter(pk=pk, expired_at=None).update(expired_at=moment):
             return False
         attempts.update(expired_at=moment, product=None)
         counts = {told: _empty(played, attempts, name) for name, told in played.expiring.items()}
-        row: Any = model.objects.get(pk=pk)  # type: ignore[attr-defined]
+        row: Any = model.objects.get(pk=pk)
         told: dict[str, Any] = {
             **counts,
             "ended_at": row.ended_at.isoformat() if row.ended_at else "",

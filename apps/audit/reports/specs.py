@@ -69,14 +69,16 @@ class Specs:
         if identifier in self.jobs:
             return self.jobs[identifier].wire.privacy.delta
         run = self.runs.get((identifier, number))
-        return None if run is None else run.wire.noise.delta
+        delta: float | None = None if run is None else run.wire.noise.delta
+        return delta
 
     def campaign(self, line: Line) -> CampaignAgreement | None:
         """What an event of a campaign names by its spec's digest, if that is kept."""
         digest, identifier = line.body.digests.get("spec"), line.subject[1]
         campaign = self.campaigns.get(identifier)
         if campaign is not None and campaign.spec_digest == digest:
-            return campaign.terms
+            terms: CampaignAgreement = campaign.terms
+            return terms
         kept = (run for (of, _), run in self.runs.items() if of == identifier)
         return next((run.terms for run in kept if run.wire.digest() == digest), None)
 

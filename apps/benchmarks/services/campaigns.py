@@ -93,7 +93,7 @@ def campaign_change(
             changed_at=timezone.now(),
         )
         before = locked.slugs()
-        changed = agreement_lock(locked.pk)
+        changed: Campaign = agreement_lock(locked.pk)
         participants_make(changed)
         digests = {"before": locked.spec_digest}
         agreement_event(

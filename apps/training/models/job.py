@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 
 from apps.attempts.models import Agreement, OfAgreement
 from apps.attempts.models.agreement import spec_parsed
+from apps.common import scopes
 from apps.common.models import Model
-from apps.common.scopes import RowLevel, Scope
+from apps.common.scopes import Scope
 from federated.wire.base import Signed, canonical
 from federated.wire.job import DataDictionary as WireDictionary
 from federated.wire.job import JobSpec
@@ -16,7 +19,7 @@ from federated.wire.job import JobSpec
 class DataDictionary(Model):
     """A public data dictionary by the name of its dataset; never changed once registered."""
 
-    class RowLevel(RowLevel):
+    class RowLevel(scopes.RowLevel):
         predicate = "true"
 
     scope = Scope.SHARED
@@ -55,7 +58,7 @@ class Job(Agreement):
         DECLINED = "declined", "Declined"
         CANCELLED = "cancelled", "Cancelled"
 
-    RowLevel = Agreement.OwnRow
+    RowLevel: ClassVar[type[scopes.RowLevel] | None] = Agreement.OwnRow
 
     queued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)

@@ -138,7 +138,7 @@ def range_sum(vectors: list[MaskedVector], start: int, words: int) -> NDArray[np
     """
     total = np.zeros(words, dtype=np.uint64)
     buffer = np.empty(words, dtype="<u8")
-    view = memoryview(buffer).cast("B")
+    view = memoryview(buffer.data).cast("B")
     for vector in vectors:
         with vector_open(vector) as file:
             file.seek(start * WORD_BYTES)
