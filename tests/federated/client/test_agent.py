@@ -12,6 +12,7 @@ import pytest
 from django.utils import timezone
 from django_tenants.utils import schema_context
 
+from apps.attempts.models import Attempt as AttemptRow
 from apps.attempts.models import ContributionReceipt, Participant
 from apps.attempts.services.answers import endorse
 from apps.common.actor import Actor
@@ -314,7 +315,7 @@ def test_rows_that_fit_badly_are_said_where_nobody_is_asked(sites: Sites) -> Non
 
 def test_what_a_cancelled_job_did_not_use_comes_back(sites: Sites) -> None:
     job = sites.start()
-    sites.play(job, until=Attempt.State.DECRYPTING)
+    sites.play(job, until=AttemptRow.State.DECRYPTING)
     Job.objects.filter(pk=job.pk).update(state=Job.State.CANCELLED, ended_at=timezone.now())
     for site in sites.values():
         site.step()
@@ -325,12 +326,12 @@ def test_a_site_that_missed_a_release_verifies_it_before_it_trains_on(sites: Sit
     job = sites.start(rounds=3)
     site = sites["summit"]
     folder = site.home.job(str(job.pk))
-    sites.play(job, until=Attempt.State.DECRYPTING)
+    sites.play(job, until=AttemptRow.State.DECRYPTING)
     for each in sites.values():
         each.step()
     workers()
     second = current(job)
-    assert (second.number, second.state) == (2, Attempt.State.COLLECTING)
+    assert (second.number, second.state) == (2, AttemptRow.State.COLLECTING)
     assert folder.verified_round() == 0
     RoundPart(site.agent.site, Attempt(str(job.pk), 2, 1)).contribute()
     assert folder.verified_round() == 1
@@ -343,7 +344,7 @@ def test_a_model_that_the_site_did_not_recompute_is_not_trained_on(sites: Sites)
     other = ServerState.initial(np.ones(job.wire.model.parameters))
     body = found.context | {"model": other.digest()}
     context = RoundContext.parse(body)
-    Attempt.objects.filter(pk=found.pk).update(context=body, context_digest=context.digest())
+    AttemptRow.objects.filter(pk=found.pk).update(context=body, context_digest=context.digest())
     site = sites["summit"]
     site.step()
     assert site.said("this site recomputed")
@@ -355,15 +356,15 @@ def refusals(job: Job) -> list[tuple[str, str]]:
     return [(row.organization, row.reason) for row in rows]
 
 
-def present(found: Attempt, state: str, *, without: str = "") -> None:
+def present(found: AttemptRow, state: str, *, without: str = "") -> None:
     """Close an attempt over fewer contributions, as an evil coordinator does in its tables."""
     found.messages.filter(name="contribution").filter(organization=without).delete()
     found.messages.filter(name="share").delete()
-    if state == Attempt.State.CHARGING:
+    if state == AttemptRow.State.CHARGING:
         found.messages.filter(name="receipt").delete()
     members = dict(found.messages.filter(name="contribution").values_list("organization", "digest"))
     cohort = Cohort(context=found.context_digest, members=members)
-    Attempt.objects.filter(pk=found.pk).update(
+    AttemptRow.objects.filter(pk=found.pk).update(
         state=state, cohort=cohort.dump(), cohort_digest=cohort.digest(), product=None
     )
     bell_ring(list(CAST))
@@ -371,8 +372,8 @@ def present(found: Attempt, state: str, *, without: str = "") -> None:
 
 def test_a_cohort_below_the_minimum_is_refused(sites: Sites) -> None:
     job = sites.start()
-    sites.play(job, until=Attempt.State.DECRYPTING)
-    present(current(job), Attempt.State.DECRYPTING, without="summit")
+    sites.play(job, until=AttemptRow.State.DECRYPTING)
+    present(current(job), AttemptRow.State.DECRYPTING, without="summit")
     sites["lakeside"].step()
     assert ("lakeside", Reason.COHORT_BELOW_MINIMUM.value) in refusals(job)
     assert sites["lakeside"].said("REFUSED cohort_below_minimum")
@@ -381,7 +382,7 @@ def test_a_cohort_below_the_minimum_is_refused(sites: Sites) -> None:
 
 def test_a_changed_spec_is_refused(sites: Sites) -> None:
     job = sites.start()
-    sites.play(job, until=Attempt.State.DECRYPTING)
+    sites.play(job, until=AttemptRow.State.DECRYPTING)
     spec = job.spec
     spec["body"]["privacy"]["epsilon"] = 8.0
     Job.objects.filter(pk=job.pk).update(spec=spec)
@@ -393,7 +394,7 @@ def test_a_changed_spec_is_refused(sites: Sites) -> None:
 
 def test_another_contribution_in_this_sites_name_is_refused(sites: Sites) -> None:
     job = sites.start()
-    sites.play(job, until=Attempt.State.CHARGING)
+    sites.play(job, until=AttemptRow.State.CHARGING)
     site = sites["summit"]
     kept = site.home.path / "jobs" / str(job.pk) / "attempts/1-1/contribution.json"
     sent = Signed[WireContribution].parse(kept.read_bytes()).body
@@ -406,7 +407,7 @@ def test_another_contribution_in_this_sites_name_is_refused(sites: Sites) -> Non
 
 def test_no_share_leaves_before_all_charges_are_in(sites: Sites) -> None:
     job = sites.start()
-    sites.play(job, until=Attempt.State.DECRYPTING)
+    sites.play(job, until=AttemptRow.State.DECRYPTING)
     found = current(job)
     found.messages.filter(name="receipt").filter(organization="summit").delete()
     bell_ring(list(CAST))

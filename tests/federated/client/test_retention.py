@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from apps.attempts.models import Attempt as AttemptRow
 from apps.keys.bell import bell_ring
 from apps.training.models import Job
 from federated.protocol.address import Attempt
@@ -94,7 +95,7 @@ def test_no_second_contribution_is_made_for_an_attempt_that_expired(
         RoundPart(site.agent.site, at).contribute()
     assert refused.value.reason is Reason.ATTEMPT_SUPERSEDED
     Job.objects.filter(pk=job.pk).update(state=Job.State.RUNNING, ended_at=None)
-    Attempt.objects.filter(agreement=job).update(state=Attempt.State.COLLECTING)
+    AttemptRow.objects.filter(agreement=job).update(state=AttemptRow.State.COLLECTING)
     sent("contribution").filter(organization="summit").delete()
     bell_ring(list(CAST))
     before = len(site.sent("contribution"))
