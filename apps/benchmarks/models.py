@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.db import models
 
-from apps.attempts.models import Agreement
-from apps.common import scopes
+from apps.attempts.models import OWN_ROW, Agreement
 
 
 class Campaign(Agreement):
@@ -22,7 +19,8 @@ class Campaign(Agreement):
         ENDED = "ended", "Ended"
         CANCELLED = "cancelled", "Cancelled"
 
-    RowLevel: ClassVar[type[scopes.RowLevel] | None] = Agreement.OwnRow
+    class RowLevel(Agreement.RowLevel):
+        predicate = OWN_ROW
 
     title = models.CharField(max_length=120)
     next_run_at = models.DateTimeField(null=True, blank=True)

@@ -45,7 +45,7 @@ def state_put(*, job_id: Any, step: int, digest: str, content: bytes | mmap.mmap
     else:
         # Of a mapped file storage needs what a file has: read, seek and size.
         mapped = isinstance(content, mmap.mmap)
-        file = File(content) if mapped else ContentFile(content)  # type: ignore[arg-type]
+        file: Any = File(content) if mapped else ContentFile(content)  # type: ignore[arg-type]
         row.key = blob_storage().save(f"{job_id}/states/{digest}", file)
     return row
 

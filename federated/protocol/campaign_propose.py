@@ -11,10 +11,10 @@ from typing import Any
 from federated.errors import InvalidInput
 from federated.privacy import accountant
 from federated.protocol.propose import default_minimum_cohort
-from federated.wire.campaign import CampaignNoise, CampaignSpec, sums_needed
+from federated.wire.campaign import CampaignNoise, CampaignSpec, Statistic, sums_needed
 from federated.wire.job import Participant
 
-DEFAULT_STATISTICS = ("mean", "std", "median", "p10", "p25", "p75", "p90")
+DEFAULT_STATISTICS: tuple[Statistic, ...] = ("mean", "std", "median", "p10", "p25", "p75", "p90")
 # Slack for what rounding a Gaussian share's sigma up and its distance to a Gaussian cost.
 _GAUSSIAN_MARGIN = 1e-3
 

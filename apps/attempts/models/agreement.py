@@ -23,6 +23,10 @@ $$ SELECT EXISTS (SELECT 1 FROM public.attempts_participant p
 """
 
 
+OWN_ROW = "fsc_takes_part(agreement_ptr_id, (SELECT fsc_organization_slug()))"
+"""The predicate of an app's own row of an agreement."""
+
+
 class OfAgreement(RowLevel):
     """Rows of an agreement, for the organizations that may take part in it."""
 
@@ -50,11 +54,6 @@ class Agreement(Model):
 
     class RowLevel(OfAgreement):
         predicate = "fsc_takes_part(id, (SELECT fsc_organization_slug()))"
-
-    class OwnRow(OfAgreement):
-        """For the app's own row."""
-
-        predicate = "fsc_takes_part(agreement_ptr_id, (SELECT fsc_organization_slug()))"
 
     scope = Scope.SHARED
 

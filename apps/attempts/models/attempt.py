@@ -50,9 +50,6 @@ class Attempt(Model):
     ENDED = (State.RELEASED, State.ABANDONED)
 
     RowLevel = OfAgreement
-    told: list[Any]
-    """What was sent for it, where ``attempts_told`` read it."""
-
     scope = Scope.SHARED
 
     agreement = models.ForeignKey(Agreement, models.CASCADE, related_name="attempts")

@@ -18,13 +18,12 @@ def charges_known(organization: str) -> Iterator[Attempt]:
     receipts = AttemptMessage.objects.filter(
         attempt=OuterRef("pk"), organization=organization, name="receipt"
     )
-    rows = (
+    rows: Any = (
         AttemptRow.objects.filter(agreement__in=agreements_of(organization))
         .defer("product", "release", "cohort", "context", "approvals")
         .annotate(charged_here=Exists(receipts))
     )
-    agreements = {row.pk: row for row in agreements_of(organization)}
-    row: Any
+    agreements: dict[Any, Any] = agreements_of(organization).in_bulk()
     for row in rows:
         row.agreement = agreements[row.agreement_id]
         yield Attempt(

@@ -67,7 +67,8 @@ class Specs:
         """The spec's own; None for pure epsilon."""
         identifier, number, _ = where
         if identifier in self.jobs:
-            return self.jobs[identifier].wire.privacy.delta
+            of_job: float | None = self.jobs[identifier].wire.privacy.delta
+            return of_job
         run = self.runs.get((identifier, number))
         delta: float | None = None if run is None else run.wire.noise.delta
         return delta

@@ -146,7 +146,7 @@ def _key_id(public_key: str) -> str:
     return hashlib.sha256(decode_bytes(public_key)).hexdigest()
 
 
-def _round(attempt: Attempt, participants: Iterable[str]) -> pages.RoundRow:
+def _round(attempt: Any, participants: Iterable[str]) -> pages.RoundRow:
     told = {name: list(rows) for name, rows in groupby(attempt.told, attrgetter("name"))}
     members = set(attempt.members) or {c.organization for c in told.get("contribution", [])}
     verdicts, refusals = told.get("verdict", []), told.get("refusal", [])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 
-from apps.attempts.models import Attempt
 from apps.training.models import Job
 from federated.wire.job import Evaluation, FedProx, FedSGD, JobSpec
 
@@ -61,7 +61,7 @@ def job_when(job: Job) -> str:
     return f"proposed {_clock(job.created_at)}"
 
 
-def job_retention(job: Job, attempts: Sequence[Attempt]) -> str:
+def job_retention(job: Job, attempts: Sequence[Any]) -> str:
     """Until when the ciphertexts of an ended job stay, or since when they are gone."""
     if job.ended_at is None or not any(
         message.name == "contribution" for attempt in attempts for message in attempt.told

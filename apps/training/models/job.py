@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.db import models
 
-from apps.attempts.models import Agreement, OfAgreement
+from apps.attempts.models import OWN_ROW, Agreement, OfAgreement
 from apps.attempts.models.agreement import spec_parsed
 from apps.common import scopes
 from apps.common.models import Model
@@ -58,7 +56,8 @@ class Job(Agreement):
         DECLINED = "declined", "Declined"
         CANCELLED = "cancelled", "Cancelled"
 
-    RowLevel: ClassVar[type[scopes.RowLevel] | None] = Agreement.OwnRow
+    class RowLevel(Agreement.RowLevel):
+        predicate = OWN_ROW
 
     queued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
