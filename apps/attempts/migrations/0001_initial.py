@@ -229,10 +229,10 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "contribution receipt",
                 "ordering": ["-created_at"],
-                "constraints": [
-                    models.UniqueConstraint(
-                        fields=("agreement_id", "number", "attempt", "digest"),
-                        name="contribution_receipt_once",
+                "indexes": [
+                    models.Index(
+                        fields=["agreement_id", "number", "attempt", "digest"],
+                        name="contribution_receipt",
                     )
                 ],
             },

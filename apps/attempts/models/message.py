@@ -80,10 +80,11 @@ class ContributionReceipt(Model):
     class Meta:
         ordering = ["-created_at"]
         verbose_name = "contribution receipt"
-        constraints = [
-            models.UniqueConstraint(
+        indexes = [
+            # Not unique: what was replaced may come back in the place of its replacement.
+            models.Index(
                 fields=["agreement_id", "number", "attempt", "digest"],
-                name="contribution_receipt_once",
+                name="contribution_receipt",
             )
         ]
 

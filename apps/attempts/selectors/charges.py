@@ -25,6 +25,8 @@ def charges_known(organization: str) -> Iterator[Attempt]:
     )
     agreements: dict[Any, Any] = agreements_of(organization).in_bulk()
     for row in rows:
+        if row.agreement_id not in agreements:
+            continue  # Of an agreement that took the organization in a moment ago.
         row.agreement = agreements[row.agreement_id]
         yield Attempt(
             job_id=row.terms.ledger_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django_tenants.utils import schema_context
 
 from apps.attempts.models import Agreement, Attempt, AttemptMessage, Participant
@@ -60,11 +60,17 @@ def _wait_ms(organization: str, attempts: list[Attempt]) -> int:
 
 
 def _approvals(organization: str) -> Tasks:
+    """The oldest of each kind's, so that no kind's number delays another's."""
     pending = Participant.objects.filter(
         organization=organization, state=Participant.State.PENDING, agreement__ended_at=None
     ).order_by("created_at")
-    rows = pending.values_list("agreement_id", "agreement__kind")[: 2 * TASKS_MOST]
-    return [(played_of(kind), played_of(kind).task(Work.APPROVE, pk)) for pk, kind in rows]
+    return [
+        (played, played.task(Work.APPROVE, pk))
+        for played, kinds in all_played().items()
+        for pk in pending.filter(agreement__kind__in=kinds).values_list("agreement_id", flat=True)[
+            :TASKS_MOST
+        ]
+    ]
 
 
 def _open_attempts(organization: str) -> list[Attempt]:
@@ -94,26 +100,26 @@ def _attempt_tasks(attempts: list[Attempt], organization: str) -> Iterator[tuple
 
 
 def _verdicts(organization: str) -> Tasks:
-    judging = Q()
-    for played, kinds in all_played().items():
-        judging |= Q(agreement__kind__in=kinds) & played.judged_by(organization)
+    """Likewise."""
     given = AttemptMessage.objects.filter(
         attempt=OuterRef("pk"), name="verdict", organization=organization
     )
     missing = (
         Attempt.objects.filter(
-            judging,
             agreement__in=agreements_of(organization),
             state=Attempt.State.RELEASED,
             expired_at=None,
         )
         .exclude(Exists(given))
         .order_by("released_at")
-        .values_list("agreement__kind", "agreement_id", "number", "attempt")
+        .values_list("agreement_id", "number", "attempt")
     )
     return [
-        (played_of(kind), played_of(kind).task(Work.VERIFY, pk, number, attempt))
-        for kind, pk, number, attempt in missing[: 2 * TASKS_MOST]
+        (played, played.task(Work.VERIFY, pk, number, attempt))
+        for played, kinds in all_played().items()
+        for pk, number, attempt in missing.filter(
+            played.judged_by(organization), agreement__kind__in=kinds
+        )[:TASKS_MOST]
     ]
 
 

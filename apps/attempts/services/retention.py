@@ -7,6 +7,7 @@ and the shares still lead to what was released.
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -19,22 +20,30 @@ from apps.attempts.models import Agreement, Attempt, AttemptMessage
 from apps.attempts.played import Played, all_played
 from apps.attempts.services.events import agreement_event, attempt_event
 from apps.common.coordinator import as_coordinator
+from federated.errors import DomainError
 from federated.wire.base import Signed
 
 MOST = 50
+log = logging.getLogger(__name__)
 
 
 def ciphertexts_expire() -> int:
     """Delete what is past its retention; of how many agreements and attempts.
 
-    Takes a few a call; whoever dies on the way leaves the rest to the next call.
+    Takes a few a call; whoever dies on the way leaves the rest to the next call. What cannot be
+    deleted is logged, and keeps nothing else.
     """
     with as_coordinator():
-        return sum(
-            _expire(played, pk)
-            for played, kinds in all_played().items()
-            for pk in _due(played, kinds)
-        )
+        due = [(played, pk) for played, kinds in all_played().items() for pk in _due(played, kinds)]
+        return sum(_expired(played, pk) for played, pk in due)
+
+
+def _expired(played: Played, pk: Any) -> bool:
+    try:
+        return _expire(played, pk)
+    except (DomainError, OSError):
+        log.exception("the ciphertexts of %s %s cannot be deleted", played.subject, pk)
+        return False
 
 
 def _due(played: Played, kinds: list[str]) -> list[Any]:

@@ -83,13 +83,21 @@ def job_propose(
     if spec.proposer != organization:
         raise Forbidden(f"The proposer is {spec.proposer}; this certificate is {organization}'s.")
     with as_coordinator():
-        found = Job.objects.filter(pk=spec.job_id).first()
+        found = _job_of(spec.job_id)
     if found is not None:
         return _same(found, signed), False
     if state is not None:
         return _propose(signed, state, actor)
     with state_received(organization=organization, digest=spec.initial_state) as content:
         return _propose(signed, content, actor)
+
+
+def _job_of(job_id: str) -> Job | None:
+    """Raises AlreadySent where the id is that of another kind's agreement."""
+    job = Job.objects.filter(pk=job_id).first()
+    if job is None and Agreement.objects.filter(pk=job_id).exists():
+        raise AlreadySent(f"job_id: {job_id} is taken; draw another one.")
+    return job
 
 
 def _propose(signed: Signed[wire.JobSpec], state: bytes | mmap, actor: Actor) -> tuple[Job, bool]:
@@ -175,7 +183,7 @@ def job_cancel(
     return _cancel(agreement, organization, signed.body.reason, actor, signature=signed.digest())
 
 
-def job_cancel_by_person(*, job: Job, organization: str, reason: str, actor: Actor) -> bool:
+def job_cancel_by_person(job: Job, *, organization: str, reason: str, actor: Actor) -> bool:
     """A member of a participating organization stops the job in the portal."""
     return _cancel(job, organization, reason, actor)
 
@@ -195,7 +203,7 @@ def _cancel(
         )
 
 
-def job_decline_by_person(*, job: Job, organization: str, reason: str, actor: Actor) -> bool:
+def job_decline_by_person(job: Job, *, organization: str, reason: str, actor: Actor) -> bool:
     """A person says no for the organization; it ends the job."""
     with as_coordinator(), transaction.atomic():
         locked, part = to_answer(job, organization)

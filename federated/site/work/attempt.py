@@ -277,8 +277,8 @@ class Part(ABC):
 
         Raises Refused.
         """
-        self.at_check(context)
         agreement.context_check(context)
+        self.at_check(context)
         if self.context_keep(context) != context:
             raise Refused(Reason.CONTEXT_MIXED, f"{self.name} had another context before")
         return context
