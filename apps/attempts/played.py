@@ -155,14 +155,6 @@ class Played(ABC):
     ) -> None:
         """Record a site's answer, and begin what follows from it."""
 
-    @abstractmethod
-    def proposer(self, spec: Any) -> str:
-        """Who proposed it: an organization, or operator."""
-
-    def pure_epsilon(self, agreement: Any) -> float:
-        """The pure epsilon of a whole protocol agreement; 0 where its account is not pure."""
-        return 0.0
-
     def ending_digests(self, agreement: Any) -> dict[str, str]:
         """More digests for the event of an end."""
         return {}
