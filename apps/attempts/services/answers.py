@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.attempts.models import Agreement, Participant
@@ -125,7 +126,7 @@ def to_answer(agreement: Agreement, organization: str) -> tuple[Any, Participant
 def own_budget_check(terms: AnyAgreement, *, organization: str) -> None:
     """Raises BudgetExceeded where the organization's mirrored ledger has too little left."""
     # Of any kind: a site counts a proposer's queries by account.
-    before = agreements_of(organization).filter(proposer=terms.proposer)
+    before: QuerySet[Agreement] = agreements_of(organization).filter(proposer=terms.proposer)
     budget_check(
         organization=organization,
         cost=terms.whole_cost,
