@@ -26,9 +26,10 @@ from apps.attempts.selectors.charges import charges_known
 from apps.attempts.services.answers import endorse
 from apps.attempts.services.keys import key_retire
 from apps.audit.selectors import events_visible
+from apps.budgets.models import Account, Charge
 from apps.common.actor import Actor
 from apps.provenance.models import Event
-from federated.errors import Conflict
+from federated.errors import BudgetExceeded, Conflict
 from federated.protocol import kinds
 from federated.wire.round import Reason, Refusal
 from federated.wire.site import Work
@@ -188,6 +189,33 @@ def test_a_person_lets_the_site_approve(theatre: Theatre) -> None:
     assert endorse(show, organization="summit", actor=actor) is False
     assert show.participants.get(organization="summit").endorsed_by == actor.snapshot()
     assert Event.objects.filter(tag=ShowTag.ENDORSED, subject_id=str(show.pk)).count() == 1
+
+
+def test_a_proposers_queries_of_all_kinds_count(theatre: Theatre) -> None:
+    job = World().propose()
+    account = {"dataset": "hands", "unit": "organization"}
+    with schema_context("t_summit"):
+        granted = Account.objects.create(
+            allotted_epsilon=20.0,
+            allotted_delta=1e-4,
+            period="lifetime",
+            max_queries=1,
+            reserved_rho=0.0,
+            committed_rho=0.0,
+            spent_epsilon=0.0,
+            **account,
+        )
+        Charge.objects.create(
+            job_id=job.pk, round=1, attempt=1, rho=0.1, state="reserved", at="2026", **account
+        )
+    actor = Actor.system("tests")
+    show = theatre.propose(caller="northwind")
+    with pytest.raises(BudgetExceeded, match="northwind has made 1 jobs this lifetime"):
+        endorse(show, organization="summit", actor=actor)
+    assert endorse(theatre.propose(caller="lakeside"), organization="summit", actor=actor)
+    with schema_context("t_summit"):
+        Account.objects.filter(pk=granted.pk).update(max_queries=2)
+    assert endorse(show, organization="summit", actor=actor)
 
 
 def test_it_ends_with_its_key(theatre: Theatre) -> None:
