@@ -19,7 +19,7 @@ from django.db.models import Q
 
 from apps.common.actor import Actor
 from apps.common.bodies import SMALL
-from apps.provenance.tags import Tag
+from apps.provenance.tags import AnyTag
 from federated.errors import Conflict
 from federated.protocol.arrival import Closed
 from federated.protocol.kinds import Kind
@@ -35,7 +35,7 @@ class Sent:
     """A signed message that sites send: its type, its event, how the API describes it."""
 
     wire: type[Message]
-    tag: Tag
+    tag: AnyTag
     summary: str
     limit: int | None = SMALL
     """Bytes that it may take; None for as many as any body may."""
@@ -45,17 +45,17 @@ class Sent:
 class Tags:
     """The events of a kind's agreements and attempts, besides those of messages."""
 
-    endorsed: Tag
-    ended: Mapping[str, Tag]
+    endorsed: AnyTag
+    ended: Mapping[str, AnyTag]
     """By the state that an agreement ends in."""
-    opened: Tag
-    closed: Tag
-    charged: Tag
-    noised: Tag | None = None
-    released: Tag
-    abandoned: Tag
-    replaced: Tag | None = None
-    expired: Tag
+    opened: AnyTag
+    closed: AnyTag
+    charged: AnyTag
+    noised: AnyTag | None = None
+    released: AnyTag
+    abandoned: AnyTag
+    replaced: AnyTag | None = None
+    expired: AnyTag
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,14 +155,6 @@ class Played(ABC):
     ) -> None:
         """Record a site's answer, and begin what follows from it."""
 
-    @abstractmethod
-    def proposer(self, spec: Any) -> str:
-        """Who proposed it: an organization, or operator."""
-
-    def pure_epsilon(self, agreement: Any) -> float:
-        """The pure epsilon of a whole protocol agreement; 0 where its account is not pure."""
-        return 0.0
-
     def ending_digests(self, agreement: Any) -> dict[str, str]:
         """More digests for the event of an end."""
         return {}
@@ -246,4 +238,5 @@ def all_played() -> dict[Played, list[str]]:
 
 
 def kinds_of(played: Played) -> list[str]:
+    """The names of the kinds that are played so."""
     return all_played()[played]

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django_tenants.utils import schema_context
 
 from apps.attempts.models import Attempt, Participant
+from apps.attempts.played import all_played
 from apps.attempts.selectors.agreements import agreements_of
 from apps.attempts.selectors.transcripts import signed_messages, transcript_of
 from apps.benchmarks.models import Campaign
@@ -196,11 +197,12 @@ def log_settle() -> None:
 
 def events_visible(*, organization: str | None, log: str) -> Q:
     """Which events of a log an organization may see: all of its own, of the consortium's those of
-    its jobs and campaigns. No organization is an operator, who sees all of the consortium's."""
+    its agreements. No organization is an operator, who sees all of the consortium's."""
     if log == "own" or organization is None:
         return Q()
     mine = [str(pk) for pk in agreements_of(organization).values_list("pk", flat=True)]
-    return Q(subject_kind__in=("job", "campaign"), subject_id__in=mine)
+    subjects = {played.subject for played in all_played()}
+    return Q(subject_kind__in=subjects, subject_id__in=mine)
 
 
 @contextmanager

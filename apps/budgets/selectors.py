@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.utils import timezone
@@ -87,19 +87,29 @@ def _outlook(account: Account) -> dict[str, Any]:
     }
 
 
+class Proposed(Protocol):
+    """What was proposed earlier: a query of its proposer's, once a site has reserved it."""
+
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def ledger_id(self) -> str:
+        """The name under which sites' ledgers keep it."""
+
+
 def budget_check(
     *,
     organization: str,
     cost: Cost,
     proposer: str,
-    proposed: Mapping[UUID, datetime],
+    proposed: Iterable[Proposed],
     pure_epsilon: float = 0.0,
 ) -> None:
     """Refuse early what the organization's own ledger would refuse; the site has the last word.
 
-    ``proposed``: the proposer's jobs and when they were made. ``pure_epsilon``: the whole cost's,
-    where it is pure. Raises BudgetExceeded that says by
-    how much. An account that the site never reported is not judged here.
+    ``proposed``: what the proposer proposed before, of any kind. ``pure_epsilon``: the whole
+    cost's, where it is pure. Raises BudgetExceeded that says by how much. An account that the site
+    never reported is not judged here.
     """
     with schema_context(f"t_{organization}"):
         account = Account.objects.filter(dataset=cost.dataset, unit=cost.unit).first()
@@ -163,13 +173,14 @@ def account_epsilons(
     return used.epsilon(at), (used + more).epsilon(at)
 
 
-def _queries(account: Account, proposed: Mapping[UUID, datetime]) -> int:
-    """How many of a proposer's jobs of this period the account was asked for, at least.
+def _queries(account: Account, proposed: Iterable[Proposed]) -> int:
+    """How many of a proposer's agreements of this period the account was asked for, at least.
 
-    By when a job was proposed, which is before the site counts it: never more than the site's.
+    By when each was proposed, which is before the site counts it, and by its present spec: never
+    more than the site's.
     """
     start = period_start(account.period, timezone.now())
-    recent = [job_id for job_id, made in proposed.items() if stamp(made) >= start]
+    recent = [one.ledger_id for one in proposed if stamp(one.created_at) >= start]
     found = Charge.objects.filter(
         dataset=account.dataset, unit=account.unit, job_id__in=recent
     ).order_by()

@@ -22,7 +22,7 @@ from apps.common.requests import tenant_connection
 from apps.provenance import keys
 from apps.provenance.models import Checkpoint, Event, Leaf
 from apps.provenance.nodes import load_nodes
-from apps.provenance.tags import Tag
+from apps.provenance.tags import AnyTag
 from federated.errors import InvalidInput
 from federated.provenance import checkpoint as checkpoints
 from federated.provenance import events, merkle
@@ -60,7 +60,7 @@ def current_origin() -> str:
 
 def event_record(
     *,
-    tag: Tag,
+    tag: AnyTag,
     actor: Actor,
     subject: tuple[str, Any],
     digests: Mapping[str, str] | None = None,
@@ -133,7 +133,7 @@ def _event_lines(row: dict[str, Any]) -> list[str]:
 def _event_row(
     origin: str,
     *,
-    tag: Tag,
+    tag: AnyTag,
     actor: Actor,
     subject: tuple[str, Any],
     digests: Mapping[str, str] | None = None,

@@ -1,4 +1,4 @@
-"""Every kind of event that a log can hold: ``area:object:verb``.
+"""The kinds of events that logs hold: ``area:object:verb``.
 
 A tag is part of signed history, so a value is never changed or used again for something else.
 """
@@ -6,7 +6,23 @@ A tag is part of signed history, so a value is never changed or used again for s
 from enum import StrEnum
 
 
-class Tag(StrEnum):
+class AnyTag(StrEnum):
+    """A set of tags: the portal's own, and one for each app that brings its kind's.
+
+    Raises ValueError for a tag that another set holds.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        others = {tag: each for each in AnyTag.__subclasses__() if each is not cls for tag in each}
+        for tag in cls:
+            if tag in others:
+                raise ValueError(f"{cls.__name__}: {tag.value} is a tag of {others[tag].__name__}")
+
+
+class Tag(AnyTag):
+    """The portal's own."""
+
     CONSORTIUM_STARTED = "organizations:consortium:started"
     ORGANIZATION_CREATED = "organizations:organization:created"
     JOIN_TOKEN_ISSUED = "organizations:token:issued"  # noqa: S105

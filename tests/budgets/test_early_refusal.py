@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from typing import Any
 
+import pytest
 from django_tenants.utils import schema_context
 
+from apps.attempts.services.answers import endorse
 from apps.budgets.models import Account, Charge
+from apps.common.actor import Actor
 from apps.training.models import Job
+from federated.errors import BudgetExceeded
 from federated.protocol.cost import job_cost
+from tests.benchmarks.world import Consortium
 from tests.training.world import World
 
 
@@ -69,3 +75,21 @@ def test_a_person_is_told_before_the_site_is_asked(world: World, summit_admin: A
     assert "too much" in page
     assert Job.objects.get(pk=job.pk).state == Job.State.PROPOSED
     assert job.participants.get(organization="summit").endorsed_by is None
+
+
+def test_a_campaign_counts_under_the_name_that_the_sites_ledger_gives_it(
+    db: None, tmp_path: Path
+) -> None:
+    consortium = Consortium(tmp_path)
+    first = consortium.create()
+    consortium.step("northwind")
+    with schema_context("t_northwind"):
+        # Real entries: the agent reserved the campaign and sent its ledger.
+        assert Charge.objects.filter(dataset=first.wire.dataset, unit="organization").exists()
+        Account.objects.filter(unit="organization").update(max_queries=1)
+    actor = Actor.system("tests")
+    with pytest.raises(BudgetExceeded, match="operator has made 1 jobs this .*allows 1"):
+        endorse(consortium.create(), organization="northwind", actor=actor)
+    with schema_context("t_northwind"):
+        Account.objects.filter(unit="organization").update(max_queries=2)
+    assert endorse(consortium.create(), organization="northwind", actor=actor)

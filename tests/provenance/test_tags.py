@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from apps.provenance.tags import Tag
+import pytest
+
+from apps.provenance.tags import AnyTag, Tag
 from federated.provenance.events import Event, EventActor, EventSubject
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,3 +46,14 @@ def test_a_retired_tag_is_not_used_again_and_still_parses() -> None:
             subject=EventSubject(kind="job", id="1"),
         )
         assert Event.parse(event.canonical()) == event
+
+
+def test_a_tag_of_another_set_is_refused() -> None:
+    class OwnTag(AnyTag):
+        OPENED = "raffles:raffle:opened"
+
+    assert OwnTag.OPENED == "raffles:raffle:opened"
+    with pytest.raises(ValueError, match="TakenTag: federation:round:opened is a tag of Tag"):
+
+        class TakenTag(AnyTag):
+            OPENED = "federation:round:opened"

@@ -21,7 +21,7 @@ from rest_framework.response import Response
 
 from apps.attempts.models import Attempt
 from apps.attempts.played import Played, Sent
-from apps.attempts.selectors.agreements import agreement_get_for, attempt_get_for
+from apps.attempts.selectors.agreements import agreement_played_for, attempt_get_for
 from apps.attempts.selectors.transcripts import transcript_bytes
 from apps.attempts.services import answers
 from apps.attempts.services.intake import message_receive
@@ -43,7 +43,7 @@ class OfPlayed(OrganizationAPIView):
 
     def agreement(self, where: dict[str, Any]) -> Any:
         pk = where[f"{self.played.subject}_id"]
-        return agreement_get_for(self.played.model, organization=self.organization.slug, pk=pk)
+        return agreement_played_for(self.played, organization=self.organization.slug, pk=pk)
 
     def attempt(self, where: dict[str, Any]) -> Attempt:
         which = {name: where[name] for name in ("number", "attempt") if name in where}

@@ -94,6 +94,11 @@ class Agreement(Model):
         return terms_of(self.wire)
 
     @property
+    def ledger_id(self) -> str:
+        """The name under which sites' ledgers keep the present spec."""
+        return str(self.terms.ledger_id)
+
+    @property
     def ended(self) -> bool:
         return self.ended_at is not None
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from django.db.models import Prefetch, QuerySet
 
 from apps.attempts.models import Agreement, Attempt, AttemptMessage, Participant
-from apps.attempts.played import Played, played_of
+from apps.attempts.played import Played, kinds_of, played_of
 from apps.common.selectors import get_for
 from federated.errors import NotFound
 
@@ -28,11 +28,17 @@ def agreement_get_for(model: type[A], *, organization: str, pk: Any) -> A:
     return get_for(agreements_of(organization, model), pk=pk)
 
 
+def agreement_played_for(played: Played, *, organization: str, pk: Any) -> Agreement:
+    """The same of its kinds alone: ``played.model`` may hold others' agreements, too."""
+    rows = agreements_of(organization, played.model)
+    return get_for(rows.filter(kind__in=kinds_of(played)), pk=pk)
+
+
 def attempt_get_for(
     played: Played, *, organization: str, pk: Any, number: int, attempt: int = 1
 ) -> Attempt:
     """An attempt of the agreement ``pk``. Raises NotFound for another organization's, too."""
-    agreement = agreement_get_for(played.model, organization=organization, pk=pk)
+    agreement = agreement_played_for(played, organization=organization, pk=pk)
     row = Attempt.objects.filter(agreement_id=pk, number=number, attempt=attempt).first()
     if row is None:
         raise NotFound(f"No such {agreement.terms.RELEASE}.")

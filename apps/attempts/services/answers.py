@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.attempts.models import Agreement, Participant
-from apps.attempts.played import Played
 from apps.attempts.selectors.agreements import agreements_of
 from apps.attempts.services.agreements import agreement_lock
 from apps.attempts.services.events import agreement_event
@@ -17,6 +17,7 @@ from apps.common.actor import Actor
 from apps.common.coordinator import as_coordinator
 from apps.keys.bell import bell_ring
 from federated.errors import InvalidInput
+from federated.protocol.agreement import AnyAgreement
 from federated.protocol.arrival import AlreadySent, sender_check
 from federated.protocol.checks import approval_check
 from federated.protocol.refused import Refused
@@ -96,7 +97,7 @@ def endorse(agreement: Agreement, *, organization: str, actor: Actor) -> bool:
     The site still decides and signs. Raises BudgetExceeded by the mirrored ledger, saying what is
     left and when it renews, and the kind's Closed where there is nothing to approve.
     """
-    own_budget_check(agreement.played, agreement.terms, organization=organization)
+    own_budget_check(agreement.terms, organization=organization)
     with as_coordinator(), transaction.atomic():
         locked, part = to_answer(agreement, organization)
         if part.endorsed_by is not None and part.state == PENDING:
@@ -122,14 +123,14 @@ def to_answer(agreement: Agreement, organization: str) -> tuple[Any, Participant
     return locked, part
 
 
-def own_budget_check(played: Played, terms: Any, *, organization: str) -> None:
+def own_budget_check(terms: AnyAgreement, *, organization: str) -> None:
     """Raises BudgetExceeded where the organization's mirrored ledger has too little left."""
-    proposer = played.proposer(terms.spec)
-    mine = agreements_of(organization, played.model).filter(proposer=proposer)
+    # Of any kind: a site counts a proposer's queries by account.
+    before: QuerySet[Agreement] = agreements_of(organization).filter(proposer=terms.proposer)
     budget_check(
         organization=organization,
         cost=terms.whole_cost,
-        proposer=proposer,
-        pure_epsilon=played.pure_epsilon(terms),
-        proposed=dict(mine.exclude(pk=terms.id).values_list("pk", "created_at")),
+        proposer=terms.proposer,
+        pure_epsilon=terms.releases * terms.pure_epsilon,
+        proposed=before.exclude(pk=terms.id),
     )

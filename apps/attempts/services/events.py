@@ -8,11 +8,11 @@ from typing import Any
 from apps.attempts.models import Agreement, Attempt
 from apps.common.actor import COORDINATOR, Actor
 from apps.provenance.services import event_record
-from apps.provenance.tags import Tag
+from apps.provenance.tags import AnyTag
 
 
 def agreement_event(
-    tag: Tag,
+    tag: AnyTag,
     agreement: Agreement,
     *,
     actor: Actor = COORDINATOR,
@@ -31,7 +31,7 @@ def agreement_event(
 
 
 def attempt_event(
-    tag: Tag,
+    tag: AnyTag,
     attempt: Attempt,
     *,
     actor: Actor = COORDINATOR,

@@ -125,9 +125,6 @@ class Campaigns(Played):
 
     # A campaign's answers and its end.
 
-    def proposer(self, spec: Any) -> str:
-        return str(spec.creator)
-
     def answered(
         self, agreement: Campaign, part: Participant, signed: Signed[Any], actor: Actor
     ) -> None:
@@ -144,10 +141,6 @@ class Campaigns(Played):
             _invite(agreement, part)
         campaign_wait(agreement)
         enqueue("benchmarks.campaign_advance", agreement.pk)
-
-    def pure_epsilon(self, agreement: Any) -> float:
-        noise = agreement.spec.noise
-        return agreement.spec.runs * noise.epsilon if noise.delta is None else 0.0
 
     def over(self, agreement: Campaign) -> None:
         Campaign.objects.filter(pk=agreement.pk).update(next_run_at=None)

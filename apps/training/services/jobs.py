@@ -9,7 +9,6 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.attempts.models import Agreement, Participant
-from apps.attempts.played import played_of
 from apps.attempts.services.agreements import agreement_end, agreement_lock
 from apps.attempts.services.answers import (
     own_budget_check,
@@ -105,7 +104,7 @@ def _propose(signed: Signed[wire.JobSpec], state: bytes | mmap, actor: Actor) ->
     with as_coordinator():
         terms = proposals.proposal_check(signed, state)
     kind = kind_of(terms).name
-    own_budget_check(played_of(kind), terms, organization=spec.proposer)
+    own_budget_check(terms, organization=spec.proposer)
     first = state_put(job_id=spec.job_id, step=0, digest=spec.initial_state, content=state)
     with as_coordinator(), transaction.atomic():
         key_epoch_hold(digest=spec.key_epoch)

@@ -126,9 +126,6 @@ class Jobs(Played):
 
     # A job's answers and its end.
 
-    def proposer(self, spec: Any) -> str:
-        return str(spec.proposer)
-
     def answered(
         self, agreement: Job, part: Participant, signed: Signed[Any], actor: Actor
     ) -> None:

@@ -1,184 +1,50 @@
-"""A kind of its own: sites count hands, nobody sees a single one. Nothing else was edited for it.
+"""A kind of its own, played to its end without I/O. Nothing else was edited for it.
 
-Its messages, its agreement and its ``Kind`` are all that a new kind writes; ``registered`` is its
-line in ``KINDS``. The rest is the machine that training and benchmarks are played by.
+``toy.py`` holds all that it writes; ``registered`` is its line in ``KINDS``. The rest is the
+machine that training and benchmarks are played by.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
 import pytest
-from pydantic import Field
 
-from federated.crypto import proofs
 from federated.errors import Conflict, InvalidInput, ProofInvalid
 from federated.protocol import kinds
-from federated.protocol.agreement import Agreement
 from federated.protocol.arrival import AlreadySent, Held, arrival_check, work_due
 from federated.protocol.attempt import Abandon, Charged, Close, Release, State, View, advance
 from federated.protocol.checks import charges_check
 from federated.protocol.kinds import agreement_of, kind_of
-from federated.protocol.kinds.base import Fail, Finish, Kind
+from federated.protocol.kinds.base import Fail, Finish
 from federated.protocol.refused import Refused
 from federated.protocol.release import release_check, release_make
 from federated.protocol.share import product_of, share_make
 from federated.protocol.transcript import cohort_check, transcript_check
-from federated.wire.base import (
-    Bytes,
-    Digest,
-    Identifier,
-    Message,
-    Signed,
-    Slug,
-    decode_bytes,
-    encode_bytes,
-)
-from federated.wire.job import Cost, Participant
-from federated.wire.round import ChargeReceipt, Cohort, DecryptionShare, Reason, Verdict, digests_of
+from federated.wire.base import Signed
+from federated.wire.round import ChargeReceipt, Cohort, DecryptionShare, Reason, Verdict
 from federated.wire.site import Work
 
 from .conftest import CAST, with_
+from .toy import (
+    SHOW,
+    Hands,
+    ShowContext,
+    ShowRelease,
+    ShowSpec,
+    ShowTranscript,
+    hands_make,
+    receipt_make,
+    verdict_make,
+)
 
-SHOW = "00000000-0000-4000-8000-0000000000aa"
+SHOW_ID = "00000000-0000-4000-8000-0000000000aa"
 HANDS = {"lakeside": 3, "northwind": 0, "summit": 41, "westbrook": 7}
-
-
-# Its messages.
-
-
-class ShowSpec(Message):
-    TAG: ClassVar[str] = "toy-spec"
-    show_id: Identifier
-    consortium: str
-    caller: Slug
-    participants: tuple[Participant, ...]
-    key_epoch: Digest
-    minimum_cohort: int
-
-    def participant(self, organization: str) -> Participant | None:
-        return next((p for p in self.participants if p.organization == organization), None)
-
-
-class ShowApproval(Message):
-    TAG: ClassVar[str] = "toy-approval"
-    spec: Digest
-    organization: Slug
-    cost: Cost
-
-
-class ShowContext(Message):
-    TAG: ClassVar[str] = "toy-context"
-    subject: Identifier
-    spec: Digest
-    number: int
-    attempt: int
-    key_epoch: Digest
-
-
-class Hands(Message):
-    TAG: ClassVar[str] = "toy-hands"
-    context: Digest
-    organization: Slug
-    ciphertext: Bytes
-    proof: Bytes
-
-
-class ShowRelease(Message):
-    TAG: ClassVar[str] = "toy-release"
-    context: Digest
-    cohort: Digest
-    hands: Annotated[int, Field(ge=0)]
-
-
-class ShowTranscript(Message):
-    TAG: ClassVar[str] = "toy-transcript"
-    spec: ShowSpec
-    approvals: tuple[Signed[ShowApproval], ...]
-    context: ShowContext
-    given: tuple[Signed[Hands], ...]
-    left: tuple[Message, ...] = ()
-    receipts: tuple[Signed[ChargeReceipt], ...] = ()
-    shares: tuple[Signed[DecryptionShare], ...] = ()
-    release: ShowRelease | None = None
-
-    @property
-    def agreed(self) -> ShowSpec:
-        return self.spec
-
-    def cohort(self) -> Cohort:
-        members = digests_of(self.given, self.left)
-        return Cohort(context=self.context.digest(), members=members)
-
-    decrypted = cohort
-
-
-# Its agreement and its kind.
-
-
-class ShowAgreement(Agreement[ShowSpec, ShowContext]):
-    NOUN, RELEASE, UNKNOWN = "show of hands", "show", Reason.JOB_UNKNOWN
-    releases, seconds = 1, 60
-
-    @property
-    def id(self) -> str:
-        return self.spec.show_id
-
-    @property
-    def proposer(self) -> str:
-        return self.spec.caller
-
-    @property
-    def cost(self) -> Cost:
-        return Cost(dataset="hands", unit="organization", rho=0.5)
-
-    def approval(self, organization: str) -> ShowApproval:
-        return ShowApproval(spec=self.digest, organization=organization, cost=self.cost)
-
-    def check(self) -> None:
-        if self.spec.minimum_cohort < 3:
-            raise InvalidInput("minimum_cohort: at least 3 are allowed")
-
-
-class ShowOfHands(Kind):
-    name, contribution, work = "show", "hand", Work.SUBMIT
-    spec, agreement = ShowSpec, ShowAgreement
-    gone, changed = Reason.CONTRIBUTION_EXPIRED, Reason.OWN_CONTRIBUTION_CHANGED
-
-    def contribution_check(self, signed: Any, *, agreement: Any, context: Any) -> None:
-        body, key = signed.body, agreement.key
-        agreement.verify(signed)
-        proofs.verify(
-            key,
-            [key.decode_ciphertext(decode_bytes(body.ciphertext))],
-            proofs.PlaintextProof.decode(key, decode_bytes(body.proof)),
-            context=bytes.fromhex(context.digest()),
-            organization=body.organization,
-        )
-
-    def cohort(self, *, context: str, members: Any) -> Cohort:
-        return Cohort(context=context, members=dict(members))
-
-    def product(self, transcript: Any, *, agreement: Any) -> list[int]:
-        key = agreement.key
-        given = [decode_bytes(signed.body.ciphertext) for signed in transcript.given]
-        return [key.multiply([key.decode_ciphertext(each) for each in given])]
-
-    def release(
-        self, transcript: Any, plaintexts: Any, *, agreement: Any, state: Any, total: Any
-    ) -> tuple[Any, Any]:
-        cohort = transcript.cohort()
-        (hands,) = plaintexts
-        return ShowRelease(context=cohort.context, cohort=cohort.digest(), hands=hands), None
-
-    def release_compare(self, shown: Any, expected: Any) -> None:
-        if shown != expected:
-            raise InvalidInput("other hands than the shares combine to")
 
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kinds, "KINDS", (*kinds.KINDS, ShowOfHands()))
+    monkeypatch.setattr(kinds, "KINDS", (*kinds.KINDS, SHOW))
 
 
 class Coordinator:
@@ -188,7 +54,7 @@ class Coordinator:
         self.consortium = consortium
         self.identities = consortium.identities
         spec = ShowSpec(
-            show_id=SHOW,
+            show_id=SHOW_ID,
             consortium="test",
             caller="summit",
             participants=consortium.spec.participants,
@@ -198,7 +64,7 @@ class Coordinator:
         self.agreement = agreement_of(spec, consortium.epoch)
         self.kind = kind_of(self.agreement)
         self.context = ShowContext(
-            subject=SHOW, spec=spec.digest(), number=1, attempt=1, key_epoch=spec.key_epoch
+            subject=SHOW_ID, spec=spec.digest(), number=1, attempt=1, key_epoch=spec.key_epoch
         )
         self.state, self.deadline, self.reason = State.COLLECTING, 60.0, ""
         self.sent: dict[str, dict[str, Any]] = {message: {} for message in self.kind.taken}
@@ -270,29 +136,10 @@ class Coordinator:
     # What a site makes.
 
     def hands(self, name: str, count: int) -> Signed[Hands]:
-        key, digest = self.agreement.key, self.context.digest()
-        encryption = key.encrypt(count)
-        proof = proofs.prove(
-            key, [count], [encryption], context=bytes.fromhex(digest), organization=name
-        )
-        return self.identities[name].sign(
-            Hands(
-                context=digest,
-                organization=name,
-                ciphertext=encode_bytes(key.encode_ciphertext(encryption.ciphertext)),
-                proof=encode_bytes(proof.encode(key)),
-            )
-        )
+        return hands_make(self.agreement, self.context, self.identities[name], count)
 
     def receipt(self, name: str) -> Signed[ChargeReceipt]:
-        cohort = transcript_check(self.transcript(), agreement=self.agreement)
-        body = ChargeReceipt(
-            context=cohort.context,
-            cohort=cohort.digest(),
-            organization=name,
-            cost=self.agreement.cost,
-        )
-        return self.identities[name].sign(body)
+        return receipt_make(self.agreement, self.transcript(), self.identities[name])
 
     def share(self, name: str) -> Signed[DecryptionShare]:
         transcript = self.transcript()
@@ -306,17 +153,7 @@ class Coordinator:
         )
 
     def verdict(self, name: str) -> Signed[Verdict]:
-        transcript = self.transcript()
-        release_check(transcript, agreement=self.agreement)
-        assert transcript.release is not None
-        body = Verdict(
-            context=transcript.release.context,
-            cohort=transcript.release.cohort,
-            release=transcript.release.digest(),
-            organization=name,
-            agrees=True,
-        )
-        return self.identities[name].sign(body)
+        return verdict_make(self.agreement, self.transcript(), self.identities[name])
 
     def collected(self) -> Coordinator:
         for name, count in HANDS.items():
