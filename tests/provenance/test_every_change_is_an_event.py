@@ -33,6 +33,11 @@ ALLOWED = {
     "sum_parts_sweep": "the same",
     "_verification_note": "a verification's checks so far; asking and the result are told",
     "_verification_beat": "who verifies now",
+    "attempt_claim": "a state that whoever claims it tells of",
+    "_claim": "a state that whoever claims it tells of, or what a job waits for",
+    "over": "that no run is due any more, which follows from the campaign's end",
+    "lease_take": "which worker combines shares for the next seconds",
+    "participants_make": "the parts of a spec, whose proposal or change is told",
     "campaign_wait": "says what a campaign waits for, which follows from logged answers",
     "round_sum": "keeps a product that anyone recomputes from the logged contributions",
 }
@@ -65,7 +70,10 @@ def writes(function: ast.FunctionDef) -> bool:
 def functions(sources: dict[str, str]) -> dict[str, ast.FunctionDef]:
     found: dict[str, ast.FunctionDef] = {}
     for source in sources.values():
-        for node in ast.parse(source).body:
+        body = ast.parse(source).body
+        # What an app does in its own way stands in the methods of its kinds.
+        kinds = (node for node in body if isinstance(node, ast.ClassDef))
+        for node in [*body, *(method for kind in kinds for method in kind.body)]:
             if isinstance(node, ast.FunctionDef):
                 found[node.name] = node
     return found

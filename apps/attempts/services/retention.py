@@ -78,8 +78,10 @@ def _expire(played: Played, pk: Any) -> bool:
             **counts,
             "ended_at": row.ended_at.isoformat() if row.ended_at else "",
         }
-        event = agreement_event if played.expires_whole else attempt_event
-        event(played.tags.expired, row, data=told)
+        if played.expires_whole:
+            agreement_event(played.tags.expired, row, data=told)
+        else:
+            attempt_event(played.tags.expired, row, data=told)
         return True
 
 

@@ -77,7 +77,7 @@ def test_an_upload_goes_on_where_it_broke_off(
         *("bytes 0-4/16", "bytes 5-9/16", "bytes 10-14/16"),
         *("bytes */16", "bytes 15-15/16"),
     ]
-    assert MaskedVector.objects.filter(round=current(job)).count() == 3
+    assert MaskedVector.objects.filter(attempt=current(job)).count() == 3
 
 
 def test_a_download_goes_on_where_it_broke_off(sites: Sites) -> None:
@@ -85,7 +85,7 @@ def test_a_download_goes_on_where_it_broke_off(sites: Sites) -> None:
     site = sites["summit"]
     site.api._retry_seconds = 5.0
     sites.play(job, until="charging")
-    other = MaskedVector.objects.filter(round=current(job)).exclude(organization="summit").first()
+    other = MaskedVector.objects.filter(attempt=current(job)).exclude(organization="summit").first()
     assert other is not None
     with storages["blobs"].open(other.key) as file:
         whole = file.read()
